@@ -1,0 +1,1 @@
+"""Denoise: clean speech recordings, and the pipeline that learns how."""

@@ -1,0 +1,21 @@
+"""The error that a user is meant to read."""
+
+
+class DenoiseError(Exception):
+    """Something the user can mend; the message says what happened, with which value, what to do."""
+
+
+class ParamsError(DenoiseError):
+    """A key of params.yaml that is unknown, missing, of the wrong type or out of range."""
+
+
+class CorpusError(DenoiseError):
+    """A corpus that cannot be had, or is not what it claims to be."""
+
+
+class AudioError(DenoiseError):
+    """Bytes that are not the audio they claim to be."""
+
+
+class BundleError(DenoiseError):
+    """A model bundle that is missing, incomplete or of another format."""

@@ -1,0 +1,262 @@
+"""params.yaml as frozen dataclasses, one a section, validated as a whole before any work."""
+
+import dataclasses
+import math
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import yaml
+
+from denoise.errors import ParamsError
+
+NOISE_KINDS = ("white", "pink", "brown", "blue", "violet", "hum")
+LARGEST_SEED = 2**32 - 1
+
+
+def ranged(low: float, high: float) -> Any:
+    """Declare a number, or a list of numbers, that must lie in [low, high]."""
+    return field(metadata={"range": (low, high)})
+
+
+def one_of(*choices: str) -> Any:
+    """Declare a word, or a list of words without repeats, that must be among `choices`."""
+    return field(metadata={"choices": choices})
+
+
+@dataclass(frozen=True)
+class SyntheticParams:
+    """The built-in corpus: how many voices, how often each says each digit."""
+
+    speakers: int = ranged(4, 100)
+    repetitions: int = ranged(1, 1000)
+    seed: int = ranged(0, LARGEST_SEED)
+
+
+@dataclass(frozen=True)
+class KaggleParams:
+    """The data set on Kaggle and what it must hold to be accepted."""
+
+    dataset: str
+    version: int = ranged(1, 10_000)
+    files: int = ranged(1, 10_000_000)
+    speakers: int = ranged(1, 1_000_000)
+
+
+@dataclass(frozen=True)
+class DownloadParams:
+    """Where the corpus comes from."""
+
+    source: str = one_of("synthetic", "kaggle", "local")
+    synthetic: SyntheticParams
+    kaggle: KaggleParams
+    local: str
+
+
+@dataclass(frozen=True)
+class SampleParams:
+    """How many utterances are drawn, and how their speakers are split."""
+
+    size: int = ranged(3, 10_000_000)
+    validation_fraction: float = ranged(0.01, 0.8)
+    test_fraction: float = ranged(0.01, 0.8)
+    seed: int = ranged(0, LARGEST_SEED)
+
+
+@dataclass(frozen=True)
+class AudioParams:
+    """The form each clip is brought to."""
+
+    sample_rate: int = ranged(4000, 96_000)
+    duration_seconds: float = ranged(0.1, 60.0)
+
+    @property
+    def n_samples(self) -> int:
+        """Samples in a clip."""
+        return round(self.sample_rate * self.duration_seconds)
+
+
+@dataclass(frozen=True)
+class SpectrogramParams:
+    """The short-time Fourier transform, in samples."""
+
+    n_fft: int = ranged(16, 16_384)
+    hop_length: int = ranged(4, 16_384)
+    win_length: int = ranged(16, 16_384)
+
+    @property
+    def n_bins(self) -> int:
+        """Frequency bins of a frame, from 0 Hz to the Nyquist frequency."""
+        return self.n_fft // 2 + 1
+
+
+@dataclass(frozen=True)
+class NoiseParams:
+    """The noise that training hears."""
+
+    kinds: tuple[str, ...] = one_of(*NOISE_KINDS)
+    snr_db: tuple[float, ...] = ranged(-60.0, 60.0)
+    copies: int = ranged(1, 100)
+    seed: int = ranged(0, LARGEST_SEED)
+
+
+@dataclass(frozen=True)
+class SkipAutoencoderParams:
+    """The size of the default network."""
+
+    channels: int = ranged(2, 512)
+    compression: float = ranged(0.05, 1.0)
+    level_seconds: float = ranged(0.05, 5.0)
+
+
+@dataclass(frozen=True)
+class ModelParams:
+    """Which network, and its size."""
+
+    architecture: str = one_of("skip_autoencoder", "reference")
+    skip_autoencoder: SkipAutoencoderParams
+    seed: int = ranged(0, LARGEST_SEED)
+
+
+@dataclass(frozen=True)
+class TrainParams:
+    """How the network is fitted."""
+
+    epochs: int = ranged(1, 100_000)
+    batch_size: int = ranged(1, 4096)
+    learning_rate: float = ranged(1e-7, 1.0)
+    patience: int = ranged(1, 100_000)
+    remix: bool
+    threads: int = ranged(1, 256)
+    seed: int = ranged(0, LARGEST_SEED)
+
+
+@dataclass(frozen=True)
+class EvaluateParams:
+    """What the test speakers are disturbed with, and what is measured."""
+
+    kinds: tuple[str, ...] = one_of(*NOISE_KINDS)
+    snr_db: tuple[float, ...] = ranged(-60.0, 60.0)
+    pesq: str = one_of("auto", "never")
+    seed: int = ranged(0, LARGEST_SEED)
+
+
+@dataclass(frozen=True)
+class Params:
+    """The whole of params.yaml."""
+
+    download: DownloadParams
+    sample: SampleParams
+    audio: AudioParams
+    spectrogram: SpectrogramParams
+    noise: NoiseParams
+    model: ModelParams
+    train: TrainParams
+    reconstruction: str = one_of("noisy_phase", "griffin_lim")
+    evaluate: EvaluateParams
+
+
+def load_params(path: str | os.PathLike[str]) -> Params:
+    """Read and validate a params file; raises ParamsError naming key, value and range."""
+    try:
+        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"No params at {path}. Run from the project's folder.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} is not YAML: {error}") from error
+    return parse_params(tree)
+
+
+def parse_params(tree: Any) -> Params:
+    """Turn the parsed YAML into Params; raises ParamsError naming key, value and range."""
+    params: Params = build(Params, tree)
+    _check_together(params)
+    return params
+
+
+def build(section: type, tree: Any, key: str = "") -> Any:
+    """Build the dataclass `section` from a mapping; `key` is the dotted path used in errors."""
+    fields = {f.name: f for f in dataclasses.fields(section)}
+    if not isinstance(tree, dict):
+        raise ParamsError(f"{key or 'params.yaml'}: {tree!r} is not a section of keys.")
+    for name in tree:
+        if name not in fields:
+            known = ", ".join(fields)
+            raise ParamsError(f"{_join(key, name)}: no such key; known here are {known}.")
+    for name in fields:
+        if name not in tree:
+            raise ParamsError(f"{_join(key, name)}: the key is missing.")
+    hints = get_type_hints(section)
+    return section(**{n: _value(hints[n], f, tree[n], _join(key, n)) for n, f in fields.items()})
+
+
+def _join(key: str, name: object) -> str:
+    return f"{key}.{name}" if key else str(name)
+
+
+def _value(kind: Any, declared: dataclasses.Field[Any], value: Any, key: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return build(kind, value, key)  # type: ignore[arg-type]
+    if get_origin(kind) is tuple:
+        return _tuple(get_args(kind)[0], declared, value, key)
+    return _leaf(kind, declared, value, key)
+
+
+def _tuple(kind: type, declared: dataclasses.Field[Any], value: Any, key: str) -> tuple[Any, ...]:
+    if not isinstance(value, list) or not value:
+        raise ParamsError(f"{key}: {value!r} is not a list of at least one {kind.__name__}.")
+    values = tuple(_leaf(kind, declared, item, key) for item in value)
+    if "choices" in declared.metadata and len(set(values)) < len(values):
+        raise ParamsError(f"{key}: {value!r} names a value twice.")
+    return values
+
+
+def _leaf(kind: type, declared: dataclasses.Field[Any], value: Any, key: str) -> Any:
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise ParamsError(f"{key}: {value!r} is not of type {kind.__name__}.")
+    choices = declared.metadata.get("choices")
+    if choices and value not in choices:
+        raise ParamsError(f"{key}: {value!r} is none of {', '.join(choices)}.")
+    low, high = declared.metadata.get("range", (None, None))
+    if low is not None and not (math.isfinite(value) and low <= value <= high):
+        raise ParamsError(f"{key}: {value!r} lies outside {low} to {high}.")
+    return value
+
+
+def _check_together(params: Params) -> None:
+    """Hold keys against each other that are each in range but impossible together."""
+    spectrogram, sample = params.spectrogram, params.sample
+    if spectrogram.n_fft % 2:
+        raise ParamsError(f"spectrogram.n_fft: {spectrogram.n_fft} is odd; it must be even.")
+    if not spectrogram.hop_length <= spectrogram.win_length // 2:
+        raise ParamsError(
+            f"spectrogram.hop_length: {spectrogram.hop_length} lies outside 4 to "
+            f"{spectrogram.win_length // 2}, half of spectrogram.win_length."
+        )
+    if spectrogram.win_length > spectrogram.n_fft:
+        raise ParamsError(
+            f"spectrogram.win_length: {spectrogram.win_length} lies outside 16 to "
+            f"{spectrogram.n_fft}, spectrogram.n_fft."
+        )
+    if sample.validation_fraction + sample.test_fraction > 0.9:
+        raise ParamsError(
+            "sample.validation_fraction + sample.test_fraction: "
+            f"{sample.validation_fraction + sample.test_fraction:g} lies outside 0.02 to 0.9; "
+            "training needs the rest."
+        )
+    if len(params.noise.snr_db) != 2 or params.noise.snr_db[0] > params.noise.snr_db[1]:
+        raise ParamsError(
+            f"noise.snr_db: {list(params.noise.snr_db)} is not [lowest, highest], two values."
+        )
+    if len(set(params.evaluate.snr_db)) < len(params.evaluate.snr_db):
+        raise ParamsError(f"evaluate.snr_db: {list(params.evaluate.snr_db)} names a value twice.")
+    if params.download.source == "local" and not params.download.local:
+        raise ParamsError("download.local: '' names no folder or zip, and download.source is local.")
+    if params.audio.n_samples < spectrogram.n_fft:
+        raise ParamsError(
+            f"audio.duration_seconds: {params.audio.duration_seconds} gives {params.audio.n_samples}"
+            f" samples, fewer than spectrogram.n_fft, {spectrogram.n_fft}."
+        )
