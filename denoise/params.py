@@ -108,6 +108,7 @@ class SkipAutoencoderParams:
     channels: int = ranged(2, 512)
     compression: float = ranged(0.05, 1.0)
     level_seconds: float = ranged(0.05, 5.0)
+    waveform_weight: float = ranged(0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ class TrainParams:
     epochs: int = ranged(1, 100_000)
     batch_size: int = ranged(1, 4096)
     learning_rate: float = ranged(1e-7, 1.0)
+    schedule: str = one_of("cosine", "plateau")
     patience: int = ranged(1, 100_000)
     remix: bool
     threads: int = ranged(1, 256)

@@ -1,0 +1,114 @@
+"""Files to float32 waveforms, and the form that each clip is brought to."""
+
+import io
+import os
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from denoise.errors import AudioError
+from denoise.params import AudioParams
+
+Waveform = npt.NDArray[np.float32]
+
+LONGEST_CLIP_SECONDS = 60.0
+SILENCE_RMS = 1e-4  # -80 dB full scale; AudioMNIST's quietest clips lie 15 dB above
+RATES = (4000, 192_000)
+MOST_CHANNELS = 8
+BLOCK_FRAMES = 65_536
+
+
+def decode(
+    source: bytes | str | os.PathLike[str] | BinaryIO, max_seconds: float = LONGEST_CLIP_SECONDS
+) -> tuple[Waveform, int]:
+    """Decode any format that libsndfile reads into float32 [n_samples, n_channels] and its rate.
+
+    Frames are counted as they are decoded, since headers lie. Raises AudioError for bytes that are
+    no audio, are cut short of a sample, hold NaN, or exceed `max_seconds`, the rates or channels.
+    """
+    opened = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        with soundfile.SoundFile(opened) as sound:
+            _check_form(sound)
+            waveform = _read_blocks(sound, int(max_seconds * sound.samplerate))
+            sample_rate = int(sound.samplerate)
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"This is no audio that can be read: {error.error_string}") from error
+    if len(waveform) == 0:
+        raise AudioError("This audio holds no samples.")
+    if not np.isfinite(waveform).all():
+        raise AudioError("This audio holds samples that are not finite numbers.")
+    return waveform, sample_rate
+
+
+def _check_form(sound: soundfile.SoundFile) -> None:
+    if not RATES[0] <= sound.samplerate <= RATES[1]:
+        raise AudioError(f"Its rate, {sound.samplerate} Hz, lies outside {RATES[0]} to {RATES[1]}.")
+    if sound.channels > MOST_CHANNELS:
+        raise AudioError(f"It has {sound.channels} channels; at most {MOST_CHANNELS} are read.")
+
+
+def _read_blocks(sound: soundfile.SoundFile, most_frames: int) -> Waveform:
+    # A file that "cannot seek" is read to its true end, whatever length its header claims.
+    sound.seekable = lambda: False
+    blocks: list[Waveform] = []
+    n_frames = 0
+    while True:
+        block = sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
+        if len(block) == 0:
+            break
+        blocks.append(block)
+        n_frames += len(block)
+        if n_frames > most_frames:
+            seconds = most_frames / sound.samplerate
+            raise AudioError(f"It is longer than {seconds:g} s.")
+    return np.concatenate(blocks) if blocks else np.empty((0, sound.channels), np.float32)
+
+
+def rms(waveform: Waveform) -> float:
+    """Return the root mean square of a waveform, summed in float64."""
+    return float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64))))
+
+
+def is_silent(waveform: Waveform) -> bool:
+    """Tell whether a waveform is too quiet to be a recording of anything."""
+    return rms(waveform) < SILENCE_RMS
+
+
+def remove_dc(waveform: Waveform) -> Waveform:
+    """Subtract the mean."""
+    return (waveform - np.mean(waveform, dtype=np.float64)).astype(np.float32)
+
+
+def resample(waveform: Waveform, from_rate: int, to_rate: int) -> Waveform:
+    """Bring [n_samples] from one sample rate to another with soxr's high quality."""
+    if from_rate == to_rate:
+        return waveform
+    return np.asarray(soxr.resample(waveform, from_rate, to_rate, quality="HQ"), np.float32)
+
+
+def fit_length(waveform: Waveform, n_samples: int) -> Waveform:
+    """Crop to the `n_samples` that hold the most energy, or pad with zeros evenly on both sides."""
+    missing = n_samples - len(waveform)
+    if missing >= 0:
+        return np.pad(waveform, (missing // 2, missing - missing // 2))
+    energy = np.concatenate(([0.0], np.cumsum(np.square(waveform, dtype=np.float64))))
+    start = int(np.argmax(energy[n_samples:] - energy[:-n_samples]))
+    return waveform[start : start + n_samples]
+
+
+def load_clip(source: bytes | BinaryIO, params: AudioParams) -> Waveform:
+    """Decode a recording and bring it to the pipeline's form, float32 [params.n_samples].
+
+    Channels are averaged, the DC offset goes, the rate and the length become the params'. Raises
+    AudioError where the recording is broken or silent.
+    """
+    channels, sample_rate = decode(source)
+    mono = remove_dc(channels.mean(axis=1, dtype=np.float32))
+    clip = fit_length(resample(mono, sample_rate, params.sample_rate), params.n_samples)
+    if is_silent(clip):
+        raise AudioError(f"It is silent: its RMS, {rms(clip):.1e}, is under {SILENCE_RMS:.0e}.")
+    return clip

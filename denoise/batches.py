@@ -1,0 +1,70 @@
+"""Batches of noisy and clean spectrograms; each depends on the seed, the epoch and its number."""
+
+import numpy as np
+from numpy.random import Generator
+
+from denoise.cache import SpectrogramCache
+from denoise.spectrogram import Stft
+
+
+def energy(spectrograms: Stft) -> np.ndarray:
+    """Return the energy of each spectrogram of a batch, float32 [batch, 1, 1]."""
+    power = np.square(spectrograms.real) + np.square(spectrograms.imag)
+    return power.sum(axis=(1, 2), keepdims=True)
+
+
+def roll_frames(spectrograms: Stft, rng: Generator) -> Stft:
+    """Turn each spectrogram of a batch by a random number of frames, around its end."""
+    n_frames = spectrograms.shape[1]
+    shifts = rng.integers(n_frames, size=len(spectrograms))
+    order = (np.arange(n_frames) + shifts[:, None]) % n_frames
+    return np.take_along_axis(spectrograms, order[:, :, None], axis=1)
+
+
+def remix(clean: Stft, noise: Stft, snr_db: tuple[float, ...], rng: Generator) -> Stft:
+    """Mix each clean spectrogram with another clip's noise at a new SNR: fresh pairs at no cost.
+
+    All are complex64 [batch, n_frames, n_bins]; the STFT is linear, so this is what mixing the
+    waveforms would give. The SNR is uniform from snr_db[0] to snr_db[1].
+    """
+    drawn = rng.uniform(snr_db[0], snr_db[1], (len(clean), 1, 1)).astype(np.float32)
+    below = np.exp(drawn * np.float32(-np.log(10) / 20))
+    quietest = np.float32(1e-20)
+    gain = np.sqrt(energy(clean) / np.maximum(energy(noise), quietest)) * below
+    return clean + gain * noise
+
+
+class BatchSource:
+    """Draws the batches of one split: shuffled and remixed for training, as cached otherwise."""
+
+    def __init__(self, cache: SpectrogramCache, batch_size: int, seed: int) -> None:
+        """Draw from `cache`; every batch is a function of `seed`, epoch and its number alone."""
+        self._cache = cache
+        self._batch_size = batch_size
+        self._seed = seed
+
+    def __len__(self) -> int:
+        """Count the batches of an epoch, the last one perhaps smaller."""
+        return -(-len(self._cache) // self._batch_size)
+
+    def cached(self, number: int) -> tuple[Stft, Stft]:
+        """Return batch `number` in cached order: noisy and clean [batch, n_frames, n_bins]."""
+        start = number * self._batch_size
+        rows = np.arange(start, min(start + self._batch_size, len(self._cache)))
+        return self._cache.noisy(rows), self._cache.clean(rows)
+
+    def shuffled(
+        self, epoch: int, number: int, snr_db: tuple[float, ...] | None
+    ) -> tuple[Stft, Stft]:
+        """Return batch `number` of `epoch`, shuffled; with `snr_db`, remixed and rolled in time."""
+        order = np.random.default_rng([self._seed, epoch]).permutation(len(self._cache))
+        start = number * self._batch_size
+        rows = order[start : start + self._batch_size]
+        clean = self._cache.clean(rows)
+        if snr_db is None:
+            return self._cache.noisy(rows), clean
+        rng = np.random.default_rng([self._seed, epoch, number])
+        others = rng.integers(len(self._cache), size=len(rows))
+        noise = self._cache.noisy(others) - self._cache.clean(others)
+        clean = roll_frames(clean, rng)
+        return remix(clean, roll_frames(noise, rng), snr_db, rng), clean

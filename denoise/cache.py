@@ -1,0 +1,141 @@
+"""Spectrogram caches on disk: a few large files, written and read as a stream.
+
+A split has `<split>.clean.npy` and `<split>.noisy.npy`, float16 [n, n_frames, n_bins, 2] (real,
+imaginary), with `copies` noisy rows for each clean one. Clips are brought to one RMS first, so that
+float16 holds them with an error 66 dB below each bin.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from denoise.audio import Waveform, rms
+from denoise.errors import CorpusError
+from denoise.params import SpectrogramParams
+from denoise.spectrogram import Stft, stft
+
+STORED = np.dtype("<f2")
+STORED_RMS = 0.1
+
+
+class SpectrogramWriter:
+    """Writes one .npy file row by row; the header is completed when the number is known."""
+
+    def __init__(self, path: Path, row_shape: tuple[int, ...]) -> None:
+        """Open `path` for rows of `row_shape`."""
+        self._file: BinaryIO = path.open("wb")
+        self._row_shape = row_shape
+        self.n_rows = 0
+        self._write_header()
+
+    def _write_header(self) -> None:
+        # NumPy leaves room in the header for the first axis to grow, so that it can be rewritten.
+        shape = (self.n_rows, *self._row_shape)
+        np.lib.format.write_array_header_1_0(
+            self._file, {"descr": STORED.str, "fortran_order": False, "shape": shape}
+        )
+
+    def append(self, spectrogram: Stft) -> None:
+        """Add one row, complex64 [n_frames, n_bins]."""
+        row = np.ascontiguousarray(spectrogram).view(np.float32).reshape(*spectrogram.shape, 2)
+        if row.shape != self._row_shape:
+            raise ValueError(f"A row of shape {row.shape} among rows of shape {self._row_shape}.")
+        self._file.write(row.astype(STORED).tobytes())
+        self.n_rows += 1
+
+    def close(self) -> None:
+        """Complete the header and close the file."""
+        self._file.seek(0)
+        self._write_header()
+        self._file.close()
+
+
+class SplitWriter:
+    """Writes the clean and noisy spectrograms of one split."""
+
+    def __init__(self, folder: Path, split: str, params: SpectrogramParams, n_frames: int) -> None:
+        """Open both files in `folder`."""
+        shape = (n_frames, params.n_bins, 2)
+        self._params = params
+        self._clean = SpectrogramWriter(_path(folder, split, "clean"), shape)
+        self._noisy = SpectrogramWriter(_path(folder, split, "noisy"), shape)
+
+    def append(self, clean: Waveform, noisy_twins: Sequence[Waveform]) -> None:
+        """Add a clip, float32 [n_samples], and its noisy twins, at one common gain."""
+        gain = np.float32(STORED_RMS / rms(clean))
+        self._clean.append(stft(clean * gain, self._params))
+        for noisy in noisy_twins:
+            self._noisy.append(stft(noisy * gain, self._params))
+
+    def close(self) -> None:
+        """Complete both files."""
+        self._clean.close()
+        self._noisy.close()
+
+
+def _path(folder: str | os.PathLike[str], split: str, role: str) -> Path:
+    return Path(folder) / f"{split}.{role}.npy"
+
+
+class _Rows:
+    """One .npy file read by row, with no more memory than the rows asked for."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = path.open("rb", buffering=0)
+            np.lib.format.read_magic(self._file)
+            self.shape, _, dtype = np.lib.format.read_array_header_1_0(self._file)
+        except FileNotFoundError:
+            raise CorpusError(f"No spectrograms at {path}. Run dvc repro features.") from None
+        except ValueError as error:
+            raise CorpusError(f"{path} is no spectrogram cache: {error}") from error
+        self._start = self._file.tell()
+        self._row_bytes = int(np.prod(self.shape[1:])) * STORED.itemsize
+        expected = self._start + self.shape[0] * self._row_bytes
+        if dtype != STORED or path.stat().st_size != expected:
+            raise CorpusError(f"{path} is cut short or foreign. Run dvc repro --force features.")
+
+    def read(self, rows: npt.NDArray[np.int64]) -> Stft:
+        """Return complex64 [len(rows), n_frames, n_bins]."""
+        stored = np.empty((len(rows), *self.shape[1:]), STORED)
+        for row, into in zip(rows, stored, strict=True):
+            self._file.seek(self._start + int(row) * self._row_bytes)
+            self._file.readinto(into.reshape(-1).view(np.uint8))
+        return stored.astype(np.float32).view(np.complex64)[..., 0]
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class SpectrogramCache:
+    """The clean and noisy spectrograms of one split, read by row."""
+
+    def __init__(self, folder: str | os.PathLike[str], split: str) -> None:
+        """Open a split; raises CorpusError for files that are missing, cut short or foreign."""
+        self._clean = _Rows(_path(folder, split, "clean"))
+        self._noisy = _Rows(_path(folder, split, "noisy"))
+        self.copies = self._noisy.shape[0] // max(1, self._clean.shape[0])
+        self.n_frames, self.n_bins = self._clean.shape[1:3]
+        if self._noisy.shape[0] != self._clean.shape[0] * self.copies or not self.copies:
+            raise CorpusError(f"{folder}: {split} has unpaired rows. Run dvc repro -f features.")
+
+    def __len__(self) -> int:
+        """Count the noisy rows."""
+        return int(self._noisy.shape[0])
+
+    def noisy(self, rows: npt.NDArray[np.int64]) -> Stft:
+        """Return the noisy spectrograms, complex64 [len(rows), n_frames, n_bins]."""
+        return self._noisy.read(rows)
+
+    def clean(self, rows: npt.NDArray[np.int64]) -> Stft:
+        """Return the clean twins of noisy `rows`, complex64 [len(rows), n_frames, n_bins]."""
+        return self._clean.read(rows // self.copies)
+
+    def close(self) -> None:
+        """Close both files."""
+        self._clean.close()
+        self._noisy.close()

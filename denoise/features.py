@@ -1,0 +1,103 @@
+"""From the manifest to the spectrogram caches that training reads."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from denoise.audio import Waveform, load_clip
+from denoise.cache import SplitWriter
+from denoise.corpus.archive import CorpusArchive
+from denoise.errors import AudioError, CorpusError
+from denoise.manifest import utterance_of
+from denoise.noise import make_noisy, utterance_rng
+from denoise.params import AudioParams, NoiseParams, Params
+from denoise.spectrogram import n_frames
+
+INDEX_COLUMNS = ["split", "utterance_id", "copy", "noise", "snr_db"]
+
+
+class Rejected:
+    """The recordings that could not be used, and why."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.reasons: dict[str, str] = {}
+
+    def report(self) -> str:
+        """Return a line for people: how many, and the first few with their reasons."""
+        if not self.reasons:
+            return "no recording was rejected"
+        few = "; ".join(f"{name}: {why}" for name, why in list(self.reasons.items())[:5])
+        return f"{len(self.reasons)} recordings were rejected: {few}"
+
+
+def load_clips(
+    corpus: CorpusArchive, rows: pd.DataFrame, params: AudioParams, rejected: Rejected
+) -> "Iterator[tuple[pd.Series[object], Waveform]]":
+    """Yield each manifest row with its clip, float32 [params.n_samples]; note what is rejected."""
+    progress = tqdm(rows.iterrows(), total=len(rows), unit="clip", disable=not sys.stderr.isatty())
+    for _, row in progress:
+        try:
+            yield row, load_clip(corpus.read(utterance_of(row)), params)
+        except AudioError as error:
+            rejected.reasons[str(row["utterance_id"])] = str(error)
+
+
+def noisy_twins(
+    clean: Waveform, utterance_id: str, sample_rate: int, params: NoiseParams
+) -> list[tuple[str, float, Waveform]]:
+    """Draw `params.copies` noisy twins of a clip: the noise kind, the SNR in dB, the waveform."""
+    twins = []
+    for copy in range(params.copies):
+        rng = utterance_rng(params.seed, utterance_id, copy)
+        kind = str(rng.choice(params.kinds))
+        snr_db = float(rng.uniform(*params.snr_db))
+        twins.append((kind, snr_db, make_noisy(clean, sample_rate, kind, snr_db, rng)))
+    return twins
+
+
+def write_features(
+    corpus: CorpusArchive, manifest: pd.DataFrame, params: Params, folder: Path
+) -> Rejected:
+    """Write the caches of the train and validation splits, and `index.csv`, into `folder`.
+
+    Raises CorpusError where a split is left with no usable clip.
+    """
+    rejected = Rejected()
+    index: list[tuple[str, str, int, str, float]] = []
+    for split in ("train", "validation"):
+        index += _write_split(corpus, manifest, params, folder, split, rejected)
+    table = pd.DataFrame(index, columns=INDEX_COLUMNS).round({"snr_db": 3})
+    table.to_csv(folder / "index.csv", index=False, lineterminator="\n")
+    losses = pd.DataFrame(sorted(rejected.reasons.items()), columns=["utterance_id", "reason"])
+    losses.to_csv(folder / "rejected.csv", index=False, lineterminator="\n")
+    return rejected
+
+
+def _write_split(
+    corpus: CorpusArchive,
+    manifest: pd.DataFrame,
+    params: Params,
+    folder: Path,
+    split: str,
+    rejected: Rejected,
+) -> list[tuple[str, str, int, str, float]]:
+    index = []
+    frames = n_frames(params.audio.n_samples, params.spectrogram)
+    writer = SplitWriter(folder, split, params.spectrogram, frames)
+    rows = manifest[manifest["split"] == split]
+    for row, clean in load_clips(corpus, rows, params.audio, rejected):
+        utterance_id = str(row["utterance_id"])
+        twins = noisy_twins(clean, utterance_id, params.audio.sample_rate, params.noise)
+        writer.append(clean, [noisy for _, _, noisy in twins])
+        index += [(split, utterance_id, copy, k, s) for copy, (k, s, _) in enumerate(twins)]
+    writer.close()
+    if not index:
+        raise CorpusError(
+            f"None of the {len(rows)} {split} recordings is usable: {rejected.report()}."
+        )
+    return index

@@ -1,0 +1,113 @@
+"""The networks. Each maps a noisy STFT to a mask; none depends on the level of its input.
+
+Input: float32 [batch, n_frames, n_bins, 2], the real and imaginary parts of the noisy STFT.
+Output: float32 [batch, n_frames, n_bins], the `mask` that the noisy STFT is multiplied with.
+"""
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from denoise.params import ModelParams, SkipAutoencoderParams, SpectrogramParams
+
+FIRST_LEVEL_BIN = 2  # a DC offset leaks into bins 0 and 1; it must not count as level
+QUIETEST_POWER = 1e-20
+Tensor = Any
+
+
+def build_model(
+    params: ModelParams, spectrogram: SpectrogramParams, sample_rate: int, peak: float = 1.0
+) -> keras.Model:
+    """Build the network that `params.architecture` names, its weights drawn from `params.seed`.
+
+    `peak` is the statistic that the reference autoencoder needs of its training set.
+    """
+    keras.utils.set_random_seed(params.seed)
+    stft = keras.Input((None, spectrogram.n_bins, 2), name="stft")
+    frames_a_second = sample_rate / spectrogram.hop_length
+    if params.architecture == "reference":
+        mask = reference_mask(stft, frames_a_second, peak)
+    else:
+        mask = skip_autoencoder_mask(stft, params.skip_autoencoder, frames_a_second)
+    return keras.Model(stft, mask, name=params.architecture)
+
+
+def power_of(stft: Tensor) -> Tensor:
+    """Return the power of each bin, [batch, n_frames, n_bins], of [batch, n_frames, n_bins, 2]."""
+    return ops.sum(ops.square(stft), axis=-1)
+
+
+def local_level(power: Tensor, n_frames: int) -> Tensor:
+    """Return the RMS magnitude around each frame, [batch, n_frames, 1].
+
+    The mean is taken over `n_frames` frames, centred, those beyond the ends left out: a bounded
+    neighbourhood, so that the same level is had from a chunk of a stream.
+    """
+    mean = ops.mean(power[:, :, FIRST_LEVEL_BIN:], axis=-1, keepdims=True)
+    around = ops.average_pool(mean, n_frames, strides=1, padding="same")
+    return ops.sqrt(around + QUIETEST_POWER)
+
+
+def skip_autoencoder_mask(
+    stft: Tensor, params: SkipAutoencoderParams, frames_a_second: float
+) -> Tensor:
+    """Encode and decode along frequency with skips, dilated convolutions over time in between."""
+    power = power_of(stft)
+    level = local_level(power, 2 * round(params.level_seconds * frames_a_second) + 1)
+    magnitude = ops.sqrt(power) / level
+    x = ops.expand_dims(ops.power(magnitude[:, :, :-1] + 1e-4, params.compression), -1)
+    n_bins = x.shape[2]
+    x = ops.pad(x, ((0, 0), (0, 0), (0, -n_bins % 16), (0, 0)))
+    widths = [max(4, params.channels // 2), params.channels, params.channels, params.channels]
+    skips = []
+    for width in widths:
+        x = _convolve(x, width, (3, 5), strides=(1, 2))
+        skips.append(x)
+    for dilation in (1, 2, 4, 8):
+        x = x + _convolve(x, params.channels, (3, 3), dilation_rate=(dilation, 1))
+    for width, skip in zip([*widths[-2::-1], widths[0]], reversed(skips), strict=True):
+        x = layers.Conv2DTranspose(width, (3, 4), strides=(1, 2), padding="same")(x + skip)
+        x = layers.Activation("relu")(x)
+    mask = layers.Conv2D(1, (3, 3), padding="same", activation="sigmoid", name="mask")(x)[..., 0]
+    mask = mask[:, :, :n_bins]
+    return ops.concatenate([mask, mask[:, :, -1:]], axis=-1)
+
+
+def _convolve(x: Tensor, width: int, size: tuple[int, int], **options: Any) -> Tensor:
+    x = layers.Conv2D(width, size, padding="same", use_bias=False, **options)(x)
+    x = layers.BatchNormalization()(x)
+    return layers.Activation("relu")(x)
+
+
+class CropFrames(layers.Layer):
+    """Cut a tensor to the number of frames of another, [batch, n_frames, ...]."""
+
+    def call(self, x: Tensor, like: Tensor) -> Tensor:
+        """Return the first frames of `x`, as many as `like` has."""
+        return x[:, : ops.shape(like)[1]]
+
+
+def reference_level(stft: Tensor, frames_a_second: float) -> Tensor:
+    """Return the level that the reference autoencoder's input is divided by, over one second."""
+    return local_level(power_of(stft), 2 * round(frames_a_second / 2) + 1)
+
+
+def reference_mask(stft: Tensor, frames_a_second: float, peak: float) -> Tensor:
+    """Build the published autoencoder: 28,353 weights, magnitudes in [0, 1] in and out.
+
+    `peak` is the largest magnitude, over the local level, of the noisy training set. The published
+    design divides by one constant for any level; here the level around each frame goes first.
+    """
+    magnitude = ops.sqrt(power_of(stft))
+    scale = reference_level(stft, frames_a_second) * peak
+    x = first = ops.expand_dims((magnitude / scale)[:, :, :-1], -1)
+    x = layers.Conv2D(32, 3, padding="same", activation="relu")(x)
+    x = layers.Conv2D(32, 3, padding="same", activation="relu")(x)
+    x = layers.MaxPooling2D(2, padding="same")(x)
+    x = layers.Conv2D(32, 3, padding="same", activation="relu")(x)
+    x = layers.UpSampling2D(2)(x)
+    x = layers.Conv2D(32, 3, padding="same", activation="relu")(x)
+    x = layers.Conv2D(1, 3, padding="same", activation="sigmoid")(x)
+    denoised_magnitude = ops.pad(CropFrames()(x, first)[..., 0], ((0, 0), (0, 0), (0, 1)))
+    return denoised_magnitude * scale / ops.maximum(magnitude, QUIETEST_POWER)

@@ -1,0 +1,21 @@
+"""Shuffle the corpus, draw the utterances and split them by speaker: the manifest."""
+
+import argparse
+
+from denoise.corpus.archive import CorpusArchive
+from denoise.manifest import make_manifest, write_manifest
+from denoise.params import Params
+from stages import run
+
+
+def main(params: Params, paths: argparse.Namespace) -> None:
+    """Write `paths.manifest` from the corpus at `paths.archive`."""
+    with CorpusArchive(paths.archive) as corpus:
+        manifest = make_manifest(corpus.utterances, corpus.speakers(), params.sample)
+    write_manifest(manifest, paths.manifest)
+    for split, rows in manifest.groupby("split"):
+        print(f"{split}: {len(rows)} utterances of {rows['speaker_id'].nunique()} speakers")
+
+
+if __name__ == "__main__":
+    run(main, "archive", "manifest")
