@@ -34,6 +34,12 @@ def remix(clean: Stft, noise: Stft, snr_db: tuple[float, ...], rng: Generator) -
     return clean + gain * noise
 
 
+def as_pair(noisy: Stft, clean: Stft) -> tuple[np.ndarray, np.ndarray]:
+    """Return a network's input [..., 2] and a loss's `y_true` [..., 4] of complex spectrograms."""
+    parts = [s.view(np.float32).reshape(*s.shape, 2) for s in (noisy, clean)]
+    return parts[0], np.concatenate(parts, axis=-1)
+
+
 class BatchSource:
     """Draws the batches of one split: shuffled and remixed for training, as cached otherwise."""
 

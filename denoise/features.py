@@ -4,7 +4,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -55,7 +54,7 @@ def noisy_twins(
     for copy in range(params.copies):
         rng = utterance_rng(params.seed, utterance_id, copy)
         kind = str(rng.choice(params.kinds))
-        snr_db = float(rng.uniform(*params.snr_db))
+        snr_db = float(rng.uniform(params.snr_db[0], params.snr_db[1]))
         twins.append((kind, snr_db, make_noisy(clean, sample_rate, kind, snr_db, rng)))
     return twins
 

@@ -11,8 +11,9 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from denoise.batches import BatchSource, as_pair
 from denoise.model import power_of, reference_level
-from denoise.params import SpectrogramParams
+from denoise.params import Params, SpectrogramParams
 from denoise.spectrogram import overlap_add, window
 
 Tensor = Any
@@ -94,3 +95,28 @@ class MagnitudeCrossentropy(keras.losses.Loss):
         wanted = ops.clip(ops.sqrt(power_of(clean)) / scale, 0, 1)
         denoised_magnitude = y_pred * ops.sqrt(power_of(noisy)) / scale
         return keras.losses.binary_crossentropy(wanted[:, :, :-1], denoised_magnitude[:, :, :-1])
+
+
+def loss_for(params: Params, peak: float) -> keras.losses.Loss:
+    """Return the loss that the architecture of `params` is trained with."""
+    if params.model.architecture == "reference":
+        return MagnitudeCrossentropy(params.audio.sample_rate / params.spectrogram.hop_length, peak)
+    network = params.model.skip_autoencoder
+    return SpectrumLoss(params.spectrogram, network.compression, network.waveform_weight)
+
+
+def peak_for(params: Params, train: BatchSource) -> float:
+    """Return the largest magnitude over the local level in the noisy training set.
+
+    Only the reference autoencoder needs it; for another the answer is 1.
+    """
+    if params.model.architecture != "reference":
+        return 1.0
+    frames_a_second = params.audio.sample_rate / params.spectrogram.hop_length
+    peak = 0.0
+    for number in range(len(train)):
+        noisy, clean = train.cached(number)
+        stft, _ = as_pair(noisy, clean)
+        ratio = ops.sqrt(power_of(stft)) / reference_level(stft, frames_a_second)
+        peak = max(peak, float(ops.max(ratio)))
+    return peak

@@ -31,7 +31,8 @@ def make_manifest(
     """
     if params.size > len(utterances):
         raise CorpusError(
-            f"sample.size: {params.size} utterances are asked for; the corpus has {len(utterances)}."
+            f"sample.size: {params.size} utterances are asked for; "
+            f"the corpus has {len(utterances)}."
         )
     rng = np.random.default_rng(params.seed)
     ordered = sorted(utterances)

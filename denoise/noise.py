@@ -35,9 +35,9 @@ def _coloured(shape: Callable[[Waveform], Waveform]) -> NoiseKind:
     return draw
 
 
-pink = _coloured(lambda frequency: 1 / np.sqrt(frequency))
-brown = _coloured(lambda frequency: 1 / frequency)
-blue = _coloured(lambda frequency: np.sqrt(frequency))
+pink = _coloured(lambda frequency: np.reciprocal(np.sqrt(frequency)))
+brown = _coloured(np.reciprocal)
+blue = _coloured(np.sqrt)
 violet = _coloured(lambda frequency: frequency)
 
 
@@ -79,6 +79,8 @@ def mix(clean: Waveform, noise: Waveform, snr_db: float) -> Waveform:
     return clean + np.float32(noise_gain(clean, noise, snr_db)) * noise
 
 
-def make_noisy(clean: Waveform, sample_rate: int, kind: str, snr_db: float, rng: Generator) -> Waveform:
+def make_noisy(
+    clean: Waveform, sample_rate: int, kind: str, snr_db: float, rng: Generator
+) -> Waveform:
     """Return the noisy twin of `clean`, float32 [n_samples], with noise of `kind` from `rng`."""
     return mix(clean, KINDS[kind](rng, len(clean), sample_rate), snr_db)

@@ -1,11 +1,10 @@
 """params.yaml as frozen dataclasses, one a section, validated as a whole before any work."""
 
 import dataclasses
-import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -15,23 +14,29 @@ NOISE_KINDS = ("white", "pink", "brown", "blue", "violet", "hum")
 LARGEST_SEED = 2**32 - 1
 
 
-def ranged(low: float, high: float) -> Any:
-    """Declare a number, or a list of numbers, that must lie in [low, high]."""
-    return field(metadata={"range": (low, high)})
+@dataclass(frozen=True)
+class Range:
+    """A number, or each of a list, must lie in [low, high]."""
+
+    low: float
+    high: float
 
 
-def one_of(*choices: str) -> Any:
-    """Declare a word, or a list of words without repeats, that must be among `choices`."""
-    return field(metadata={"choices": choices})
+class Choices:
+    """A word must be one of `words`; a list may name each of them once."""
+
+    def __init__(self, *words: str) -> None:
+        """Take the words themselves."""
+        self.words = words
 
 
 @dataclass(frozen=True)
 class SyntheticParams:
     """The built-in corpus: how many voices, how often each says each digit."""
 
-    speakers: int = ranged(4, 100)
-    repetitions: int = ranged(1, 1000)
-    seed: int = ranged(0, LARGEST_SEED)
+    speakers: Annotated[int, Range(4, 100)]
+    repetitions: Annotated[int, Range(1, 1000)]
+    seed: Annotated[int, Range(0, LARGEST_SEED)]
 
 
 @dataclass(frozen=True)
@@ -39,16 +44,19 @@ class KaggleParams:
     """The data set on Kaggle and what it must hold to be accepted."""
 
     dataset: str
-    version: int = ranged(1, 10_000)
-    files: int = ranged(1, 10_000_000)
-    speakers: int = ranged(1, 1_000_000)
+    version: Annotated[int, Range(1, 10_000)]
+    files: Annotated[int, Range(1, 10_000_000)]
+    speakers: Annotated[int, Range(1, 1_000_000)]
 
 
 @dataclass(frozen=True)
 class DownloadParams:
     """Where the corpus comes from."""
 
-    source: str = one_of("synthetic", "kaggle", "local")
+    source: Annotated[
+        str,
+        Choices("synthetic", "kaggle", "local"),
+    ]
     synthetic: SyntheticParams
     kaggle: KaggleParams
     local: str
@@ -58,18 +66,18 @@ class DownloadParams:
 class SampleParams:
     """How many utterances are drawn, and how their speakers are split."""
 
-    size: int = ranged(3, 10_000_000)
-    validation_fraction: float = ranged(0.01, 0.8)
-    test_fraction: float = ranged(0.01, 0.8)
-    seed: int = ranged(0, LARGEST_SEED)
+    size: Annotated[int, Range(3, 10_000_000)]
+    validation_fraction: Annotated[float, Range(0.01, 0.8)]
+    test_fraction: Annotated[float, Range(0.01, 0.8)]
+    seed: Annotated[int, Range(0, LARGEST_SEED)]
 
 
 @dataclass(frozen=True)
 class AudioParams:
     """The form each clip is brought to."""
 
-    sample_rate: int = ranged(4000, 96_000)
-    duration_seconds: float = ranged(0.1, 60.0)
+    sample_rate: Annotated[int, Range(4000, 96_000)]
+    duration_seconds: Annotated[float, Range(0.1, 60.0)]
 
     @property
     def n_samples(self) -> int:
@@ -81,9 +89,9 @@ class AudioParams:
 class SpectrogramParams:
     """The short-time Fourier transform, in samples."""
 
-    n_fft: int = ranged(16, 16_384)
-    hop_length: int = ranged(4, 16_384)
-    win_length: int = ranged(16, 16_384)
+    n_fft: Annotated[int, Range(16, 16_384)]
+    hop_length: Annotated[int, Range(4, 16_384)]
+    win_length: Annotated[int, Range(16, 16_384)]
 
     @property
     def n_bins(self) -> int:
@@ -95,53 +103,62 @@ class SpectrogramParams:
 class NoiseParams:
     """The noise that training hears."""
 
-    kinds: tuple[str, ...] = one_of(*NOISE_KINDS)
-    snr_db: tuple[float, ...] = ranged(-60.0, 60.0)
-    copies: int = ranged(1, 100)
-    seed: int = ranged(0, LARGEST_SEED)
+    kinds: Annotated[tuple[str, ...], Choices(*NOISE_KINDS)]
+    snr_db: Annotated[tuple[float, ...], Range(-60.0, 60.0)]
+    copies: Annotated[int, Range(1, 100)]
+    seed: Annotated[int, Range(0, LARGEST_SEED)]
 
 
 @dataclass(frozen=True)
 class SkipAutoencoderParams:
     """The size of the default network."""
 
-    channels: int = ranged(2, 512)
-    compression: float = ranged(0.05, 1.0)
-    level_seconds: float = ranged(0.05, 5.0)
-    waveform_weight: float = ranged(0.0, 1.0)
+    channels: Annotated[int, Range(2, 512)]
+    compression: Annotated[float, Range(0.05, 1.0)]
+    level_seconds: Annotated[float, Range(0.05, 5.0)]
+    waveform_weight: Annotated[float, Range(0.0, 1.0)]
 
 
 @dataclass(frozen=True)
 class ModelParams:
     """Which network, and its size."""
 
-    architecture: str = one_of("skip_autoencoder", "reference")
+    architecture: Annotated[
+        str,
+        Choices("skip_autoencoder", "reference"),
+    ]
     skip_autoencoder: SkipAutoencoderParams
-    seed: int = ranged(0, LARGEST_SEED)
+    seed: Annotated[int, Range(0, LARGEST_SEED)]
 
 
 @dataclass(frozen=True)
 class TrainParams:
     """How the network is fitted."""
 
-    epochs: int = ranged(1, 100_000)
-    batch_size: int = ranged(1, 4096)
-    learning_rate: float = ranged(1e-7, 1.0)
-    schedule: str = one_of("cosine", "plateau")
-    patience: int = ranged(1, 100_000)
+    epochs: Annotated[int, Range(1, 100_000)]
+    batch_size: Annotated[int, Range(1, 4096)]
+    learning_rate: Annotated[float, Range(1e-7, 1.0)]
+    schedule: Annotated[
+        str,
+        Choices("cosine", "plateau"),
+    ]
+    patience: Annotated[int, Range(1, 100_000)]
     remix: bool
-    threads: int = ranged(1, 256)
-    seed: int = ranged(0, LARGEST_SEED)
+    threads: Annotated[int, Range(1, 256)]
+    seed: Annotated[int, Range(0, LARGEST_SEED)]
 
 
 @dataclass(frozen=True)
 class EvaluateParams:
     """What the test speakers are disturbed with, and what is measured."""
 
-    kinds: tuple[str, ...] = one_of(*NOISE_KINDS)
-    snr_db: tuple[float, ...] = ranged(-60.0, 60.0)
-    pesq: str = one_of("auto", "never")
-    seed: int = ranged(0, LARGEST_SEED)
+    kinds: Annotated[tuple[str, ...], Choices(*NOISE_KINDS)]
+    snr_db: Annotated[tuple[float, ...], Range(-60.0, 60.0)]
+    pesq: Annotated[
+        str,
+        Choices("auto", "never"),
+    ]
+    seed: Annotated[int, Range(0, LARGEST_SEED)]
 
 
 @dataclass(frozen=True)
@@ -155,7 +172,10 @@ class Params:
     noise: NoiseParams
     model: ModelParams
     train: TrainParams
-    reconstruction: str = one_of("noisy_phase", "griffin_lim")
+    reconstruction: Annotated[
+        str,
+        Choices("noisy_phase", "griffin_lim"),
+    ]
     evaluate: EvaluateParams
 
 
@@ -179,52 +199,52 @@ def parse_params(tree: Any) -> Params:
 
 def build(section: type, tree: Any, key: str = "") -> Any:
     """Build the dataclass `section` from a mapping; `key` is the dotted path used in errors."""
-    fields = {f.name: f for f in dataclasses.fields(section)}
+    hints = get_type_hints(section, include_extras=True)
     if not isinstance(tree, dict):
         raise ParamsError(f"{key or 'params.yaml'}: {tree!r} is not a section of keys.")
     for name in tree:
-        if name not in fields:
-            known = ", ".join(fields)
+        if name not in hints:
+            known = ", ".join(hints)
             raise ParamsError(f"{_join(key, name)}: no such key; known here are {known}.")
-    for name in fields:
+    for name in hints:
         if name not in tree:
             raise ParamsError(f"{_join(key, name)}: the key is missing.")
-    hints = get_type_hints(section)
-    return section(**{n: _value(hints[n], f, tree[n], _join(key, n)) for n, f in fields.items()})
+    return section(**{n: _value(hint, tree[n], _join(key, n)) for n, hint in hints.items()})
 
 
 def _join(key: str, name: object) -> str:
     return f"{key}.{name}" if key else str(name)
 
 
-def _value(kind: Any, declared: dataclasses.Field[Any], value: Any, key: str) -> Any:
-    if dataclasses.is_dataclass(kind):
-        return build(kind, value, key)  # type: ignore[arg-type]
+def _value(hint: Any, value: Any, key: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return build(hint, value, key)  # type: ignore[arg-type]
+    kind, bounds = hint, None
+    if get_origin(hint) is Annotated:
+        kind, bounds = get_args(hint)
     if get_origin(kind) is tuple:
-        return _tuple(get_args(kind)[0], declared, value, key)
-    return _leaf(kind, declared, value, key)
+        return _tuple(get_args(kind)[0], bounds, value, key)
+    return _leaf(kind, bounds, value, key)
 
 
-def _tuple(kind: type, declared: dataclasses.Field[Any], value: Any, key: str) -> tuple[Any, ...]:
+def _tuple(kind: Any, bounds: Range | Choices | None, value: Any, key: str) -> tuple[Any, ...]:
     if not isinstance(value, list) or not value:
         raise ParamsError(f"{key}: {value!r} is not a list of at least one {kind.__name__}.")
-    values = tuple(_leaf(kind, declared, item, key) for item in value)
-    if "choices" in declared.metadata and len(set(values)) < len(values):
+    values = tuple(_leaf(kind, bounds, item, key) for item in value)
+    if isinstance(bounds, Choices) and len(set(values)) < len(values):
         raise ParamsError(f"{key}: {value!r} names a value twice.")
     return values
 
 
-def _leaf(kind: type, declared: dataclasses.Field[Any], value: Any, key: str) -> Any:
+def _leaf(kind: Any, bounds: Range | Choices | None, value: Any, key: str) -> Any:
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
         raise ParamsError(f"{key}: {value!r} is not of type {kind.__name__}.")
-    choices = declared.metadata.get("choices")
-    if choices and value not in choices:
-        raise ParamsError(f"{key}: {value!r} is none of {', '.join(choices)}.")
-    low, high = declared.metadata.get("range", (None, None))
-    if low is not None and not (math.isfinite(value) and low <= value <= high):
-        raise ParamsError(f"{key}: {value!r} lies outside {low} to {high}.")
+    if isinstance(bounds, Choices) and value not in bounds.words:
+        raise ParamsError(f"{key}: {value!r} is none of {', '.join(bounds.words)}.")
+    if isinstance(bounds, Range) and not bounds.low <= value <= bounds.high:  # true of NaN too
+        raise ParamsError(f"{key}: {value!r} lies outside {bounds.low} to {bounds.high}.")
     return value
 
 
@@ -256,9 +276,11 @@ def _check_together(params: Params) -> None:
     if len(set(params.evaluate.snr_db)) < len(params.evaluate.snr_db):
         raise ParamsError(f"evaluate.snr_db: {list(params.evaluate.snr_db)} names a value twice.")
     if params.download.source == "local" and not params.download.local:
-        raise ParamsError("download.local: '' names no folder or zip, and download.source is local.")
+        raise ParamsError(
+            "download.local: '' names no folder or zip, and download.source is local."
+        )
     if params.audio.n_samples < spectrogram.n_fft:
         raise ParamsError(
-            f"audio.duration_seconds: {params.audio.duration_seconds} gives {params.audio.n_samples}"
-            f" samples, fewer than spectrogram.n_fft, {spectrogram.n_fft}."
+            f"audio.duration_seconds: {params.audio.duration_seconds} gives "
+            f"{params.audio.n_samples} samples, fewer than spectrogram.n_fft, {spectrogram.n_fft}."
         )

@@ -52,9 +52,9 @@ def istft(stft: Stft, params: SpectrogramParams, n_samples: int) -> Waveform:
     squares = np.broadcast_to(np.square(window(params)), frames.shape)
     before = params.n_fft // 2
     kept = slice(before, before + n_samples)
-    return overlap_add(frames, params.hop_length)[kept] / overlap_add(
-        squares, params.hop_length
-    )[kept]
+    return (
+        overlap_add(frames, params.hop_length)[kept] / overlap_add(squares, params.hop_length)[kept]
+    )
 
 
 def overlap_add(frames: Waveform, hop_length: int) -> Waveform:

@@ -5,35 +5,23 @@ and each batch one of the seed, the epoch and its number. So a training that was
 resumed gives the same weights as one that was not.
 """
 
+import functools
+import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from denoise.atomic import replacing_folder, write_text
-from denoise.batches import BatchSource
+from denoise.batches import BatchSource, as_pair
 from denoise.params import TrainParams
 from denoise.spectrogram import Stft
 
 History = list[dict[str, float]]
-
-
-def make_deterministic(threads: int) -> None:
-    """Make TensorFlow give the same bytes every time; call it before anything is computed."""
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    tf.config.experimental.enable_op_determinism()
-
-
-def as_pair(noisy: Stft, clean: Stft) -> tuple[np.ndarray, np.ndarray]:
-    """Return a network's input [..., 2] and a loss's `y_true` [..., 4] of complex spectrograms."""
-    parts = [s.view(np.float32).reshape(*s.shape, 2) for s in (noisy, clean)]
-    return parts[0], np.concatenate(parts, axis=-1)
 
 
 class EpochBatches(keras.utils.PyDataset):
@@ -79,6 +67,15 @@ def is_finished(params: TrainParams, history: Sequence[dict[str, float]]) -> boo
         return False
     waited = len(history) - 1 - best_epoch(history)
     return len(history) >= params.epochs or waited >= params.patience
+
+
+def fingerprint(settings: str, files: Iterable[Path]) -> str:
+    """Return a hash of everything a training depends on: settings and the content of files."""
+    digest = hashlib.sha256(settings.encode())
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -140,13 +137,18 @@ def fit(
     for epoch in history:
         on_epoch(epoch)
     held_out = EpochBatches(len(validation), validation.cached)
+    remixed = snr_db if params.remix else None
     while not is_finished(params, history):
         number = len(history)
         model.optimizer.learning_rate = rate = learning_rate(params, history)
-        remixed = snr_db if params.remix else None
-        batches = EpochBatches(len(train), lambda i, n=number: train.shuffled(n, i, remixed))
+        draw = functools.partial(train.shuffled, number, snr_db=remixed)
+        batches = EpochBatches(len(train), draw)
         logs = model.fit(
-            batches, validation_data=held_out, initial_epoch=number, epochs=number + 1, shuffle=False
+            batches,
+            validation_data=held_out,
+            initial_epoch=number,
+            epochs=number + 1,
+            shuffle=False,
         ).history
         entry = {"loss": logs["loss"][0], "validation_loss": logs["val_loss"][0]}
         history.append({"epoch": number + 1, "learning_rate": rate, **entry})

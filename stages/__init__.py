@@ -9,6 +9,12 @@ from pathlib import Path
 from denoise.errors import DenoiseError
 from denoise.params import Params, load_params
 
+# TensorFlow's oneDNN picks its kernels by the processor, and rounds differently in each: AVX2 is
+# held to on all. Python imports this package before any of its modules, so before TensorFlow.
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
 
 def run(main: Callable[[Params, argparse.Namespace], None], *path_names: str) -> None:
     """Run a stage: each of `path_names` is a required option that holds a path.

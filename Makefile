@@ -1,0 +1,48 @@
+# Two commands do everything: make repro, make test. The README gives each without make.
+ifeq ($(OS),Windows_NT)
+  PYTHON ?= py -3
+  BIN := .venv/Scripts
+else
+  PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || echo python3)
+  BIN := .venv/bin
+endif
+IN_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
+
+.PHONY: repro test setup check reproduce lock clean
+
+repro: .venv/.pipeline ## train the denoiser on the built-in voices: the whole pipeline
+	$(IN_VENV) dvc repro
+
+test: .venv/.test ## lint, type-check and test
+	$(IN_VENV) ruff check .
+	$(IN_VENV) ruff format --check .
+	$(IN_VENV) mypy denoise stages benchmarks
+	$(IN_VENV) python -m pytest
+
+setup: .venv/.pipeline ## make the virtual environment, .venv, alone
+
+reproduce: .venv/.pipeline ## run the pipeline in two clean clones and compare dvc.lock
+	$(IN_VENV) python -m benchmarks.reproduce
+
+lock: .venv/.test ## renew requirements.txt and requirements-test.txt from pyproject.toml
+	$(IN_VENV) python -m pip install --quiet uv
+	$(IN_VENV) uv pip compile $(LOCK) --extra pipeline --output-file requirements.txt pyproject.toml
+	$(IN_VENV) uv pip compile $(LOCK) --group pyproject.toml:test --constraint requirements.txt \
+	  --output-file requirements-test.txt
+
+LOCK = --quiet --upgrade --universal --generate-hashes --fork-strategy fewest \
+  --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock"
+
+clean: ## remove the environment and all that is not in git, DVC's cache excepted
+	rm -rf .venv .scratch data/corpus.zip data/features models/denoiser metrics/audio
+
+.venv/.pipeline: requirements.txt
+	$(PYTHON) -c "import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else \
+	  'Python 3.11 to 3.13 is needed, this is ' + sys.version.split()[0] + '. Try make PYTHON=python3.12.')"
+	$(PYTHON) -m venv .venv
+	$(IN_VENV) python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	touch $@
+
+.venv/.test: .venv/.pipeline requirements-test.txt
+	$(IN_VENV) python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.txt
+	touch $@

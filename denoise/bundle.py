@@ -1,0 +1,69 @@
+"""A trained network with what it takes to use it, saved and loaded as one folder.
+
+`bundle.json` holds the params that shaped the network and its training set's statistics;
+`weights.weights.h5` its weights. Nothing else is needed, params.yaml least of all.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import keras
+
+from denoise.atomic import replacing_folder, write_text
+from denoise.errors import BundleError, ParamsError
+from denoise.model import build_model
+from denoise.params import AudioParams, ModelParams, SpectrogramParams, build
+
+FORMAT = 1
+DESCRIPTION = "bundle.json"
+WEIGHTS = "weights.weights.h5"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What shaped a network: params, and `peak`, a statistic of the training set."""
+
+    audio: AudioParams
+    spectrogram: SpectrogramParams
+    model: ModelParams
+    peak: float
+
+    def build_model(self) -> keras.Model:
+        """Build the network, its weights freshly drawn."""
+        return build_model(self.model, self.spectrogram, self.audio.sample_rate, self.peak)
+
+
+def save_bundle(path: str | os.PathLike[str], model: keras.Model, snapshot: Snapshot) -> None:
+    """Write a bundle folder at `path`, whole or not at all."""
+    bare = keras.Model(model.inputs, model.outputs, name=model.name)  # without the optimiser
+    with replacing_folder(path) as folder:
+        bare.save_weights(folder / WEIGHTS)
+        description = {"format": FORMAT, **asdict(snapshot)}
+        write_text(folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
+
+
+def load_bundle(path: str | os.PathLike[str]) -> tuple[keras.Model, Snapshot]:
+    """Load a bundle; raises BundleError where it is missing, incomplete or of another format."""
+    folder = Path(path)
+    if not (folder / DESCRIPTION).is_file():
+        raise BundleError(f"No model at {folder}. Run dvc repro, or name another model.")
+    snapshot = _read_snapshot(folder / DESCRIPTION)
+    model = snapshot.build_model()
+    try:
+        model.load_weights(folder / WEIGHTS)
+    except (OSError, ValueError, KeyError) as error:
+        raise BundleError(f"{folder / WEIGHTS} does not fit its description: {error}") from error
+    return model, snapshot
+
+
+def _read_snapshot(path: Path) -> Snapshot:
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+        if description.pop("format") != FORMAT:
+            raise BundleError(f"{path} is not of format {FORMAT}. Train it again: dvc repro.")
+        snapshot: Snapshot = build(Snapshot, description)
+    except (ValueError, KeyError, AttributeError, ParamsError) as error:
+        raise BundleError(f"{path} is no model's description: {error}") from error
+    return snapshot

@@ -1,0 +1,13 @@
+"""The same bytes from TensorFlow every time."""
+
+import tensorflow as tf
+
+
+def make_deterministic(threads: int) -> None:
+    """Hold TensorFlow to deterministic kernels and a number of threads, before it computes.
+
+    Sums are split by thread, so another number of threads rounds differently.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.experimental.enable_op_determinism()

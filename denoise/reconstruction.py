@@ -1,0 +1,35 @@
+"""From a masked STFT back to a waveform."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from denoise.audio import Waveform
+from denoise.params import SpectrogramParams
+from denoise.spectrogram import Stft, istft, magnitude
+
+GRIFFIN_LIM_ITERATIONS = 32
+GRIFFIN_LIM_SEED = 0
+
+
+def griffin_lim(masked: Stft, params: SpectrogramParams, n_samples: int) -> Waveform:
+    """Forget the noisy phase and find one that fits the magnitudes: Griffin & Lim (1984)."""
+    import librosa  # seconds of start-up, for this choice alone
+
+    waveform = librosa.griffinlim(
+        magnitude(masked).T,
+        n_iter=GRIFFIN_LIM_ITERATIONS,
+        hop_length=params.hop_length,
+        win_length=params.win_length,
+        n_fft=params.n_fft,
+        length=n_samples,
+        pad_mode="constant",
+        random_state=GRIFFIN_LIM_SEED,
+    )
+    return np.asarray(waveform, np.float32)
+
+
+RECONSTRUCTIONS: Mapping[str, Callable[[Stft, SpectrogramParams, int], Waveform]] = {
+    "noisy_phase": istft,
+    "griffin_lim": griffin_lim,
+}

@@ -1,0 +1,39 @@
+"""Put one corpus archive in place, whatever its source, and beside it where it came from."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from denoise.corpus.provenance import write_provenance
+from denoise.params import DownloadParams, Params
+from stages import run
+
+
+def main(params: Params, paths: argparse.Namespace) -> None:
+    """Obtain the corpus that `download.source` names, count it and write its provenance."""
+    source = obtain(params.download, paths.archive)
+    provenance = write_provenance(paths.provenance, paths.archive, source)
+    print(
+        f"{paths.archive}: {provenance['files']} recordings of {provenance['speakers']} speakers",
+        file=sys.stderr,
+    )
+
+
+def obtain(params: DownloadParams, archive: Path) -> dict[str, Any]:
+    """Write the archive; each source is imported only where it is asked for."""
+    if params.source == "kaggle":
+        from denoise.corpus.kaggle import download_kaggle
+
+        return download_kaggle(params.kaggle, archive)
+    if params.source == "local":
+        from denoise.corpus.local import import_local
+
+        return import_local(params.local, archive)
+    from denoise.corpus.synthetic import synthesize_corpus
+
+    return synthesize_corpus(params.synthetic, archive)
+
+
+if __name__ == "__main__":
+    run(main, "archive", "provenance")

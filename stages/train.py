@@ -1,0 +1,56 @@
+"""Train the network on the spectrogram caches; keep its best epoch as a bundle."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from dvclive import Live
+
+from denoise.batches import BatchSource
+from denoise.bundle import Snapshot, save_bundle
+from denoise.cache import SpectrogramCache
+from denoise.determinism import make_deterministic
+from denoise.losses import loss_for, peak_for
+from denoise.params import Params
+from denoise.training import Checkpoint, best_epoch, fingerprint, fit
+from stages import run
+
+CHECKPOINT = Path(".scratch/train")  # outside the outs, which DVC empties when a stage starts again
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted([*ROOT.glob("denoise/*.py"), Path(__file__)])
+
+
+def main(params: Params, paths: argparse.Namespace) -> None:
+    """Write the bundle at `paths.model` and the curves at `paths.curves` from `paths.features`."""
+    make_deterministic(params.train.threads)
+    train, validation = (
+        BatchSource(SpectrogramCache(paths.features, s), params.train.batch_size, params.train.seed)
+        for s in ("train", "validation")
+    )
+    peak = peak_for(params, train)
+    snapshot = Snapshot(params.audio, params.spectrogram, params.model, peak)
+    model = snapshot.build_model()
+    settings = repr(asdict(snapshot)) + repr(params.train) + repr(params.noise.snr_db)
+    key = fingerprint(settings, [*SOURCES, *sorted(paths.features.glob("*.npy"))])
+    with Live(str(paths.curves), report=None, dvcyaml=False, save_dvc_exp=False) as live:
+
+        def log(epoch: dict[str, float]) -> None:
+            for name in ("loss", "validation_loss", "learning_rate"):
+                live.log_metric(name, epoch[name])
+            live.next_step()
+
+        history = fit(
+            model,
+            loss_for(params, peak),
+            (train, validation),
+            params.train,
+            params.noise.snr_db,
+            Checkpoint(CHECKPOINT, key),
+            log,
+        )
+    save_bundle(paths.model, model, snapshot)
+    print(f"The best of {len(history)} epochs was number {best_epoch(history) + 1}.")
+
+
+if __name__ == "__main__":
+    run(main, "features", "model", "curves")
