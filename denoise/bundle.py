@@ -14,7 +14,8 @@ import keras
 from denoise.atomic import replacing_folder, write_text
 from denoise.errors import BundleError, ParamsError
 from denoise.model import build_model
-from denoise.params import AudioParams, ModelParams, SpectrogramParams, build
+from denoise.params import AudioParams, ModelParams, SpectrogramParams
+from denoise.schema import build
 
 FORMAT = 1
 DESCRIPTION = "bundle.json"

@@ -1,33 +1,17 @@
 """params.yaml as frozen dataclasses, one a section, validated as a whole before any work."""
 
-import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any
 
 import yaml
 
 from denoise.errors import ParamsError
+from denoise.schema import Choices, Range, build
 
 NOISE_KINDS = ("white", "pink", "brown", "blue", "violet", "hum")
 LARGEST_SEED = 2**32 - 1
-
-
-@dataclass(frozen=True)
-class Range:
-    """A number, or each of a list, must lie in [low, high]."""
-
-    low: float
-    high: float
-
-
-class Choices:
-    """A word must be one of `words`; a list may name each of them once."""
-
-    def __init__(self, *words: str) -> None:
-        """Take the words themselves."""
-        self.words = words
 
 
 @dataclass(frozen=True)
@@ -53,10 +37,7 @@ class KaggleParams:
 class DownloadParams:
     """Where the corpus comes from."""
 
-    source: Annotated[
-        str,
-        Choices("synthetic", "kaggle", "local"),
-    ]
+    source: Annotated[str, Choices("synthetic", "kaggle", "local")]
     synthetic: SyntheticParams
     kaggle: KaggleParams
     local: str
@@ -123,10 +104,7 @@ class SkipAutoencoderParams:
 class ModelParams:
     """Which network, and its size."""
 
-    architecture: Annotated[
-        str,
-        Choices("skip_autoencoder", "reference"),
-    ]
+    architecture: Annotated[str, Choices("skip_autoencoder", "reference")]
     skip_autoencoder: SkipAutoencoderParams
     seed: Annotated[int, Range(0, LARGEST_SEED)]
 
@@ -138,10 +116,7 @@ class TrainParams:
     epochs: Annotated[int, Range(1, 100_000)]
     batch_size: Annotated[int, Range(1, 4096)]
     learning_rate: Annotated[float, Range(1e-7, 1.0)]
-    schedule: Annotated[
-        str,
-        Choices("cosine", "plateau"),
-    ]
+    schedule: Annotated[str, Choices("cosine", "plateau")]
     patience: Annotated[int, Range(1, 100_000)]
     remix: bool
     threads: Annotated[int, Range(1, 256)]
@@ -154,10 +129,7 @@ class EvaluateParams:
 
     kinds: Annotated[tuple[str, ...], Choices(*NOISE_KINDS)]
     snr_db: Annotated[tuple[float, ...], Range(-60.0, 60.0)]
-    pesq: Annotated[
-        str,
-        Choices("auto", "never"),
-    ]
+    pesq: Annotated[str, Choices("auto", "never")]
     seed: Annotated[int, Range(0, LARGEST_SEED)]
 
 
@@ -172,10 +144,7 @@ class Params:
     noise: NoiseParams
     model: ModelParams
     train: TrainParams
-    reconstruction: Annotated[
-        str,
-        Choices("noisy_phase", "griffin_lim"),
-    ]
+    reconstruction: Annotated[str, Choices("noisy_phase", "griffin_lim")]
     evaluate: EvaluateParams
 
 
@@ -195,57 +164,6 @@ def parse_params(tree: Any) -> Params:
     params: Params = build(Params, tree)
     _check_together(params)
     return params
-
-
-def build(section: type, tree: Any, key: str = "") -> Any:
-    """Build the dataclass `section` from a mapping; `key` is the dotted path used in errors."""
-    hints = get_type_hints(section, include_extras=True)
-    if not isinstance(tree, dict):
-        raise ParamsError(f"{key or 'params.yaml'}: {tree!r} is not a section of keys.")
-    for name in tree:
-        if name not in hints:
-            known = ", ".join(hints)
-            raise ParamsError(f"{_join(key, name)}: no such key; known here are {known}.")
-    for name in hints:
-        if name not in tree:
-            raise ParamsError(f"{_join(key, name)}: the key is missing.")
-    return section(**{n: _value(hint, tree[n], _join(key, n)) for n, hint in hints.items()})
-
-
-def _join(key: str, name: object) -> str:
-    return f"{key}.{name}" if key else str(name)
-
-
-def _value(hint: Any, value: Any, key: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return build(hint, value, key)  # type: ignore[arg-type]
-    kind, bounds = hint, None
-    if get_origin(hint) is Annotated:
-        kind, bounds = get_args(hint)
-    if get_origin(kind) is tuple:
-        return _tuple(get_args(kind)[0], bounds, value, key)
-    return _leaf(kind, bounds, value, key)
-
-
-def _tuple(kind: Any, bounds: Range | Choices | None, value: Any, key: str) -> tuple[Any, ...]:
-    if not isinstance(value, list) or not value:
-        raise ParamsError(f"{key}: {value!r} is not a list of at least one {kind.__name__}.")
-    values = tuple(_leaf(kind, bounds, item, key) for item in value)
-    if isinstance(bounds, Choices) and len(set(values)) < len(values):
-        raise ParamsError(f"{key}: {value!r} names a value twice.")
-    return values
-
-
-def _leaf(kind: Any, bounds: Range | Choices | None, value: Any, key: str) -> Any:
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:
-        raise ParamsError(f"{key}: {value!r} is not of type {kind.__name__}.")
-    if isinstance(bounds, Choices) and value not in bounds.words:
-        raise ParamsError(f"{key}: {value!r} is none of {', '.join(bounds.words)}.")
-    if isinstance(bounds, Range) and not bounds.low <= value <= bounds.high:  # true of NaN too
-        raise ParamsError(f"{key}: {value!r} lies outside {bounds.low} to {bounds.high}.")
-    return value
 
 
 def _check_together(params: Params) -> None:

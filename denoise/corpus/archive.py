@@ -5,6 +5,7 @@ a key a speaker. https://github.com/soerenab/AudioMNIST
 """
 
 import json
+import lzma
 import os
 import re
 import zipfile
@@ -20,6 +21,17 @@ from denoise.errors import CorpusError
 META_NAME = "data/audioMNIST_meta.txt"
 UTTERANCE_NAME = re.compile(r"(?:^|/)data/(\d{2,})/(\d)_(\d{2,})_(\d+)\.wav$")
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # a fixed date: the same corpus gives the same bytes
+
+# What zipfile raises for bytes that are not as they were, and for members locked with a password.
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
 
 Speaker = Mapping[str, str]
 
@@ -53,7 +65,7 @@ class CorpusArchive:
             self._zip = zipfile.ZipFile(self.path)
         except FileNotFoundError:
             raise CorpusError(f"No corpus at {self.path}. Run dvc repro download.") from None
-        except zipfile.BadZipFile as error:
+        except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
             raise CorpusError(
                 f"{self.path} is not a whole zip ({error}). Run dvc repro --force download."
             ) from error
@@ -104,7 +116,7 @@ class CorpusArchive:
     def _reporting_damage(self, name: str) -> Iterator[None]:
         try:
             yield
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as e:
+        except DAMAGE as e:
             raise CorpusError(
                 f"{self.path}: {name} is damaged ({e}). Run dvc repro --force download."
             ) from e
