@@ -18,6 +18,7 @@ LONGEST_CLIP_SECONDS = 60.0
 SILENCE_RMS = 1e-4  # -80 dB full scale; AudioMNIST's quietest clips lie 15 dB above
 RATES = (4000, 192_000)
 MOST_CHANNELS = 8
+LOUDEST = 1e10  # full scale is 1; larger samples are no sound, and their sums overflow
 BLOCK_FRAMES = 65_536
 
 
@@ -41,6 +42,8 @@ def decode(
         raise AudioError("This audio holds no samples.")
     if not np.isfinite(waveform).all():
         raise AudioError("This audio holds samples that are not finite numbers.")
+    if np.abs(waveform).max() > LOUDEST:
+        raise AudioError(f"This audio holds samples beyond {LOUDEST:.0e}; full scale is 1.")
     return waveform, sample_rate
 
 

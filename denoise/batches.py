@@ -69,7 +69,8 @@ class BatchSource:
         clean = self._cache.clean(rows)
         if snr_db is None:
             return self._cache.noisy(rows), clean
-        rng = np.random.default_rng([self._seed, epoch, number])
+        # from 1 on: to NumPy a last 0 is no other seed, and `order` would give these draws too
+        rng = np.random.default_rng([self._seed, epoch, number + 1])
         others = rng.integers(len(self._cache), size=len(rows))
         noise = self._cache.noisy(others) - self._cache.clean(others)
         clean = roll_frames(clean, rng)

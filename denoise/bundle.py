@@ -1,15 +1,17 @@
 """A trained network with what it takes to use it, saved and loaded as one folder.
 
 `bundle.json` holds the params that shaped the network and its training set's statistics;
-`weights.weights.h5` its weights. Nothing else is needed, params.yaml least of all.
+`weights.npz` its weights, by their number. Nothing else is needed, params.yaml least of all.
 """
 
 import json
 import os
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from denoise.atomic import replacing_folder, write_text
 from denoise.errors import BundleError, ParamsError
@@ -19,7 +21,7 @@ from denoise.schema import build
 
 FORMAT = 1
 DESCRIPTION = "bundle.json"
-WEIGHTS = "weights.weights.h5"
+WEIGHTS = "weights.npz"
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,9 @@ class Snapshot:
 
 def save_bundle(path: str | os.PathLike[str], model: keras.Model, snapshot: Snapshot) -> None:
     """Write a bundle folder at `path`, whole or not at all."""
-    bare = keras.Model(model.inputs, model.outputs, name=model.name)  # without the optimiser
     with replacing_folder(path) as folder:
-        bare.save_weights(folder / WEIGHTS)
+        # Keras' own formats hold names, dates or addresses that differ from run to run.
+        np.savez(folder / WEIGHTS, **{str(i): w for i, w in enumerate(model.get_weights())})
         description = {"format": FORMAT, **asdict(snapshot)}
         write_text(folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
 
@@ -53,8 +55,9 @@ def load_bundle(path: str | os.PathLike[str]) -> tuple[keras.Model, Snapshot]:
     snapshot = _read_snapshot(folder / DESCRIPTION)
     model = snapshot.build_model()
     try:
-        model.load_weights(folder / WEIGHTS)
-    except (OSError, ValueError, KeyError) as error:
+        with np.load(folder / WEIGHTS) as weights:
+            model.set_weights([weights[str(i)] for i in range(len(weights))])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise BundleError(f"{folder / WEIGHTS} does not fit its description: {error}") from error
     return model, snapshot
 

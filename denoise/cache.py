@@ -6,6 +6,7 @@ float16 holds them with an error 66 dB below each bin.
 """
 
 import os
+import tokenize
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -14,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from denoise.audio import Waveform, rms
-from denoise.errors import CorpusError
+from denoise.errors import CorpusError, ParamsError
 from denoise.params import SpectrogramParams
 from denoise.spectrogram import Stft, stft
 
 STORED = np.dtype("<f2")
+LARGEST_STORED = 65504.0
 STORED_RMS = 0.1
 
 
@@ -44,6 +46,11 @@ class SpectrogramWriter:
         row = np.ascontiguousarray(spectrogram).view(np.float32).reshape(*spectrogram.shape, 2)
         if row.shape != self._row_shape:
             raise ValueError(f"A row of shape {row.shape} among rows of shape {self._row_shape}.")
+        if (peak := np.abs(row).max()) > LARGEST_STORED:
+            raise ParamsError(
+                f"noise.snr_db: noise this loud reaches {peak:.0f} in a spectrogram; the cache "
+                f"holds up to {LARGEST_STORED:.0f}. Raise it, or lower spectrogram.n_fft."
+            )
         self._file.write(row.astype(STORED).tobytes())
         self.n_rows += 1
 
@@ -85,18 +92,19 @@ class _Rows:
     """One .npy file read by row, with no more memory than the rows asked for."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
             self._file = path.open("rb", buffering=0)
             np.lib.format.read_magic(self._file)
             self.shape, _, dtype = np.lib.format.read_array_header_1_0(self._file)
         except FileNotFoundError:
             raise CorpusError(f"No spectrograms at {path}. Run dvc repro features.") from None
-        except ValueError as error:
+        except (ValueError, tokenize.TokenError) as error:
             raise CorpusError(f"{path} is no spectrogram cache: {error}") from error
         self._start = self._file.tell()
         self._row_bytes = int(np.prod(self.shape[1:])) * STORED.itemsize
         expected = self._start + self.shape[0] * self._row_bytes
-        if dtype != STORED or path.stat().st_size != expected:
+        if dtype != STORED or len(self.shape) != 4 or path.stat().st_size != expected:
             raise CorpusError(f"{path} is cut short or foreign. Run dvc repro --force features.")
 
     def read(self, rows: npt.NDArray[np.int64]) -> Stft:
@@ -104,7 +112,8 @@ class _Rows:
         stored = np.empty((len(rows), *self.shape[1:]), STORED)
         for row, into in zip(rows, stored, strict=True):
             self._file.seek(self._start + int(row) * self._row_bytes)
-            self._file.readinto(into.reshape(-1).view(np.uint8))
+            if self._file.readinto(into.reshape(-1).view(np.uint8)) != self._row_bytes:
+                raise CorpusError(f"{self._path} has no row {row}. Run dvc repro -f features.")
         return stored.astype(np.float32).view(np.complex64)[..., 0]
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -87,14 +88,13 @@ def _write_split(
 ) -> list[tuple[str, str, int, str, float]]:
     index = []
     frames = n_frames(params.audio.n_samples, params.spectrogram)
-    writer = SplitWriter(folder, split, params.spectrogram, frames)
     rows = manifest[manifest["split"] == split]
-    for row, clean in load_clips(corpus, rows, params.audio, rejected):
-        utterance_id = str(row["utterance_id"])
-        twins = noisy_twins(clean, utterance_id, params.audio.sample_rate, params.noise)
-        writer.append(clean, [noisy for _, _, noisy in twins])
-        index += [(split, utterance_id, copy, k, s) for copy, (k, s, _) in enumerate(twins)]
-    writer.close()
+    with closing(SplitWriter(folder, split, params.spectrogram, frames)) as writer:
+        for row, clean in load_clips(corpus, rows, params.audio, rejected):
+            utterance_id = str(row["utterance_id"])
+            twins = noisy_twins(clean, utterance_id, params.audio.sample_rate, params.noise)
+            writer.append(clean, [noisy for _, _, noisy in twins])
+            index += [(split, utterance_id, copy, k, s) for copy, (k, s, _) in enumerate(twins)]
     if not index:
         raise CorpusError(
             f"None of the {len(rows)} {split} recordings is usable: {rejected.report()}."

@@ -96,12 +96,14 @@ def write_manifest(manifest: pd.DataFrame, path: str | os.PathLike[str]) -> None
 
 def read_manifest(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Read a manifest; identifiers stay text, digits whole numbers."""
+    types = {"utterance_id": str, "speaker_id": str, "digit": int, "gender": str, "split": str}
     try:
         text = Path(path).read_text(encoding="utf-8")
+        manifest = pd.read_csv(io.StringIO(text), dtype=types, keep_default_na=False)
     except FileNotFoundError:
         raise CorpusError(f"No manifest at {path}. Run dvc repro sample.") from None
-    types = {"utterance_id": str, "speaker_id": str, "digit": int, "gender": str, "split": str}
-    manifest = pd.read_csv(io.StringIO(text), dtype=types, keep_default_na=False)
+    except ValueError as error:
+        raise CorpusError(f"{path} is no manifest ({error}). Run dvc repro -f sample.") from error
     if list(manifest.columns) != COLUMNS:
         raise CorpusError(f"{path} has the columns {list(manifest.columns)}, not {COLUMNS}.")
     return manifest

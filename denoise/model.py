@@ -76,7 +76,7 @@ def skip_autoencoder_mask(
 
 def _convolve(x: Tensor, width: int, size: tuple[int, int], **options: Any) -> Tensor:
     x = layers.Conv2D(width, size, padding="same", use_bias=False, **options)(x)
-    x = layers.BatchNormalization()(x)
+    x = layers.BatchNormalization(momentum=0.9)(x)
     return layers.Activation("relu")(x)
 
 

@@ -154,7 +154,7 @@ def load_params(path: str | os.PathLike[str]) -> Params:
         tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"No params at {path}. Run from the project's folder.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ParamsError(f"{path} is not YAML: {error}") from error
     return parse_params(tree)
 

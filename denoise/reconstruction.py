@@ -16,17 +16,18 @@ def griffin_lim(masked: Stft, params: SpectrogramParams, n_samples: int) -> Wave
     """Forget the noisy phase and find one that fits the magnitudes: Griffin & Lim (1984)."""
     import librosa  # seconds of start-up, for this choice alone
 
+    # librosa counts a frame less than stft() for most lengths: it is given one that fits them all
     waveform = librosa.griffinlim(
         magnitude(masked).T,
         n_iter=GRIFFIN_LIM_ITERATIONS,
         hop_length=params.hop_length,
         win_length=params.win_length,
         n_fft=params.n_fft,
-        length=n_samples,
+        length=(len(masked) - 1) * params.hop_length,
         pad_mode="constant",
         random_state=GRIFFIN_LIM_SEED,
     )
-    return np.asarray(waveform, np.float32)
+    return np.asarray(waveform[:n_samples], np.float32)
 
 
 RECONSTRUCTIONS: Mapping[str, Callable[[Stft, SpectrogramParams, int], Waveform]] = {

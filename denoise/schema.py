@@ -63,12 +63,10 @@ def _tuple(kind: Any, bounds: Range | Choices | None, value: Any, key: str) -> t
 
 
 def _leaf(kind: Any, bounds: Range | Choices | None, value: Any, key: str) -> Any:
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:
+    if type(value) is not kind and (kind, type(value)) != (float, int):
         raise ParamsError(f"{key}: {value!r} is not of type {kind.__name__}.")
     if isinstance(bounds, Choices) and value not in bounds.words:
         raise ParamsError(f"{key}: {value!r} is none of {', '.join(bounds.words)}.")
     if isinstance(bounds, Range) and not bounds.low <= value <= bounds.high:  # true of NaN too
         raise ParamsError(f"{key}: {value!r} lies outside {bounds.low} to {bounds.high}.")
-    return value
+    return kind(value)

@@ -72,6 +72,7 @@ class CorpusArchive:
         self._members = _utterance_members(self._zip)
         self.utterances = sorted(self._members)
         if not self.utterances:
+            self._zip.close()
             raise CorpusError(f"{self.path} holds no data/NN/D_NN_R.wav: it is no such corpus.")
 
     def __enter__(self) -> "CorpusArchive":
@@ -87,12 +88,13 @@ class CorpusArchive:
         names = [name for name in self._zip.namelist() if name.endswith(META_NAME)]
         if not names:
             return {}
+        name = min(names, key=lambda n: (len(n), n))
         try:
-            meta = json.loads(self._read(names[0]).decode("utf-8"))
-        except ValueError as error:
-            raise CorpusError(f"{self.path}: {names[0]} is not JSON ({error}).") from error
+            meta = json.loads(self._read(name).decode("utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise CorpusError(f"{self.path}: {name} is not JSON ({error}).") from error
         if not (isinstance(meta, dict) and all(isinstance(v, dict) for v in meta.values())):
-            raise CorpusError(f"{self.path}: {names[0]} is not an object with a key a speaker.")
+            raise CorpusError(f"{self.path}: {name} is not an object with a key a speaker.")
         return {who: {k: str(v) for k, v in about.items()} for who, about in meta.items()}
 
     def read(self, utterance: Utterance) -> bytes:

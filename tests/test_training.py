@@ -1,0 +1,224 @@
+"""The networks, their losses and the training loop, on spectrograms of tones in noise."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from denoise.batches import BatchSource, as_pair
+from denoise.bundle import Snapshot, load_bundle, save_bundle
+from denoise.cache import SpectrogramCache, SplitWriter
+from denoise.errors import BundleError
+from denoise.inference import Denoiser
+from denoise.losses import loss_for, peak_for, si_sdr, tensor_istft
+from denoise.metrics import si_sdr_db
+from denoise.params import Params, SpectrogramParams, load_params
+from denoise.spectrogram import istft, n_frames, stft
+from denoise.training import (
+    Checkpoint,
+    best_epoch,
+    fingerprint,
+    fit,
+    is_finished,
+    learning_rate,
+)
+from tests.closures import ROOT
+
+N_SAMPLES = 8000
+COMMITTED = load_params(ROOT / "params.yaml")
+
+
+def tiny(architecture: str) -> Params:
+    network = dataclasses.replace(COMMITTED.model.skip_autoencoder, channels=8)
+    model = dataclasses.replace(
+        COMMITTED.model, architecture=architecture, skip_autoencoder=network
+    )
+    train = dataclasses.replace(COMMITTED.train, epochs=8, batch_size=4, threads=2, learning_rate=0.005)
+    spectrogram = SpectrogramParams(256, 128, 256)
+    return dataclasses.replace(COMMITTED, model=model, train=train, spectrogram=spectrogram)
+
+
+def tone_and_noise(rng: np.random.Generator, snr_db: float = 0) -> tuple[np.ndarray, np.ndarray]:
+    time = np.arange(N_SAMPLES) / 22050
+    clean = sum(np.sin(2 * np.pi * rng.uniform(100, 3000) * time) for _ in range(3))
+    noise = rng.standard_normal(N_SAMPLES) * clean.std() * 10 ** (-snr_db / 20)
+    return clean.astype(np.float32), (clean + noise).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("features")
+    params = tiny("reference").spectrogram
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 18), ("validation", 4)):
+        writer = SplitWriter(folder, split, params, n_frames(N_SAMPLES, params))
+        for _ in range(count):
+            clean, noisy = tone_and_noise(rng)
+            writer.append(clean, [noisy])
+        writer.close()
+    return folder
+
+
+def train(params: Params, caches: Path, scratch: Path, key: str = "k", on_epoch=lambda e: None):
+    train_source, validation = (
+        BatchSource(SpectrogramCache(caches, split), params.train.batch_size, params.train.seed)
+        for split in ("train", "validation")
+    )
+    peak = peak_for(params, train_source)
+    snapshot = Snapshot(params.audio, params.spectrogram, params.model, peak)
+    model = snapshot.build_model()
+    sources = (train_source, validation)
+    checkpoint = Checkpoint(scratch, key)
+    loss, snr_db = loss_for(params, peak), params.noise.snr_db
+    history = fit(model, loss, sources, params.train, snr_db, checkpoint, on_epoch)
+    return model, snapshot, history
+
+
+@pytest.fixture(scope="module", params=["skip_autoencoder", "reference"])
+def trained(request: pytest.FixtureRequest, caches: Path, tmp_path_factory):
+    return train(tiny(request.param), caches, tmp_path_factory.mktemp("scratch") / "train")
+
+
+def test_training_lowers_the_loss(trained) -> None:
+    _, _, history = trained
+    assert [entry["epoch"] for entry in history] == list(range(1, 9))
+    assert history[-1]["loss"] < history[0]["loss"]
+
+
+def test_reference_has_the_published_number_of_weights() -> None:
+    params = tiny("reference")
+    model = Snapshot(params.audio, params.spectrogram, params.model, 2.0).build_model()
+    assert model.count_params() == 28_353
+
+
+@pytest.mark.parametrize("frames", [1, 2, 31, 64])
+def test_mask_has_the_shape_of_its_input_and_no_level(trained, frames: int) -> None:
+    model, snapshot, _ = trained
+    rng = np.random.default_rng(frames)
+    noisy = rng.standard_normal((2, frames, snapshot.spectrogram.n_bins, 2), dtype=np.float32)
+    mask = np.asarray(model(noisy))
+    assert mask.shape == noisy.shape[:3]
+    for gain in (0.01, 10.0):
+        np.testing.assert_allclose(np.asarray(model(noisy * np.float32(gain))), mask, atol=1e-4)
+
+
+def test_mask_of_silence_is_finite(trained) -> None:
+    model, snapshot, _ = trained
+    silence = np.zeros((1, 20, snapshot.spectrogram.n_bins, 2), np.float32)
+    assert np.isfinite(np.asarray(model(silence))).all()
+
+
+def test_bundle_gives_the_same_masks_and_the_same_bytes(trained, tmp_path: Path) -> None:
+    model, snapshot, _ = trained
+    save_bundle(tmp_path / "a", model, snapshot)
+    loaded, same = load_bundle(tmp_path / "a")
+    assert same == snapshot
+    noisy = np.random.default_rng(1).standard_normal((1, 9, snapshot.spectrogram.n_bins, 2))
+    np.testing.assert_array_equal(np.asarray(loaded(noisy)), np.asarray(model(noisy)))
+    save_bundle(tmp_path / "b", loaded, snapshot)
+    for name in ("bundle.json", "weights.npz"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 48000])
+def test_denoiser_keeps_length_and_helps(trained, tmp_path: Path, rate: int) -> None:
+    model, snapshot, _ = trained
+    save_bundle(tmp_path / "bundle", model, snapshot)
+    denoiser = Denoiser.load(tmp_path / "bundle")
+    clean, noisy = tone_and_noise(np.random.default_rng(7))
+    assert denoiser.denoise(noisy, rate).shape == noisy.shape
+    if snapshot.model.architecture == "skip_autoencoder" and rate == 22050:
+        assert si_sdr_db(clean, denoiser.denoise(noisy, rate)) > si_sdr_db(clean, noisy) + 1
+
+
+def test_same_seed_same_weights_and_an_interrupted_training_too(caches: Path, tmp_path: Path):
+    params = tiny("skip_autoencoder")
+    whole, _, history = train(params, caches, tmp_path / "whole")
+
+    class PowerCutError(Exception):
+        pass
+
+    def cut(epoch: dict[str, float]) -> None:
+        if epoch["epoch"] == 2:
+            raise PowerCutError
+
+    with pytest.raises(PowerCutError):
+        train(params, caches, tmp_path / "cut", on_epoch=cut)
+    seen: list[float] = []
+    resumed, _, again = train(
+        params, caches, tmp_path / "cut", on_epoch=lambda epoch: seen.append(epoch["epoch"])
+    )
+    assert seen == list(range(1, 9))
+    assert again == history
+    for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_checkpoint_of_another_training_is_not_resumed(caches: Path, tmp_path: Path) -> None:
+    params = tiny("skip_autoencoder")
+    train(params, caches, tmp_path / "state", key="one")
+    seen: list[float] = []
+    _, _, history = train(
+        params, caches, tmp_path / "state", key="other", on_epoch=lambda e: seen.append(e["loss"])
+    )
+    assert len(seen) == len(history) == 8
+
+
+def test_fingerprint_changes_with_settings_and_content(tmp_path: Path) -> None:
+    file = tmp_path / "cache.npy"
+    file.write_bytes(b"one")
+    first = fingerprint("a", [file])
+    assert first == fingerprint("a", [file]) != fingerprint("b", [file])
+    file.write_bytes(b"two")
+    assert first != fingerprint("a", [file])
+
+
+def epochs(*validation_losses: float) -> list[dict[str, float]]:
+    return [{"validation_loss": loss} for loss in validation_losses]
+
+
+def test_training_stops_after_patience_or_the_last_epoch() -> None:
+    params = dataclasses.replace(COMMITTED.train, epochs=6, patience=2)
+    assert not is_finished(params, [])
+    assert not is_finished(params, epochs(3, 2, 2.5))
+    assert is_finished(params, epochs(3, 2, 2.5, 2.1))
+    assert is_finished(params, epochs(6, 5, 4, 3, 2, 1))
+    assert best_epoch(epochs(3, 1, 2)) == 1
+
+
+def test_learning_rate_schedules() -> None:
+    cosine = dataclasses.replace(COMMITTED.train, epochs=10, learning_rate=1.0, schedule="cosine")
+    rates = [learning_rate(cosine, epochs(*range(done))) for done in range(10)]
+    assert rates[0] == 1.0 and rates == sorted(rates, reverse=True) and rates[-1] < 0.1
+    plateau = dataclasses.replace(cosine, schedule="plateau")
+    assert learning_rate(plateau, epochs(4, 3, 2, 1)) == 1.0
+    assert learning_rate(plateau, epochs(1, 2, 3, 4)) == 0.5
+    assert learning_rate(plateau, epochs(4, 3.99999, 3.99998, 3.99997)) == 1.0
+
+
+def test_tensor_istft_and_si_sdr_agree_with_numpy() -> None:
+    params = SpectrogramParams(256, 128, 256)
+    clean, noisy = tone_and_noise(np.random.default_rng(2))
+    both = np.stack([stft(clean, params), stft(noisy, params)])
+    pair, _ = as_pair(both, both)
+    waveforms = np.asarray(tensor_istft(pair, params))
+    expected = istft(stft(clean, params), params, N_SAMPLES)
+    np.testing.assert_allclose(waveforms[0][:N_SAMPLES], expected, atol=1e-5)
+    centred = [w[:N_SAMPLES] - w[:N_SAMPLES].mean() for w in waveforms]
+    ours = float(si_sdr(centred[0][None], centred[1][None])[0])
+    assert ours == pytest.approx(si_sdr_db(clean, noisy), abs=0.01)
+
+
+def test_missing_and_foreign_bundles_say_what_to_do(trained, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"No model at .*nothing.*dvc repro"):
+        load_bundle(tmp_path / "nothing")
+    model, snapshot, _ = trained
+    save_bundle(tmp_path / "bundle", model, snapshot)
+    weights = tmp_path / "bundle" / "weights.npz"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(BundleError, match="does not fit"):
+        load_bundle(tmp_path / "bundle")
+    (tmp_path / "bundle" / "bundle.json").write_text("{}")
+    with pytest.raises(BundleError, match="no model's description"):
+        load_bundle(tmp_path / "bundle")
