@@ -9,6 +9,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from denoise.atomic import replacing
 from denoise.errors import AudioError
 from denoise.params import AudioParams
 
@@ -115,3 +116,9 @@ def load_clip(source: bytes | BinaryIO, params: AudioParams) -> Waveform:
     if is_silent(clip):
         raise AudioError(f"It is silent: its RMS, {rms(clip):.1e}, is under {SILENCE_RMS:.0e}.")
     return clip
+
+
+def write_wav(path: str | os.PathLike[str], waveform: Waveform, sample_rate: int) -> None:
+    """Write float32 [n_samples] in [-1, 1] as 16-bit WAV, whole or not at all."""
+    with replacing(path) as temporary:
+        soundfile.write(temporary, waveform, sample_rate, format="WAV", subtype="PCM_16")

@@ -13,8 +13,6 @@ from denoise.inference import Denoiser
 from denoise.noise import make_noisy, utterance_rng
 from denoise.params import EvaluateParams
 
-METHODS = ("noisy", "wiener", "denoised")
-
 
 @dataclass(frozen=True)
 class Condition:

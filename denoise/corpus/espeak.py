@@ -1,0 +1,154 @@
+"""eSpeak NG in this process: text in, samples out, nothing remembered between calls.
+
+The library keeps state that no call resets: its place in the table of pitch flutter, the glottal
+cycles that roughness counts, the gain that overload lowered, the Klatt synthesiser's last frame. So
+it gets a data folder of its own, with voices that use neither flutter nor roughness, speaks at an
+eighth of its volume, and before each text says a word that nobody hears.
+"""
+
+import contextlib
+import ctypes
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from denoise.errors import CorpusError
+
+SHARED_FILES = ("phontab", "phonindex", "phondata", "intonations", "en_dict")
+# Roughness 8 is past the end of the library's table, and so none at all: 0 still rolls its r's.
+STATELESS = "flutter 0\nroughness 8\necho 0 0\n"
+VOLUME = 12
+UNHEARD = "six"
+
+_SYNCHRONOUS, _DO_NOT_EXIT, _UTF8 = 2, 0x8000, 1
+_RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4
+_CALLBACK = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
+)
+_REMEDY = "Set download.source to kaggle or local, which do without it."
+
+_one_at_a_time = threading.Lock()
+
+
+def installed_file(*parts: str) -> Path:
+    """Return a file of eSpeak NG's installed data; raises CorpusError where it is missing."""
+    try:
+        import espeakng_loader
+
+        path = Path(espeakng_loader.get_data_path()).joinpath(*parts)
+    except (ImportError, RuntimeError) as error:
+        raise CorpusError(f"eSpeak NG is not installed here ({error}). {_REMEDY}") from error
+    if not path.is_file():
+        raise CorpusError(f"This eSpeak NG has no {'/'.join(parts)} among its data. {_REMEDY}")
+    return path
+
+
+def _load_library() -> ctypes.CDLL:
+    try:
+        import espeakng_loader
+
+        return ctypes.CDLL(espeakng_loader.get_library_path())
+    except (ImportError, OSError) as error:
+        raise CorpusError(
+            f"eSpeak NG does not load on this platform ({error}). {_REMEDY}"
+        ) from error
+
+
+def _lay_out(folder: Path, voices: Mapping[str, str]) -> None:
+    """Fill a data folder: what English needs, and the voices, name to the text of a voice file."""
+    (folder / "voices").mkdir()
+    (folder / "lang").mkdir()
+    for name in SHARED_FILES:
+        shutil.copyfile(installed_file(name), folder / name)
+    for name, text in voices.items():
+        (folder / "voices" / name).write_text(text + STATELESS, encoding="utf-8", newline="\n")
+
+
+def _native(path: Path) -> bytes:
+    return str(path).encode("mbcs" if sys.platform == "win32" else "utf-8")
+
+
+class Espeak:
+    """eSpeak NG with a set of voices, for a `with` block; one at a time in a process."""
+
+    def __init__(self, voices: Mapping[str, str]) -> None:
+        """Take `voices`, from a name (lower case, no `+`) to the text of a voice file."""
+        self._voices = voices
+        self._library = _load_library()
+        self._samples: list[bytes] = []
+        self._callback = _CALLBACK(self._collect)  # kept: ctypes does not hold it
+
+    def __enter__(self) -> "Espeak":
+        """Start the engine; raises CorpusError if it does not start or is in use already."""
+        if not _one_at_a_time.acquire(blocking=False):
+            raise CorpusError("eSpeak NG is in use in this process. Let the other corpus finish.")
+        with contextlib.ExitStack() as stack:
+            stack.callback(_one_at_a_time.release)
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="espeak-")))
+            _lay_out(folder, self._voices)
+            self._start(folder)
+            stack.callback(self._library.espeak_Terminate)
+            self._running = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Stop the engine and remove its data folder."""
+        self._running.close()
+
+    def _start(self, folder: Path) -> None:
+        path = _native(folder)
+        self.sample_rate: int = self._library.espeak_Initialize(_SYNCHRONOUS, 0, path, _DO_NOT_EXIT)
+        # A path that it does not like, being too long, say, it answers with a folder of its own.
+        if self.sample_rate <= 0 or self._info()[1] != path:
+            raise CorpusError(f"eSpeak NG does not start with its data in {folder}. {_REMEDY}")
+        self._library.espeak_SetSynthCallback(self._callback)
+
+    def _collect(
+        self, samples: "ctypes._Pointer[ctypes.c_short]", count: int, _: int | None
+    ) -> int:
+        if samples and count > 0:
+            self._samples.append(ctypes.string_at(samples, 2 * count))
+        return 0  # go on
+
+    @property
+    def version(self) -> str:
+        """The library's version."""
+        return self._info()[0].decode("ascii")
+
+    def _info(self) -> tuple[bytes, bytes]:
+        """Ask the library for its version and its data folder."""
+        info = self._library.espeak_Info
+        info.restype = ctypes.c_char_p
+        folder = ctypes.c_char_p()
+        return info(ctypes.byref(folder)), folder.value or b""
+
+    def say(
+        self, text: str, voice: str, *, rate: int, pitch: int, pitch_range: int, seed: int
+    ) -> npt.NDArray[np.int16]:
+        """Return `text` spoken by `voice`, int16 [n_samples] at `sample_rate`.
+
+        `rate` is in words a minute, 80 to 450; `pitch` and `pitch_range` go from 0 to 99, 50 being
+        the voice's own; `seed`, 0 to 2**31 - 1, is that of breath and frication.
+        """
+        if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise CorpusError(f"eSpeak NG has no voice {voice!r}. {_REMEDY}")
+        settings = {_RATE: rate, _VOLUME: VOLUME, _PITCH: pitch, _RANGE: pitch_range}
+        for number, value in settings.items():
+            self._library.espeak_SetParameter(number, value, 0)
+        self._library.espeak_ng_SetRandSeed(ctypes.c_long(seed))
+        self._synthesise(UNHEARD)
+        return np.frombuffer(self._synthesise(text), np.int16)
+
+    def _synthesise(self, text: str) -> bytes:
+        self._samples.clear()
+        content = text.encode()
+        size = ctypes.c_size_t(len(content) + 1)
+        if self._library.espeak_Synth(content, size, 0, 0, 0, _UTF8, None, None) != 0:
+            raise CorpusError(f"eSpeak NG failed to say {text!r}. {_REMEDY}")
+        return b"".join(self._samples)

@@ -1,0 +1,181 @@
+"""A corpus from a folder or a zip of the user's own recordings, in any layout of `layout`.
+
+Recordings that are WAV files keep their bytes. Others become WAV of the same rate and channels,
+with 16 bits a sample, or 24 where theirs are deeper. Speakers with names get numbers, and their
+names stand in the meta file. A recording whose digit or speaker cannot be told, or whose sound
+cannot be read, is left out, counted and reported.
+"""
+
+import io
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from denoise.audio import Waveform, decode
+from denoise.corpus.archive import ArchiveWriter, Utterance, create_archive
+from denoise.corpus.files import SourceFile, listed
+from denoise.corpus.layout import (
+    Label,
+    LayoutError,
+    canonical,
+    number_repetitions,
+    number_speakers,
+    read_label,
+    shared_folders,
+)
+from denoise.errors import AudioError, CorpusError
+
+SUFFIXES = frozenset(
+    {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc"}
+)
+META_NAMES = frozenset({"audiomnist_meta.txt", "meta.json", "speakers.json"})
+DEEP = frozenset({"PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_20", "ALAC_24", "ALAC_32"})
+N_EXAMPLES = 3
+LOOKED_FOR = (
+    f"Looked for {', '.join(sorted(suffix[1:] for suffix in SUFFIXES))} files named like "
+    "7_jackson_3, jackson/7_3, jackson/seven_3, seven/jackson_3 or seven/0a7c_nohash_3."
+)
+
+Placed = tuple[SourceFile, Label]
+About = Mapping[str, Mapping[str, str]]
+
+
+@dataclass
+class _Report:
+    """What became of the files: how many were copied and converted, which were left out and why."""
+
+    n_copied: int = 0
+    n_converted: int = 0
+    speakers: dict[str, dict[str, str]] = field(default_factory=dict)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+
+    def leave_out(self, name: str, reason: str) -> None:
+        self.left_out.setdefault(reason, []).append(name)
+
+    def reasons(self) -> dict[str, Any]:
+        return {
+            reason: {"files": len(names), "examples": sorted(names)[:N_EXAMPLES]}
+            for reason, names in sorted(self.left_out.items())
+        }
+
+    def __str__(self) -> str:
+        n_left_out = sum(map(len, self.left_out.values()))
+        lines = [
+            f"{self.n_copied} recordings of {len(self.speakers)} speakers, {self.n_converted} of "
+            f"them converted to WAV; {n_left_out} files left out."
+        ]
+        for reason, about in self.reasons().items():
+            lines.append(f"  {about['files']}: {reason} Such as {', '.join(about['examples'])}")
+        return "\n".join(lines)
+
+
+def import_local(local: str, archive: str | os.PathLike[str]) -> dict[str, Any]:
+    """Copy the recordings of the folder or zip `local` to a corpus archive; return its provenance.
+
+    Raises CorpusError where there is nothing at `local`, or nothing that can be used.
+    """
+    source, report = Path(local).expanduser(), _Report()
+    with listed(source, report.leave_out) as files, create_archive(archive) as writer:
+        about = _read_meta(files, report)
+        _copy(_label(files, report), about, writer, report)
+        if not report.n_copied:
+            raise CorpusError(f"No recording in {source} can be used. {LOOKED_FOR}\n{report}")
+    print(f"{source}: {report}", file=sys.stderr)
+    return {
+        "source": "local",
+        "name": source.resolve().name,
+        "converted": report.n_converted,
+        "left_out": report.reasons(),
+    }
+
+
+def _read_meta(files: Sequence[SourceFile], report: _Report) -> dict[str, dict[str, str]]:
+    """Return what meta files tell of each speaker; those further out have the last word."""
+    speakers: dict[str, dict[str, str]] = {}
+    metas = [file for file in files if file.path[-1].lower() in META_NAMES]
+    for file in sorted(metas, key=lambda file: (-len(file.path), file.path)):
+        try:
+            meta = json.loads(file.read())
+            for who, about in meta.items():
+                told = {key: str(value) for key, value in about.items()}
+                speakers.setdefault(canonical(who), {}).update(told)
+        except (AudioError, AttributeError, ValueError, RecursionError):
+            report.leave_out(file.name, "It is no JSON object with an object a speaker.")
+    return speakers
+
+
+def _label(files: Sequence[SourceFile], report: _Report) -> list[Placed]:
+    """Return the recordings whose digit and speaker can be told, reporting the others."""
+    recordings = []
+    for file in files:
+        if file.suffix in SUFFIXES:
+            recordings.append(file)
+        elif file.path[-1].lower() not in META_NAMES:
+            report.leave_out(file.name, "It is no audio file by its name.")
+    depth = shared_folders([file.path for file in recordings])
+    placed, reasons = _label_below(recordings, depth)
+    if not placed and depth:
+        placed, reasons = _label_below(recordings, 0)
+    for name, reason in reasons:
+        report.leave_out(name, reason)
+    return placed
+
+
+def _label_below(
+    recordings: Sequence[SourceFile], depth: int
+) -> tuple[list[Placed], list[tuple[str, str]]]:
+    placed, reasons = [], []
+    for file in recordings:
+        try:
+            placed.append((file, read_label(file.path[depth:-1], file.stem)))
+        except LayoutError as error:
+            reasons.append((file.name, str(error)))
+    return placed, reasons
+
+
+def _copy(placed: Sequence[Placed], about: About, writer: ArchiveWriter, report: _Report) -> None:
+    """Write the recordings in the archive's order, then the meta file; report what is broken."""
+    ids = number_speakers(label.speaker for _, label in placed)
+    repetitions = number_repetitions([label for _, label in placed])
+    planned = [
+        (Utterance(ids[label.speaker], label.digit, repetition), file, label.speaker)
+        for (file, label), repetition in zip(placed, repetitions, strict=True)
+    ]
+    for utterance, file, speaker in sorted(planned, key=lambda plan: plan[0]):
+        try:
+            content = file.read()
+            wav = to_wav(content)
+        except AudioError as error:
+            report.leave_out(file.name, str(error))
+            continue
+        writer.add(utterance, wav)
+        report.n_copied += 1
+        report.n_converted += wav is not content
+        name = {} if speaker == utterance.speaker_id else {"name": speaker}
+        report.speakers[utterance.speaker_id] = {**about.get(speaker, {}), **name}
+    writer.add_speakers(report.speakers)
+
+
+def to_wav(content: bytes) -> bytes:
+    """Return a WAV file as it is, other audio as PCM WAV; raises AudioError for broken audio."""
+    waveform, sample_rate = decode(content)
+    if content[:4] in (b"RIFF", b"RIFX", b"RF64") and content[8:12] == b"WAVE":
+        return content
+    is_deep = soundfile.info(io.BytesIO(content)).subtype in DEEP
+    return _encode(waveform, sample_rate, 24 if is_deep else 16)
+
+
+def _encode(waveform: Waveform, sample_rate: int, bits: int) -> bytes:
+    # libsndfile would scale by 2**15 - 1, where it divides by 2**15 on reading: not the same sound.
+    full = 2.0 ** (bits - 1)
+    samples = np.clip(np.rint(waveform * full), -full, full - 1).astype(np.int32) << (32 - bits)
+    file = io.BytesIO()
+    soundfile.write(file, samples, sample_rate, f"PCM_{bits}", format="WAV")
+    return file.getvalue()

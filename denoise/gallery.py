@@ -1,0 +1,69 @@
+"""Example clips to look at and listen to: one that training heard, one of a held-out speaker."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from denoise.audio import Waveform, write_wav
+from denoise.corpus.archive import CorpusArchive
+from denoise.errors import CorpusError
+from denoise.evaluation import Condition
+from denoise.features import Rejected, load_clips
+from denoise.figures import spectrogram_triptych
+from denoise.inference import Denoiser
+from denoise.params import AudioParams, EvaluateParams
+
+EXAMPLES = {"train": "training_clip", "test": "held_out_clip"}
+LOUDEST = np.float32(0.9)
+
+
+def middle_condition(params: EvaluateParams) -> Condition:
+    """Return the first noise kind at the middle SNR."""
+    return Condition(params.kinds[0], sorted(params.snr_db)[len(params.snr_db) // 2])
+
+
+def write_examples(
+    corpus: CorpusArchive,
+    manifest: pd.DataFrame,
+    denoiser: Denoiser,
+    params: tuple[AudioParams, EvaluateParams],
+    pictures: Path,
+    recordings: Path,
+) -> None:
+    """Write each example's spectrograms into `pictures` and its three WAVs into `recordings`.
+
+    Raises CorpusError where a split has no usable clip.
+    """
+    audio, evaluate = params
+    condition = middle_condition(evaluate)
+    for split, name in EXAMPLES.items():
+        row, clean = _first_clip(corpus, manifest[manifest["split"] == split], audio)
+        identity, rate = str(row["utterance_id"]), denoiser.sample_rate
+        noisy = condition.disturb(clean, identity, rate, evaluate.seed)
+        heard = {"clean": clean, "noisy": noisy, "denoised": denoiser.denoise_clips(noisy[None])[0]}
+        title = (
+            f"Digit {row['digit']} by speaker {row['speaker_id']} ({split}), "
+            f"{condition.noise} noise at {condition.snr_db:g} dB"
+        )
+        spectrogram_triptych(heard, rate, pictures / f"{name}.png", title)
+        _write_recordings(heard, rate, recordings, name)
+
+
+def _first_clip(
+    corpus: CorpusArchive, rows: pd.DataFrame, params: AudioParams
+) -> "tuple[pd.Series[object], Waveform]":
+    rejected = Rejected()
+    for row, clean in load_clips(corpus, rows, params, rejected):
+        return row, clean
+    raise CorpusError(f"No clip to show: {rejected.report()}.")
+
+
+def _write_recordings(
+    heard: Mapping[str, Waveform], sample_rate: int, folder: Path, name: str
+) -> None:
+    """Write the waveforms at one common gain, so that their levels compare."""
+    loudest = max(np.abs(waveform).max() for waveform in heard.values())
+    for role, waveform in heard.items():
+        write_wav(folder / f"{name}_{role}.wav", waveform * (LOUDEST / loudest), sample_rate)

@@ -1,0 +1,51 @@
+"""Denoise the test speakers and measure what came of it; keep pictures and recordings."""
+
+import argparse
+import json
+
+from denoise.atomic import replacing_folder, write_text
+from denoise.corpus.archive import CorpusArchive
+from denoise.determinism import make_deterministic
+from denoise.errors import CorpusError
+from denoise.evaluation import evaluate
+from denoise.features import Rejected, load_clips
+from denoise.figures import improvement_by_snr, learning_curve
+from denoise.gallery import write_examples
+from denoise.inference import Denoiser
+from denoise.manifest import read_manifest
+from denoise.params import Params
+from denoise.report import improvement_by_snr as table_improvement
+from denoise.report import read_curves, summarise, table_csv, utterance_csv
+from stages import run
+
+
+def main(params: Params, paths: argparse.Namespace) -> None:
+    """Write `paths.metrics`, tables and pictures in `paths.report`, recordings in `paths.audio`."""
+    make_deterministic(params.train.threads)
+    denoiser = Denoiser.load(paths.model, params.reconstruction)
+    manifest, rejected = read_manifest(paths.manifest), Rejected()
+    with (
+        CorpusArchive(paths.archive) as corpus,
+        replacing_folder(paths.report) as folder,
+        replacing_folder(paths.audio) as recordings,
+    ):
+        test = manifest[manifest["split"] == "test"]
+        rows = evaluate(load_clips(corpus, test, params.audio, rejected), denoiser, params.evaluate)
+        if rows.empty:
+            raise CorpusError(f"No test recording is usable: {rejected.report()}.")
+        sections = (params.audio, params.evaluate)
+        write_examples(corpus, manifest, denoiser, sections, folder, recordings)
+        improvement = table_improvement(rows)
+        write_text(folder / "improvement.csv", table_csv(improvement))
+        write_text(folder / "utterances.csv", utterance_csv(rows))
+        improvement_by_snr(improvement, folder / "improvement.png")
+        learning_curve(read_curves(paths.curves), folder / "learning_curve.png")
+    summary = summarise(rows)
+    summary["counts"]["rejected"] = len(rejected.reasons)
+    write_text(paths.metrics, json.dumps(summary, indent=2) + "\n")
+    print(f"{rejected.report()}; improvement over the noisy input and over a Wiener filter:")
+    print(json.dumps(summary["improvement"], indent=2))
+
+
+if __name__ == "__main__":
+    run(main, "archive", "manifest", "model", "curves", "metrics", "report", "audio")
