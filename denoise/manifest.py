@@ -53,7 +53,7 @@ def _gender(about: Mapping[str, str]) -> str:
 def split_speakers(
     gender: Mapping[str, str], params: SampleParams, rng: Generator
 ) -> dict[str, str]:
-    """Assign each speaker one split; each gender with enough speakers stands in every split.
+    """Assign each speaker one split; each gender with three speakers or more stands in every split.
 
     `gender` maps speaker_id to gender. Raises CorpusError for fewer than three speakers.
     """
@@ -62,7 +62,7 @@ def split_speakers(
             f"{len(gender)} speakers cannot fill {len(SPLITS)} splits; at least {len(SPLITS)} are "
             "needed. Raise sample.size or use a corpus with more speakers."
         )
-    split: dict[str, str] = {}
+    split = dict.fromkeys(gender, "train")
     for group in _groups(gender, rng):
         test = _quota(params.test_fraction, len(group), len(group) - 2)
         validation = _quota(params.validation_fraction, len(group), len(group) - 1 - test)
@@ -77,15 +77,16 @@ def _quota(fraction: float, n_speakers: int, most: int) -> int:
 
 
 def _groups(gender: Mapping[str, str], rng: Generator) -> list[list[str]]:
-    """Shuffle the speakers of each gender; a gender too small for three splits joins the rest."""
+    """Shuffle the speakers of each gender; those with too few for three splits make one group.
+
+    Where even that group is too small, its speakers are left out: they train.
+    """
     by_gender: dict[str, list[str]] = {}
     for speaker_id in sorted(gender):
         by_gender.setdefault(gender[speaker_id], []).append(speaker_id)
-    large = [group for _, group in sorted(by_gender.items()) if len(group) >= len(SPLITS)]
-    small = sorted(s for group in by_gender.values() if len(group) < len(SPLITS) for s in group)
-    if not large:
-        large, small = [small], []
-    large[0] = large[0] + small
+    groups = [group for _, group in sorted(by_gender.items())]
+    small = sorted(s for group in groups if len(group) < len(SPLITS) for s in group)
+    large = [group for group in [*groups, small] if len(group) >= len(SPLITS)]
     return [[group[i] for i in rng.permutation(len(group))] for group in large]
 
 
@@ -106,6 +107,9 @@ def read_manifest(path: str | os.PathLike[str]) -> pd.DataFrame:
         raise CorpusError(f"{path} is no manifest ({error}). Run dvc repro -f sample.") from error
     if list(manifest.columns) != COLUMNS:
         raise CorpusError(f"{path} has the columns {list(manifest.columns)}, not {COLUMNS}.")
+    named = manifest["utterance_id"].str.fullmatch(r"\d_\d{2,}_\d+")
+    if not (named & manifest["split"].isin(SPLITS)).all():
+        raise CorpusError(f"{path} has rows of no utterance or split. Run dvc repro -f sample.")
     return manifest
 
 

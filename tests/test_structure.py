@@ -21,6 +21,7 @@ ORDER = [
     {"losses", "bundle"},
     {"training", "inference"},
     {"evaluation", "report", "figures"},
+    {"gallery"},
 ]
 TENSORFLOW = {"model", "losses", "training", "bundle", "determinism"}
 
