@@ -11,7 +11,8 @@ DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES = DVC["stages"]
 
 ORDER = [
-    {"errors", "atomic", "schema"},
+    {"errors", "atomic"},
+    {"schema"},
     {"params"},
     {"audio"},
     {"corpus"},
