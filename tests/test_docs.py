@@ -1,0 +1,91 @@
+"""The documentation, held to the source: keys, commands, links, examples."""
+
+import ast
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from denoise.audio import write_wav
+from denoise.params import load_params, parse_params
+from tests.closures import ROOT, module_files
+from tests.test_structure import leaves
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+def test_every_params_key_is_described_and_no_other() -> None:
+    text = (ROOT / "docs" / "params.md").read_text(encoding="utf-8")
+    described = re.findall(r"^\| `([\w.]+)` \|", text, flags=re.MULTILINE)
+    assert described == leaves(PARAMS)
+
+
+def test_every_params_key_is_read_by_the_code() -> None:
+    read: set[str] = set()
+    for module, path in module_files().items():
+        tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+        attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+        if module == "denoise.params":  # where keys are checked; only a property puts one to use
+            attributes = [node for node in attributes if ast.unparse(node.value) == "self"]
+        read |= {node.attr for node in attributes}
+    assert {key.rsplit(".", 1)[-1] for key in leaves(PARAMS)} <= read
+
+
+def experiments() -> list[str]:
+    joined = README.replace("\\\n", " ")
+    return re.findall(r"^(?:\S*/)?dvc exp run(.*?)(?:#.*)?$", joined, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("options", experiments())
+def test_overrides_in_the_readme_are_valid(options: str) -> None:
+    overrides = re.findall(r"-S ([\w.]+)=(\S+)", options)
+    assert overrides
+    tree = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    for key, value in overrides:
+        *sections, leaf = key.split(".")
+        section = tree
+        for name in sections:
+            section = section[name]
+        assert leaf in section
+        section[leaf] = yaml.safe_load(value)
+    parse_params(tree)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_make_targets_and_links_exist(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    named = re.findall(r"(?:`|^)make (\w+)", text, flags=re.MULTILINE)
+    assert set(named) <= targets
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert link.startswith("https://") or (document.parent / link).exists(), link
+
+
+def test_readme_gives_what_make_does() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for command in ("ruff check .", "ruff format --check .", "mypy denoise stages benchmarks"):
+        assert command in makefile and command in README
+    for file in ("requirements.txt", "requirements-test.txt"):
+        assert f"--require-hashes -r {file}" in makefile
+        assert f"--require-hashes -r {file}" in README
+
+
+def test_python_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from denoise.bundle import Snapshot, save_bundle
+
+    params = load_params(ROOT / "params.yaml")
+    snapshot = Snapshot(params.audio, params.spectrogram, params.model, 1.0)
+    save_bundle(tmp_path / "models" / "denoiser", snapshot.build_model(), snapshot)
+    noisy = np.random.default_rng(0).standard_normal(12_345).astype(np.float32) * np.float32(0.1)
+    write_wav(tmp_path / "metrics" / "audio" / "held_out_clip_noisy.wav", noisy, 16_000)
+    monkeypatch.chdir(tmp_path)
+    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(example, "README.md", "exec"), names)
+    assert isinstance(names["denoised"], np.ndarray)
+    assert len(names["denoised"]) == 12_345
+    assert (tmp_path / "denoised.wav").is_file()
