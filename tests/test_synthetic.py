@@ -1,0 +1,316 @@
+"""The built-in corpus: the same bytes wherever and in whatever order it is made, human variety."""
+
+import hashlib
+import io
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import espeakng_loader
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+
+from denoise.corpus import espeak
+from denoise.corpus.archive import META_NAME, CorpusArchive, Utterance
+from denoise.corpus.espeak import Espeak, installed_file
+from denoise.corpus.recording import SAMPLE_RATE
+from denoise.corpus.synthetic import (
+    draw_speakers,
+    name,
+    synthesize_corpus,
+    synthesize_utterance,
+)
+from denoise.corpus.voices import ACCENTS, VARIANTS, Voice, draw_voice, voice_text
+from denoise.errors import CorpusError
+from denoise.params import SyntheticParams
+
+PARAMS = SyntheticParams(speakers=8, repetitions=2, seed=20)
+Clips = dict[Utterance, npt.NDArray[np.float32]]
+Made = tuple[CorpusArchive, dict[str, Any]]
+VOICE_FILE = {"someone": "name someone\nlanguage en-us\n"}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    path = tmp_path_factory.mktemp("corpus") / "corpus.zip"
+    provenance = synthesize_corpus(PARAMS, path)
+    with CorpusArchive(path) as archive:
+        yield archive, provenance
+
+
+@pytest.fixture(scope="module")
+def clips(corpus: Made) -> Clips:
+    archive, _ = corpus
+    return {
+        utterance: soundfile.read(io.BytesIO(archive.read(utterance)), dtype="float32")[0]
+        for utterance in archive.utterances
+    }
+
+
+def level_db(clip: npt.NDArray[np.float32]) -> float:
+    return float(10 * np.log10(np.mean(np.square(clip))))
+
+
+def test_every_speaker_says_every_digit_every_time(corpus: Made) -> None:
+    archive, _ = corpus
+    expected = itertools.product([f"{n:02d}" for n in range(1, 9)], range(10), range(2))
+    assert archive.utterances == sorted(Utterance(*parts) for parts in expected)
+
+
+def test_the_archive_holds_nothing_else(corpus: Made) -> None:
+    archive, _ = corpus
+    members = [utterance.member for utterance in archive.utterances]
+    assert sorted(archive._zip.namelist()) == sorted([*members, META_NAME])
+
+
+def test_the_recordings_are_mono_16_bit_wav(corpus: Made) -> None:
+    archive, _ = corpus
+    info = soundfile.info(io.BytesIO(archive.read(archive.utterances[0])))
+    form = (info.format, info.subtype, info.channels, info.samplerate)
+    assert form == ("WAV", "PCM_16", 1, SAMPLE_RATE)
+
+
+def test_the_meta_file_describes_each_speaker_as_audiomnist_does(corpus: Made) -> None:
+    archive, _ = corpus
+    speakers = archive.speakers()
+    assert sorted(speakers) == sorted({utterance.speaker_id for utterance in archive.utterances})
+    keys = {"accent", "age", "gender", "native speaker", "origin", "recordingdate", "recordingroom"}
+    assert all(keys <= set(about) for about in speakers.values())
+    assert len({about["voice"] for about in speakers.values()}) == len(speakers)
+
+
+def test_the_provenance_counts_what_is_there(corpus: Made) -> None:
+    archive, provenance = corpus
+    assert provenance["source"] == "synthetic"
+    assert provenance["version"].startswith("eSpeak NG 1.")
+    assert provenance["files"] == len(archive.utterances) == 160
+    assert (provenance["speakers"], provenance["seed"], provenance["sample_rate"]) == (8, 20, 22050)
+    json.dumps(provenance)
+
+
+@pytest.mark.parametrize("count", [4, 61, 100])
+def test_the_genders_are_balanced(count: int) -> None:
+    speakers = draw_speakers(SyntheticParams(count, 1, 3))
+    genders = Counter(voice.gender for voice, _ in speakers.values())
+    assert len(speakers) == count
+    assert abs(genders["female"] - genders["male"]) <= 1
+
+
+def test_women_speak_higher_than_men() -> None:
+    voices = [voice for voice, _ in draw_speakers(SyntheticParams(100, 1, 3)).values()]
+    pitches = {
+        gender: np.median([voice.pitch_hz for voice in voices if voice.gender == gender])
+        for gender in VARIANTS
+    }
+    assert 1.5 < pitches["female"] / pitches["male"] < 2.2
+
+
+def test_accents_are_spread() -> None:
+    speakers = draw_speakers(SyntheticParams(60, 1, 3))
+    accents = Counter(voice.accent for voice, _ in speakers.values())
+    assert set(accents) == set(ACCENTS)
+    assert max(accents.values()) <= 2 * min(accents.values())
+
+
+def test_no_two_clips_are_equal(clips: Clips) -> None:
+    assert len({clip.tobytes() for clip in clips.values()}) == len(clips)
+
+
+def test_clips_are_neither_clipped_nor_silent(clips: Clips) -> None:
+    for utterance, clip in clips.items():
+        assert np.isfinite(clip).all()
+        assert np.max(np.abs(clip)) < 0.95, utterance
+        assert level_db(clip) > -65, utterance
+
+
+def test_speech_stands_well_above_the_room(clips: Clips) -> None:
+    for utterance, clip in clips.items():
+        blocks = clip[: len(clip) // 441 * 441].reshape(-1, 441)
+        power = np.mean(np.square(blocks, dtype=np.float64), axis=1) + 1e-12
+        assert 10 * np.log10(power.max() / power[:2].mean()) > 30, utterance
+
+
+def test_durations_are_those_of_spoken_digits(clips: Clips) -> None:
+    seconds = np.array([len(clip) / SAMPLE_RATE for clip in clips.values()])
+    assert seconds.min() > 0.35 and seconds.max() < 1.7
+    assert 0.6 < np.median(seconds) < 1.0
+    assert np.std(seconds) > 0.08
+
+
+def test_levels_are_spread_as_recordings_are() -> None:
+    recordings = [about[1] for about in draw_speakers(SyntheticParams(60, 1, 3)).values()]
+    levels = np.array([recording.level_db for recording in recordings])
+    assert 15 < levels.max() - levels.min() < 26
+    assert 4 < levels.std() < 8
+
+
+def test_a_clip_has_the_level_of_its_speaker(clips: Clips) -> None:
+    speakers = draw_speakers(PARAMS)
+    for speaker_id, (_, recording) in speakers.items():
+        own = [level_db(clip) for u, clip in clips.items() if u.speaker_id == speaker_id]
+        # The silence around the speech, and the limit on peaks, only take away.
+        assert -5 < np.mean(own) - recording.level_db < 1, speaker_id
+
+
+def test_the_same_bytes_again_and_in_another_process_on_a_lesser_processor(
+    corpus: Made, tmp_path: Path
+) -> None:
+    archive, _ = corpus
+    again = tmp_path / "again.zip"
+    program = (
+        "import sys; from denoise.corpus.synthetic import synthesize_corpus;"
+        "from denoise.params import SyntheticParams;"
+        "synthesize_corpus(SyntheticParams(8, 2, 20), sys.argv[1])"
+    )
+    features = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
+    environment = os.environ | {"NPY_DISABLE_CPU_FEATURES": " ".join(features)}
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, str(again)], check=True, env=environment
+    )
+    first, second = (hashlib.sha256(path.read_bytes()) for path in (archive.path, again))
+    assert first.hexdigest() == second.hexdigest()
+
+
+def test_a_smaller_corpus_is_a_part_of_a_larger_one(corpus: Made, tmp_path: Path) -> None:
+    archive, _ = corpus
+    synthesize_corpus(SyntheticParams(speakers=4, repetitions=1, seed=20), tmp_path / "small.zip")
+    with CorpusArchive(tmp_path / "small.zip") as small:
+        assert len(small.utterances) == 40
+        assert all(small.read(u) == archive.read(u) for u in small.utterances)
+        speakers = archive.speakers()
+        assert all(about == speakers[who] for who, about in small.speakers().items())
+
+
+def test_another_seed_gives_another_corpus(corpus: Made, tmp_path: Path) -> None:
+    archive, _ = corpus
+    synthesize_corpus(SyntheticParams(speakers=4, repetitions=1, seed=21), tmp_path / "other.zip")
+    with CorpusArchive(tmp_path / "other.zip") as other:
+        assert not any(other.read(u) == archive.read(u) for u in other.utterances)
+
+
+def every_variant() -> list[Voice]:
+    """Return one voice of each variant, with the accents in turn."""
+    accents = itertools.cycle(ACCENTS)
+    pairs = [(gender, variant) for gender in VARIANTS for variant in VARIANTS[gender]]
+    return [
+        draw_voice(np.random.default_rng(n), f"{n}", gender, variant, next(accents))
+        for n, (gender, variant) in enumerate(pairs)
+    ]
+
+
+def test_every_variant_and_accent_is_installed() -> None:
+    for variant in itertools.chain(*VARIANTS.values()):
+        assert installed_file("voices", "!v", variant).is_file()
+    for accent in ACCENTS:
+        assert installed_file("lang", "gmw", accent).is_file()
+
+
+def test_an_utterance_does_not_depend_on_those_before_it() -> None:
+    voices = every_variant()
+    manner = {"rate": 150, "pitch": 50, "pitch_range": 50, "seed": 7}
+    rng = np.random.default_rng(1)
+    with Espeak({name(voice): voice_text(voice) for voice in voices}) as engine:
+        pairs = [(voice, text) for voice in voices for text in ("one", "three", "zero", "nine")]
+        before = [engine.say(text, name(voice), **manner) for voice, text in pairs]
+        for number in rng.permutation(len(pairs)):
+            voice, text = pairs[number]
+            other = voice if number % 2 else voices[rng.integers(len(voices))]
+            engine.say("five", name(other), **manner | {"seed": 3})
+            after = engine.say(text, name(voice), **manner)
+            assert np.array_equal(before[number], after), (voice.variant, text)
+
+
+def test_no_variant_overloads_or_is_silent() -> None:
+    voices = every_variant()
+    with Espeak({name(voice): voice_text(voice) for voice in voices}) as engine:
+        for voice in voices:
+            said = engine.say("nine", name(voice), rate=150, pitch=60, pitch_range=50, seed=7)
+            assert 300 < np.max(np.abs(said.astype(np.int32))) < 32_000, voice.variant
+            assert 0.2 < np.count_nonzero(said) / engine.sample_rate < 1.2, voice.variant
+
+
+def test_one_clip_alone_is_the_clip_of_the_corpus(corpus: Made) -> None:
+    archive, _ = corpus
+    utterance = Utterance("05", 7, 1)
+    voice, recording = draw_speakers(PARAMS)["05"]
+    with Espeak({name(voice): voice_text(voice)}) as engine:
+        alone = synthesize_utterance(engine, utterance, voice, recording, PARAMS.seed)
+    whole, _ = soundfile.read(io.BytesIO(archive.read(utterance)), dtype="int16")
+    assert np.array_equal(alone, whole)
+
+
+def test_a_platform_without_the_library_is_told_of_the_other_sources(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(espeakng_loader, "get_library_path", lambda: str(tmp_path / "none.so"))
+    with pytest.raises(CorpusError, match=r"does not load.*download\.source to kaggle or local"):
+        synthesize_corpus(PARAMS, tmp_path / "corpus.zip")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_package_is_told_of_the_other_sources(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
+    with pytest.raises(CorpusError, match=r"not installed.*download\.source to kaggle or local"):
+        synthesize_corpus(PARAMS, tmp_path / "corpus.zip")
+
+
+def test_data_without_a_variant_is_an_error_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(espeakng_loader, "get_data_path", lambda: str(tmp_path))
+    with pytest.raises(CorpusError, match=r"no lang/gmw/en\S* among its data"):
+        synthesize_corpus(PARAMS, tmp_path / "corpus.zip")
+
+
+def test_a_data_folder_that_the_library_does_not_take_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    deep = tmp_path / ("x" * 200)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    with pytest.raises(CorpusError, match="does not start"), Espeak(VOICE_FILE):
+        pass
+    assert list(deep.iterdir()) == []
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with Espeak(VOICE_FILE) as engine:  # and the engine is free again
+        assert engine.sample_rate == SAMPLE_RATE
+
+
+def test_the_engine_serves_one_at_a_time() -> None:
+    with Espeak(VOICE_FILE):
+        with pytest.raises(CorpusError, match="in use"), Espeak(VOICE_FILE):
+            pass
+        assert espeak._one_at_a_time.locked()
+    assert not espeak._one_at_a_time.locked()
+
+
+def test_an_unknown_voice_is_an_error() -> None:
+    with Espeak(VOICE_FILE) as engine, pytest.raises(CorpusError, match="no voice 'nobody'"):
+        engine.say("one", "nobody", rate=150, pitch=50, pitch_range=50, seed=1)
+
+
+def test_a_corpus_that_fails_midway_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Espeak, "say", lambda *_, **__: np.zeros(100, np.int16))
+    with pytest.raises(CorpusError, match="said nothing"):
+        synthesize_corpus(PARAMS, tmp_path / "corpus.zip")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_data_folder_is_left_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with Espeak(VOICE_FILE):
+        assert len(list(Path(tmp_path).iterdir())) == 1
+    assert list(Path(tmp_path).iterdir()) == []
