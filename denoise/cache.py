@@ -5,6 +5,7 @@ imaginary), with `copies` noisy rows for each clean one. Clips are brought to on
 float16 holds them with an error 66 dB below each bin.
 """
 
+import math
 import os
 import tokenize
 from collections.abc import Sequence
@@ -102,8 +103,8 @@ class _Rows:
         except (ValueError, tokenize.TokenError) as error:
             raise CorpusError(f"{path} is no spectrogram cache: {error}") from error
         self._start = self._file.tell()
-        self._row_bytes = int(np.prod(self.shape[1:])) * STORED.itemsize
-        expected = self._start + self.shape[0] * self._row_bytes
+        self._row_bytes = math.prod(self.shape[1:]) * STORED.itemsize
+        expected = self._start + math.prod(self.shape) * STORED.itemsize
         if dtype != STORED or len(self.shape) != 4 or path.stat().st_size != expected:
             raise CorpusError(f"{path} is cut short or foreign. Run dvc repro --force features.")
 
@@ -129,7 +130,8 @@ class SpectrogramCache:
         self._noisy = _Rows(_path(folder, split, "noisy"))
         self.copies = self._noisy.shape[0] // max(1, self._clean.shape[0])
         self.n_frames, self.n_bins = self._clean.shape[1:3]
-        if self._noisy.shape[0] != self._clean.shape[0] * self.copies or not self.copies:
+        paired = (self._clean.shape[0] * self.copies, *self._clean.shape[1:])
+        if self._noisy.shape != paired or not self.copies:
             raise CorpusError(f"{folder}: {split} has unpaired rows. Run dvc repro -f features.")
 
     def __len__(self) -> int:
