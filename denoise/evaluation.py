@@ -10,7 +10,7 @@ from denoise import metrics
 from denoise.audio import Waveform
 from denoise.classical import wiener
 from denoise.inference import Denoiser
-from denoise.noise import make_noisy, utterance_rng
+from denoise.noise import Talk, make_noisy, utterance_rng
 from denoise.params import EvaluateParams
 
 
@@ -21,10 +21,20 @@ class Condition:
     noise: str
     snr_db: float
 
-    def disturb(self, clean: Waveform, utterance_id: str, sample_rate: int, seed: int) -> Waveform:
-        """Return the clip's noisy twin; the noise is its own in each condition."""
-        rng = utterance_rng(seed, f"{utterance_id} {self.noise} {self.snr_db}")
-        return make_noisy(clean, sample_rate, self.noise, self.snr_db, rng)
+
+@dataclass(frozen=True)
+class Disturber:
+    """Makes the noisy twins of test clips; `talk` gives the voices that babble is made of."""
+
+    sample_rate: int
+    seed: int
+    talk: Talk
+
+    def disturb(self, clean: Waveform, utterance_id: str, condition: Condition) -> Waveform:
+        """Return the clip's noisy twin, float32 [n_samples]; each condition has its own noise."""
+        kind, snr_db = condition.noise, condition.snr_db
+        rng = utterance_rng(self.seed, f"{utterance_id} {kind} {snr_db}")
+        return make_noisy(clean, self.sample_rate, kind, snr_db, rng, self.talk)
 
 
 def conditions(params: EvaluateParams) -> list[Condition]:
@@ -35,37 +45,31 @@ def conditions(params: EvaluateParams) -> list[Condition]:
 def evaluate(
     clips: "Iterable[tuple[pd.Series[object], Waveform]]",
     denoiser: Denoiser,
+    disturber: Disturber,
     params: EvaluateParams,
 ) -> pd.DataFrame:
-    """Measure every clip in every condition; a row has each metric for each of METHODS."""
+    """Measure every clip in every condition, noisy, Wiener-filtered and denoised, a row each."""
+    every = conditions(params)
     with_pesq = params.pesq == "auto" and metrics.has_pesq()
-    rows = [r for row, clean in clips for r in _rows(row, clean, denoiser, params, with_pesq)]
+    rows: list[dict[str, object]] = []
+    for row, clean in clips:
+        identity = str(row["utterance_id"])
+        noisy = np.stack([disturber.disturb(clean, identity, c) for c in every])
+        about = row[["utterance_id", "speaker_id", "digit", "gender"]].to_dict()
+        measured = _measure_all(clean, noisy, denoiser, with_pesq)
+        for condition, figures in zip(every, measured, strict=True):
+            rows.append({**about, **vars(condition), **figures})
     return pd.DataFrame(rows)
 
 
-def _rows(
-    row: "pd.Series[object]",
-    clean: Waveform,
-    denoiser: Denoiser,
-    params: EvaluateParams,
-    with_pesq: bool,
-) -> Iterator[dict[str, object]]:
-    every, rate = conditions(params), denoiser.sample_rate
-    identity = str(row["utterance_id"])
-    noisy = np.stack([c.disturb(clean, identity, rate, params.seed) for c in every])
-    denoised = denoiser.denoise_clips(noisy)
-    for number, condition in enumerate(every):
-        heard = {
-            "noisy": noisy[number],
-            "wiener": wiener(noisy[number], rate),
-            "denoised": denoised[number],
-        }
-        yield {
-            **row[["utterance_id", "speaker_id", "digit", "gender"]].to_dict(),
-            "noise": condition.noise,
-            "snr_db": condition.snr_db,
-            **measure(clean, heard, rate, with_pesq),
-        }
+def _measure_all(
+    clean: Waveform, noisy: Waveform, denoiser: Denoiser, with_pesq: bool
+) -> Iterator[dict[str, float]]:
+    """Yield the figures of each noisy twin of a clip, [n_conditions, n_samples]."""
+    rate = denoiser.sample_rate
+    for before, after in zip(noisy, denoiser.denoise_clips(noisy), strict=True):
+        heard = {"noisy": before, "wiener": wiener(before, rate), "denoised": after}
+        yield measure(clean, heard, rate, with_pesq)
 
 
 def measure(

@@ -9,7 +9,7 @@ import pandas as pd
 from denoise.audio import Waveform, write_wav
 from denoise.corpus.archive import CorpusArchive
 from denoise.errors import CorpusError
-from denoise.evaluation import Condition
+from denoise.evaluation import Condition, Disturber
 from denoise.features import Rejected, load_clips
 from denoise.figures import spectrogram_triptych
 from denoise.inference import Denoiser
@@ -28,7 +28,9 @@ def write_examples(
     corpus: CorpusArchive,
     manifest: pd.DataFrame,
     denoiser: Denoiser,
-    params: tuple[AudioParams, EvaluateParams],
+    disturber: Disturber,
+    audio: AudioParams,
+    evaluate: EvaluateParams,
     pictures: Path,
     recordings: Path,
 ) -> None:
@@ -36,12 +38,11 @@ def write_examples(
 
     Raises CorpusError where a split has no usable clip.
     """
-    audio, evaluate = params
     condition = middle_condition(evaluate)
     for split, name in EXAMPLES.items():
         row, clean = _first_clip(corpus, manifest[manifest["split"] == split], audio)
         identity, rate = str(row["utterance_id"]), denoiser.sample_rate
-        noisy = condition.disturb(clean, identity, rate, evaluate.seed)
+        noisy = disturber.disturb(clean, identity, condition)
         heard = {"clean": clean, "noisy": noisy, "denoised": denoiser.denoise_clips(noisy[None])[0]}
         title = (
             f"Digit {row['digit']} by speaker {row['speaker_id']} ({split}), "

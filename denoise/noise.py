@@ -11,6 +11,9 @@ from denoise.audio import Waveform, rms
 NoiseKind = Callable[[Generator, int, int], Waveform]
 """(rng, n_samples, sample_rate) -> float32 [n_samples], at any level but silence."""
 
+Talk = Callable[[Generator], Waveform]
+"""Draws a recording of somebody, float32 [n_samples], not silent."""
+
 
 def utterance_rng(seed: int, utterance_id: str, *context: int) -> Generator:
     """Return the generator of one utterance, whatever the order or the worker it is met in."""
@@ -62,6 +65,23 @@ KINDS: Mapping[str, NoiseKind] = {
 }
 
 
+def babble(rng: Generator, talk: Talk) -> Waveform:
+    """Let four to eight people talk at once, equally loud, each starting anywhere."""
+    return np.sum([speech(rng, talk) for _ in range(rng.integers(4, 9))], axis=0, dtype=np.float32)
+
+
+def speech(rng: Generator, talk: Talk) -> Waveform:
+    """Let one other person talk, starting anywhere."""
+    clip = talk(rng)
+    return np.roll(clip / np.float32(rms(clip)), rng.integers(len(clip)))
+
+
+SPEECH_KINDS: Mapping[str, Callable[[Generator, Talk], Waveform]] = {
+    "babble": babble,
+    "speech": speech,
+}
+
+
 def noise_gain(clean: Waveform, noise: Waveform, snr_db: float) -> float:
     """Return what `noise` is multiplied with to lie `snr_db` under `clean`, both by their RMS.
 
@@ -80,7 +100,12 @@ def mix(clean: Waveform, noise: Waveform, snr_db: float) -> Waveform:
 
 
 def make_noisy(
-    clean: Waveform, sample_rate: int, kind: str, snr_db: float, rng: Generator
+    clean: Waveform, sample_rate: int, kind: str, snr_db: float, rng: Generator, talk: Talk
 ) -> Waveform:
-    """Return the noisy twin of `clean`, float32 [n_samples], with noise of `kind` from `rng`."""
+    """Return the noisy twin of `clean`, float32 [n_samples], with noise of `kind` from `rng`.
+
+    `talk` gives the voices of the kinds that are made of speech.
+    """
+    if kind in SPEECH_KINDS:
+        return mix(clean, SPEECH_KINDS[kind](rng, talk), snr_db)
     return mix(clean, KINDS[kind](rng, len(clean), sample_rate), snr_db)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import yaml
 
 from denoise.errors import ParamsError
 from denoise.schema import Choices, Range, build
 
-NOISE_KINDS = ("white", "pink", "brown", "blue", "violet", "hum")
+NOISE_KINDS = ("white", "pink", "brown", "blue", "violet", "hum", "babble", "speech")
 LARGEST_SEED = 2**32 - 1
 
 
@@ -81,10 +82,29 @@ class SpectrogramParams:
 
 
 @dataclass(frozen=True)
+class NoiseWeights:
+    """How often training hears each kind of noise, relative to the others; 0 is never."""
+
+    white: Annotated[float, Range(0, 1000)]
+    pink: Annotated[float, Range(0, 1000)]
+    brown: Annotated[float, Range(0, 1000)]
+    blue: Annotated[float, Range(0, 1000)]
+    violet: Annotated[float, Range(0, 1000)]
+    hum: Annotated[float, Range(0, 1000)]
+    babble: Annotated[float, Range(0, 1000)]
+    speech: Annotated[float, Range(0, 1000)]
+
+    def draw(self, rng: np.random.Generator) -> str:
+        """Return a kind, each as often as its weight says."""
+        weights = np.array([getattr(self, kind) for kind in NOISE_KINDS])
+        return NOISE_KINDS[rng.choice(len(weights), p=weights / weights.sum())]
+
+
+@dataclass(frozen=True)
 class NoiseParams:
     """The noise that training hears."""
 
-    kinds: Annotated[tuple[str, ...], Choices(*NOISE_KINDS)]
+    weights: NoiseWeights
     snr_db: Annotated[tuple[float, ...], Range(-60.0, 60.0)]
     copies: Annotated[int, Range(1, 100)]
     seed: Annotated[int, Range(0, LARGEST_SEED)]
@@ -191,6 +211,8 @@ def _check_together(params: Params) -> None:
         raise ParamsError(
             f"noise.snr_db: {list(params.noise.snr_db)} is not [lowest, highest], two values."
         )
+    if not any(vars(params.noise.weights).values()):
+        raise ParamsError("noise.weights: all are 0; at least one kind must be more than 0.")
     if len(set(params.evaluate.snr_db)) < len(params.evaluate.snr_db):
         raise ParamsError(f"evaluate.snr_db: {list(params.evaluate.snr_db)} names a value twice.")
     if params.download.source == "local" and not params.download.local:

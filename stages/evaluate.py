@@ -7,8 +7,8 @@ from denoise.atomic import replacing_folder, write_text
 from denoise.corpus.archive import CorpusArchive
 from denoise.determinism import make_deterministic
 from denoise.errors import CorpusError
-from denoise.evaluation import evaluate
-from denoise.features import Rejected, load_clips
+from denoise.evaluation import Disturber, evaluate
+from denoise.features import Rejected, TrainingSpeech, load_clips
 from denoise.figures import improvement_by_snr, learning_curve
 from denoise.gallery import write_examples
 from denoise.inference import Denoiser
@@ -30,11 +30,14 @@ def main(params: Params, paths: argparse.Namespace) -> None:
         replacing_folder(paths.audio) as recordings,
     ):
         test = manifest[manifest["split"] == "test"]
-        rows = evaluate(load_clips(corpus, test, params.audio, rejected), denoiser, params.evaluate)
+        talk = TrainingSpeech(corpus, manifest, params.audio)
+        disturber = Disturber(params.audio.sample_rate, params.evaluate.seed, talk)
+        clips = load_clips(corpus, test, params.audio, rejected)
+        rows = evaluate(clips, denoiser, disturber, params.evaluate)
         if rows.empty:
             raise CorpusError(f"No test recording is usable: {rejected.report()}.")
-        sections = (params.audio, params.evaluate)
-        write_examples(corpus, manifest, denoiser, sections, folder, recordings)
+        with_params = (params.audio, params.evaluate, folder, recordings)
+        write_examples(corpus, manifest, denoiser, disturber, *with_params)
         improvement = table_improvement(rows)
         write_text(folder / "improvement.csv", table_csv(improvement))
         write_text(folder / "utterances.csv", utterance_csv(rows))
