@@ -1,0 +1,64 @@
+"""Small corpora for tests: noise that stands in for recordings, quick to write and hard to pack."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from denoise.corpus.archive import Utterance, create_archive
+
+
+def noise_waveform(seed: int, seconds: float = 0.1, channels: int = 1) -> npt.NDArray[np.float64]:
+    """Return noise [n_samples, channels] at 8 kHz, never silent, never clipped."""
+    generator = np.random.default_rng(seed)
+    return generator.uniform(-0.5, 0.5, (round(8000 * seconds), channels))
+
+
+def encode(
+    waveform: npt.NDArray[np.floating],
+    kind: str = "WAV",
+    subtype: str = "PCM_16",
+    sample_rate: int = 8000,
+) -> bytes:
+    """Return `waveform` as the bytes of an audio file."""
+    file = io.BytesIO()
+    soundfile.write(file, waveform, sample_rate, subtype, format=kind)
+    return file.getvalue()
+
+
+def wav(seed: int, seconds: float = 0.1) -> bytes:
+    """Return the bytes of a WAV file of noise."""
+    return encode(noise_waveform(seed, seconds))
+
+
+def write_corpus(path: Path, speakers: int = 3, digits: int = 2, seconds: float = 0.1) -> Path:
+    """Write an archive in which each speaker says each of the first digits once."""
+    with create_archive(path) as archive:
+        names = [f"{number:02d}" for number in range(1, speakers + 1)]
+        for name in names:
+            for digit in range(digits):
+                archive.add(Utterance(name, digit, 0), wav(int(name) * 10 + digit, seconds))
+        archive.add_speakers({name: {"gender": "female"} for name in names})
+    return path
+
+
+def write_recordings(
+    path: Path, recordings: Mapping[Utterance, bytes], genders: Mapping[str, str]
+) -> Path:
+    """Write an archive of `recordings`, in their order, by speakers of `genders`."""
+    with create_archive(path) as archive:
+        for utterance, content in recordings.items():
+            archive.add(utterance, content)
+        archive.add_speakers({name: {"gender": gender} for name, gender in genders.items()})
+    return path
+
+
+def write_tree(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """Write `files`, by their paths relative to `folder`."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder

@@ -1,0 +1,180 @@
+"""Batches: fresh pairs at the SNR that is asked for, the same for the same seed, epoch, number."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from denoise.batches import BatchSource, as_pair, energy, remix, roll_frames
+from denoise.cache import SpectrogramCache, SplitWriter
+from denoise.params import SpectrogramParams
+from denoise.spectrogram import n_frames
+
+PARAMS = SpectrogramParams(n_fft=32, hop_length=16, win_length=32)
+N_SAMPLES = 100
+SNR_DB = (-5.0, 15.0)
+
+
+def spectrograms(seed: int, batch: int = 6, level: float = 1.0) -> np.ndarray:
+    parts = np.random.default_rng(seed).standard_normal((batch, 7, 9, 2), dtype=np.float32)
+    return level * parts.view(np.complex64)[..., 0]
+
+
+def snr_db_of(clean: np.ndarray, noisy: np.ndarray) -> np.ndarray:
+    squares = [np.sum(np.abs(s.astype(complex)) ** 2, axis=(1, 2)) for s in (clean, noisy - clean)]
+    return 10 * np.log10(squares[0] / squares[1])
+
+
+def is_rolled(candidate: np.ndarray, original: np.ndarray, atol: float = 0) -> bool:
+    shifts = range(len(original))
+    return any(np.allclose(np.roll(original, s, 0), candidate, 0, atol) for s in shifts)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> SpectrogramCache:
+    """Return seven clips with two noisy twins each."""
+    folder = tmp_path_factory.mktemp("features")
+    rng = np.random.default_rng(0)
+    writer = SplitWriter(folder, "train", PARAMS, n_frames(N_SAMPLES, PARAMS))
+    for _ in range(7):
+        clean, *noise = rng.standard_normal((3, N_SAMPLES), dtype=np.float32)
+        writer.append(clean, [clean + n for n in noise])
+    writer.close()
+    return SpectrogramCache(folder, "train")
+
+
+@given(
+    seed=st.integers(0, 999),
+    low=st.floats(-30, 30),
+    width=st.floats(0, 30),
+    level=st.sampled_from([1e-3, 1.0, 1e3]),
+)
+def test_remixing_gives_an_snr_in_the_range(
+    seed: int, low: float, width: float, level: float
+) -> None:
+    clean, noise = spectrograms(seed), spectrograms(seed + 1, level=level)
+    noisy = remix(clean, noise, (low, low + width), np.random.default_rng(seed))
+    assert (noisy.dtype, noisy.shape) == (np.complex64, clean.shape)
+    snr_db = snr_db_of(clean, noisy)
+    assert (snr_db > low - 0.01).all() and (snr_db < low + width + 0.01).all()
+
+
+def test_every_snr_of_the_range_is_drawn_alike() -> None:
+    clean, noise = spectrograms(0, 2000), spectrograms(1, 2000)
+    snr_db = snr_db_of(clean, remix(clean, noise, SNR_DB, np.random.default_rng(0)))
+    np.testing.assert_allclose(np.histogram(snr_db, 10, SNR_DB)[0], 200, atol=60)
+
+
+def test_remixing_with_silence_leaves_the_clean() -> None:
+    clean = spectrograms(0)
+    noisy = remix(clean, np.zeros_like(clean), SNR_DB, np.random.default_rng(0))
+    np.testing.assert_array_equal(noisy, clean)
+
+
+def test_silence_stays_silent() -> None:
+    silent = np.zeros_like(spectrograms(0))
+    assert not remix(silent, spectrograms(1), SNR_DB, np.random.default_rng(0)).any()
+
+
+def test_energy_is_the_sum_of_the_squares() -> None:
+    batch = spectrograms(3)
+    assert energy(batch).shape == (6, 1, 1)
+    np.testing.assert_allclose(energy(batch)[:, 0, 0], (np.abs(batch) ** 2).sum((1, 2)), rtol=1e-5)
+
+
+@given(seed=st.integers(0, 999))
+def test_rolling_only_turns_each_spectrogram_around(seed: int) -> None:
+    before = spectrograms(seed)
+    after = roll_frames(before, np.random.default_rng(seed))
+    assert all(is_rolled(a, b) for a, b in zip(after, before, strict=True))
+
+
+def test_rolling_turns_by_every_number_of_frames() -> None:
+    before = np.tile(np.arange(7, dtype=np.complex64)[:, None], (700, 1, 1))
+    firsts = Counter(roll_frames(before, np.random.default_rng(0))[:, 0, 0].real.tolist())
+    assert set(firsts) == set(range(7))
+    assert min(firsts.values()) > 60
+
+
+def test_a_pair_holds_real_and_imaginary_parts() -> None:
+    noisy, clean = spectrograms(0), spectrograms(1)
+    x, y = as_pair(noisy, clean)
+    assert x.dtype == y.dtype == np.float32
+    np.testing.assert_array_equal(x, np.stack([noisy.real, noisy.imag], -1))
+    parts = [noisy.real, noisy.imag, clean.real, clean.imag]
+    np.testing.assert_array_equal(y, np.stack(parts, -1))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 5, 14, 100])
+def test_an_epoch_has_each_row_once_the_last_batch_smaller(
+    cache: SpectrogramCache, batch_size: int
+) -> None:
+    source = BatchSource(cache, batch_size, seed=3)
+    rows = np.arange(14)
+    expected = Counter(pair_bytes(cache.noisy(rows), cache.clean(rows)))
+    for batches in (
+        [source.cached(number) for number in range(len(source))],
+        [source.shuffled(2, number, None) for number in range(len(source))],
+    ):
+        assert [len(noisy) for noisy, _ in batches[:-1]] == [batch_size] * (len(source) - 1)
+        assert 0 < len(batches[-1][0]) <= batch_size
+        assert Counter(b for noisy, clean in batches for b in pair_bytes(noisy, clean)) == expected
+
+
+def pair_bytes(noisy: np.ndarray, clean: np.ndarray) -> list[bytes]:
+    return [n.tobytes() + c.tobytes() for n, c in zip(noisy, clean, strict=True)]
+
+
+def test_cached_batches_are_in_cached_order(cache: SpectrogramCache) -> None:
+    noisy, clean = BatchSource(cache, 4, seed=3).cached(2)
+    np.testing.assert_array_equal(noisy, cache.noisy(np.arange(8, 12)))
+    np.testing.assert_array_equal(clean, cache.clean(np.arange(8, 12)))
+
+
+@pytest.mark.parametrize("snr_db", [None, SNR_DB])
+def test_a_batch_depends_on_seed_epoch_and_number_alone(
+    cache: SpectrogramCache, snr_db: tuple[float, ...] | None
+) -> None:
+    def batch(seed: int, epoch: int, number: int) -> list[bytes]:
+        return pair_bytes(*BatchSource(cache, 5, seed).shuffled(epoch, number, snr_db))
+
+    source = BatchSource(cache, 5, 1)
+    later = source.shuffled(3, 2, snr_db)
+    first = pair_bytes(*source.shuffled(3, 1, snr_db))
+    assert pair_bytes(*later) == batch(1, 3, 2)
+    assert first == batch(1, 3, 1)
+    assert all(batch(*other) != first for other in ((2, 3, 1), (1, 4, 1), (1, 3, 2)))
+
+
+def test_remixed_batches_have_the_snr_and_another_clips_noise(cache: SpectrogramCache) -> None:
+    rows = np.arange(14)
+    noises, cleans = cache.noisy(rows) - cache.clean(rows), cache.clean(rows)
+    own = others = 0
+    source = BatchSource(cache, 7, seed=5)
+    for noisy, clean in (source.shuffled(epoch, 0, SNR_DB) for epoch in range(4)):
+        snr_db = snr_db_of(clean, noisy)
+        assert (snr_db > SNR_DB[0] - 0.01).all() and (snr_db < SNR_DB[1] + 0.01).all()
+        for one_noisy, one_clean in zip(noisy, clean, strict=True):
+            spoken = [row for row in rows if is_rolled(one_clean, cleans[row])]
+            assert len(spoken) == 2  # the two copies of one clip
+            unit = (one_noisy - one_clean) / np.sqrt(energy((one_noisy - one_clean)[None])[0])
+            units = noises / np.sqrt(energy(noises))
+            heard = [row for row in rows if is_rolled(unit, units[row], 1e-5)]
+            assert len(heard) == 1
+            own, others = own + (heard[0] in spoken), others + (heard[0] not in spoken)
+    assert others > 5 * own
+
+
+def test_no_two_draws_share_a_generator(
+    cache: SpectrogramCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, seeds = np.random.default_rng, []
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: seeds.append(seed) or real(seed))
+    source = BatchSource(cache, 5, seed=7)
+    for epoch in range(3):
+        for number in range(len(source)):
+            source.shuffled(epoch, number, SNR_DB)
+    streams = {tuple(np.random.SeedSequence(s).generate_state(4)) for s in seeds}
+    assert len(streams) == 3 + 3 * 3  # an order an epoch, the draws of a batch
