@@ -24,10 +24,11 @@ setup: .venv/.pipeline ## make the virtual environment, .venv, alone
 reproduce: .venv/.pipeline ## run the pipeline in two clean clones and compare dvc.lock
 	$(IN_VENV) python -m benchmarks.reproduce
 
-lock: .venv/.test ## renew requirements.txt and requirements-test.txt from pyproject.toml
-	$(IN_VENV) python -m pip install --quiet uv
-	$(IN_VENV) uv pip compile $(LOCK) --extra pipeline --output-file requirements.txt pyproject.toml
-	$(IN_VENV) uv pip compile $(LOCK) --group pyproject.toml:test --constraint requirements.txt \
+lock: ## renew requirements.txt and requirements-test.txt from pyproject.toml
+	$(PYTHON) -m venv .scratch/lock
+	PATH="$(CURDIR)/$(subst .venv,.scratch/lock,$(BIN)):$$PATH"; python -m pip install --quiet uv && \
+	uv pip compile $(LOCK) --extra pipeline --output-file requirements.txt pyproject.toml && \
+	uv pip compile $(LOCK) --group pyproject.toml:test --constraint requirements.txt \
 	  --output-file requirements-test.txt
 
 LOCK = --quiet --upgrade --universal --generate-hashes --fork-strategy fewest \
