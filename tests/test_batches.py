@@ -171,7 +171,12 @@ def test_no_two_draws_share_a_generator(
     cache: SpectrogramCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, seeds = np.random.default_rng, []
-    monkeypatch.setattr(np.random, "default_rng", lambda seed: seeds.append(seed) or real(seed))
+
+    def noting(seed: list[int]) -> np.random.Generator:
+        seeds.append(seed)
+        return real(seed)
+
+    monkeypatch.setattr(np.random, "default_rng", noting)
     source = BatchSource(cache, 5, seed=7)
     for epoch in range(3):
         for number in range(len(source)):

@@ -200,7 +200,8 @@ def peak_of(action: Callable[[], object]) -> int:
 
 def test_memory_does_not_grow_with_the_number_of_clips(tmp_path: Path) -> None:
     write_split(tmp_path, 2)  # what is made once, such as the window
-    few, many = (peak_of(lambda n=n: write_split(tmp_path, n)) for n in (40, 400))
+    few = peak_of(lambda: write_split(tmp_path, 40))
+    many = peak_of(lambda: write_split(tmp_path, 400))
     assert (tmp_path / "train.noisy.npy").stat().st_size > 1_500_000
     assert many < few + 20_000
 

@@ -35,7 +35,7 @@ def speech_like(n_samples: int, level: float = 0.1, seed: int = 0) -> np.ndarray
 
 
 def talk_of(n_samples: int) -> Talk:
-    return lambda rng: speech_like(n_samples, level=rng.uniform(0.01, 0.3), seed=rng.integers(100))
+    return lambda rng: speech_like(n_samples, rng.uniform(0.01, 0.3), int(rng.integers(100)))
 
 
 def snr_db_of(clean: np.ndarray, noisy: np.ndarray) -> float:
@@ -164,7 +164,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_gives_others(
     first = bytes_of(seed, "3_07_12", 1)
     assert bytes_of(seed, "3_07_12", 1) == first
     others = (seed + 1, "3_07_12", 1), (seed, "3_07_13", 1), (seed, "3_07_12", 2)
-    assert all(bytes_of(*other) != first for other in others)  # type: ignore[arg-type]
+    assert all(bytes_of(*other) != first for other in others)
 
 
 def test_an_utterances_generator_is_the_same_in_every_process_and_version() -> None:

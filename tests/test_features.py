@@ -1,0 +1,230 @@
+"""From manifest to caches: what cannot be used is counted, and order decides nothing."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from denoise.audio import rms
+from denoise.cache import SpectrogramCache
+from denoise.corpus.archive import CorpusArchive, Utterance
+from denoise.errors import CorpusError
+from denoise.features import (
+    INDEX_COLUMNS,
+    Rejected,
+    TrainingSpeech,
+    load_clips,
+    noisy_twins,
+    write_features,
+)
+from denoise.manifest import COLUMNS
+from denoise.params import NOISE_KINDS, NoiseParams, NoiseWeights, Params
+from tests.corpora import encode, noise_waveform, wav, write_recordings
+
+SPLIT_OF = {"01": "train", "02": "train", "03": "validation", "04": "test"}
+BAD = {
+    "silent": encode(0 * noise_waveform(0)),
+    "empty": b"",
+    "no audio": b"<html>404 Not Found</html>",
+    "cut short": encode(noise_waveform(0), "FLAC")[:700],
+    "not finite": encode(np.full((800, 1), np.nan), subtype="FLOAT"),
+}
+
+Recordings = dict[Utterance, bytes]
+
+
+def recordings(repetitions: int = 3) -> Recordings:
+    """Return what four speakers say, each clip its own noise of 0.1 to 0.3 s."""
+    return {
+        Utterance(who, digit, repetition): wav(100 * int(who) + 10 * digit + repetition, seconds)
+        for who in SPLIT_OF
+        for digit, seconds in enumerate((0.1, 0.3))
+        for repetition in range(repetitions)
+    }
+
+
+def manifest_of(utterances: Recordings) -> pd.DataFrame:
+    rows = [
+        (u.utterance_id, u.speaker_id, u.digit, "female", SPLIT_OF[u.speaker_id])
+        for u in utterances
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def features_of(
+    folder: Path, content: Recordings, manifest: pd.DataFrame, params: Params
+) -> Rejected:
+    """Write `content` as an archive, in its order, and the features of `manifest` from it."""
+    folder.mkdir()
+    path = write_recordings(folder.parent / f"{folder.name}.zip", content, {})
+    with CorpusArchive(path) as corpus:
+        return write_features(corpus, manifest, params, folder)
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_each_clip_and_its_twins_are_cached_in_the_manifests_order(
+    tmp_path: Path, tiny_params: Params
+) -> None:
+    content = recordings()
+    manifest = manifest_of(content).sample(frac=1, random_state=1)
+    rejected = features_of(tmp_path / "features", content, manifest, tiny_params)
+    assert rejected.report() == "no recording was rejected"
+    index = pd.read_csv(tmp_path / "features" / "index.csv")
+    assert list(index.columns) == INDEX_COLUMNS
+    for split, clips in (("train", 12), ("validation", 6)):
+        cache = SpectrogramCache(tmp_path / "features", split)
+        assert (len(cache), cache.copies) == (2 * clips, 2)
+        rows = index[index.split == split]
+        named = manifest.utterance_id[manifest.split == split]
+        assert rows.utterance_id.tolist() == named.repeat(2).tolist()
+        assert rows["copy"].tolist() == [0, 1] * clips
+        assert_snr_is_the_indexs(cache, rows.snr_db.to_numpy())
+    assert set(index.noise) == {"white", "babble"}
+    assert index.snr_db.between(-5, 5).all() and index.snr_db.nunique() == 36
+
+
+def assert_snr_is_the_indexs(cache: SpectrogramCache, snr_db: np.ndarray) -> None:
+    rows = np.arange(len(cache))
+    clean, noisy = cache.clean(rows), cache.noisy(rows)
+    energies = [(np.abs(s.astype(complex)) ** 2).sum(axis=(1, 2)) for s in (clean, noisy - clean)]
+    # the frames at both ends are windows cut in half, so the energies are not quite the waveforms'
+    np.testing.assert_allclose(10 * np.log10(energies[0] / energies[1]), snr_db, atol=0.7)
+
+
+def test_the_test_speakers_are_not_in_the_features(tmp_path: Path, tiny_params: Params) -> None:
+    features_of(tmp_path / "features", recordings(), manifest_of(recordings()), tiny_params)
+    names = {"train.clean.npy", "train.noisy.npy", "validation.clean.npy", "validation.noisy.npy"}
+    assert set(bytes_of(tmp_path / "features")) == names | {"index.csv", "rejected.csv"}
+    index = pd.read_csv(tmp_path / "features" / "index.csv")
+    assert not index.utterance_id.str.contains("_04_").any()
+
+
+def test_the_order_in_the_archive_changes_no_byte(tmp_path: Path, tiny_params: Params) -> None:
+    content = recordings()
+    manifest = manifest_of(content)
+    backwards = dict(reversed(content.items()))
+    features_of(tmp_path / "first", content, manifest, tiny_params)
+    features_of(tmp_path / "second", backwards, manifest, tiny_params)
+    assert bytes_of(tmp_path / "first") == bytes_of(tmp_path / "second")
+
+
+def test_the_order_of_the_manifest_changes_no_clips_noise(
+    tmp_path: Path, tiny_params: Params
+) -> None:
+    weights = NoiseWeights(**{**dict.fromkeys(NOISE_KINDS, 0.0), "white": 1.0, "pink": 1.0})
+    noise = dataclasses.replace(tiny_params.noise, weights=weights)
+    params = dataclasses.replace(tiny_params, noise=noise)
+    content, found = recordings(), []
+    for name, manifest in (("first", manifest_of(content)), ("second", manifest_of(content)[::-1])):
+        features_of(tmp_path / name, content, manifest, params)
+        index = pd.read_csv(tmp_path / name / "index.csv")
+        cache = SpectrogramCache(tmp_path / name, "train")
+        keys = index[index.split == "train"][["utterance_id", "copy"]].itertuples(index=False)
+        rows = map(np.ndarray.tobytes, cache.noisy(np.arange(len(cache))))
+        found.append(dict(zip(map(tuple, keys), rows, strict=True)))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(("name", "bad"), BAD.items())
+def test_a_bad_clip_is_reported_counted_and_left_out(
+    tmp_path: Path, tiny_params: Params, name: str, bad: bytes
+) -> None:
+    content = recordings()
+    broken = [Utterance("01", 0, 1), Utterance("03", 1, 2)]
+    content |= dict.fromkeys(broken, bad)
+    rejected = features_of(tmp_path / "features", content, manifest_of(content), tiny_params)
+    identities = [u.utterance_id for u in broken]
+    assert sorted(rejected.reasons) == sorted(identities)
+    assert rejected.report().startswith("2 recordings were rejected: ")
+    assert all(identity in rejected.report() for identity in identities)
+    table = pd.read_csv(tmp_path / "features" / "rejected.csv")
+    assert dict(table.itertuples(index=False)) == rejected.reasons
+    index = pd.read_csv(tmp_path / "features" / "index.csv")
+    assert not index.utterance_id.isin(identities).any()
+    for split, clips in (("train", 11), ("validation", 5)):
+        cache = SpectrogramCache(tmp_path / "features", split)
+        assert len(cache) == 2 * clips == (index.split == split).sum()
+        rows = np.arange(len(cache))
+        assert np.isfinite(cache.noisy(rows)).all() and np.isfinite(cache.clean(rows)).all()
+
+
+def test_a_long_list_of_rejections_is_cut() -> None:
+    rejected = Rejected()
+    rejected.reasons = {f"0_01_{number}": "It is silent." for number in range(40)}
+    assert rejected.report().startswith(
+        "40 recordings were rejected: 0_01_0: It is silent.; 0_01_1"
+    )
+    assert rejected.report().count("silent") == 5
+
+
+@pytest.mark.parametrize(("speakers", "split"), [(("01", "02"), "train"), (("03",), "validation")])
+def test_a_split_without_a_usable_clip_is_an_error(
+    tmp_path: Path, tiny_params: Params, speakers: tuple[str, ...], split: str
+) -> None:
+    content = recordings()
+    content |= {u: BAD["silent"] for u in content if u.speaker_id in speakers}
+    count = sum(u.speaker_id in speakers for u in content)
+    with pytest.raises(CorpusError, match=f"None of the {count} {split} recordings is usable"):
+        features_of(tmp_path / "features", content, manifest_of(content), tiny_params)
+
+
+def test_clips_come_with_their_rows(tmp_path: Path, tiny_params: Params) -> None:
+    content = recordings()
+    content[Utterance("02", 1, 0)] = b""
+    path = write_recordings(tmp_path / "corpus.zip", content, {})
+    rejected = Rejected()
+    with CorpusArchive(path) as corpus:
+        clips = list(load_clips(corpus, manifest_of(content), tiny_params.audio, rejected))
+    assert len(clips) == len(content) - 1
+    assert list(rejected.reasons) == ["1_02_0"]
+    for row, clip in clips:
+        assert row["utterance_id"] != "1_02_0"
+        assert clip.shape == (2000,)
+
+
+def test_babble_is_made_of_training_speakers_whatever_is_broken(
+    tmp_path: Path, tiny_params: Params
+) -> None:
+    levels = {"01": 0.2, "02": 0.4, "03": 0.6, "04": 0.8}
+    tone = np.sin(np.arange(2000))[:, None]
+    content = {u: encode(levels[u.speaker_id] * tone) for u in recordings()}
+    content[Utterance("01", 0, 0)] = BAD["silent"]
+    content[Utterance("02", 0, 0)] = BAD["no audio"]
+    path = write_recordings(tmp_path / "corpus.zip", content, {})
+    rng = np.random.default_rng(0)
+    with CorpusArchive(path) as corpus:
+        talk = TrainingSpeech(corpus, manifest_of(content), tiny_params.audio)
+        heard = {round(rms(talk(rng)) * 2**0.5, 1) for _ in range(60)}
+    assert heard == {0.2, 0.4}
+
+
+def test_training_speech_that_is_all_broken_is_an_error(
+    tmp_path: Path, tiny_params: Params
+) -> None:
+    content = dict.fromkeys(recordings(), b"")
+    path = write_recordings(tmp_path / "corpus.zip", content, {})
+    with CorpusArchive(path) as corpus:
+        talk = TrainingSpeech(corpus, manifest_of(content), tiny_params.audio)
+        with pytest.raises(CorpusError, match="100 training recordings in a row"):
+            talk(np.random.default_rng(0))
+
+
+def test_twins_are_drawn_from_seed_and_utterance() -> None:
+    clean = noise_waveform(1)[:, 0].astype(np.float32)
+    weights = NoiseWeights(**dict.fromkeys(NOISE_KINDS, 1.0))
+    params = NoiseParams(weights, snr_db=(-5.0, 5.0), copies=8, seed=1)
+
+    def twins(utterance_id: str, params: NoiseParams) -> list[tuple[str, float, bytes]]:
+        found = noisy_twins(clean, utterance_id, 8000, params, lambda rng: clean)
+        return [(kind, snr_db, noisy.tobytes()) for kind, snr_db, noisy in found]
+
+    first = twins("0_01_0", params)
+    assert len(set(first)) == 8 and len({kind for kind, *_ in first}) > 1
+    assert twins("0_01_0", dataclasses.replace(params, copies=3)) == first[:3]
+    assert not set(twins("0_01_1", params)) & set(first)
+    assert not set(twins("0_01_0", dataclasses.replace(params, seed=2))) & set(first)
