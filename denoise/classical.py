@@ -26,7 +26,6 @@ NOISE_FLOOR = 1e-10  # of the largest power, so that digital silence divides not
 MEMORY = 0.98  # the decision-directed rule's weight of the frame before
 LEAST_PRIOR = 10 ** (-15 / 10)
 MOST_POSTERIOR = 1e4
-LEAST_EXPONENT = 1e-10  # E1(0) is infinite
 
 
 def wiener(noisy: Waveform, sample_rate: int) -> Waveform:
@@ -103,5 +102,4 @@ def _wiener_gain(prior: Power, posterior: Power) -> Power:
 
 def _log_mmse_gain(prior: Power, posterior: Power) -> Power:
     wiener_gain = prior / (1 + prior)
-    exponent = np.maximum(wiener_gain * posterior, LEAST_EXPONENT)
-    return wiener_gain * np.exp(0.5 * exp1(exponent))
+    return wiener_gain * np.exp(0.5 * exp1(wiener_gain * posterior))
