@@ -1,0 +1,178 @@
+"""The one form of a corpus: what is written comes back, in one order, or is an error."""
+
+import json
+import random
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from denoise.corpus.archive import META_NAME, CorpusArchive, Utterance, create_archive
+from denoise.errors import CorpusError
+from tests.corpora import wav, write_corpus
+
+NAMES = ["data/02/7_02_1.wav", "data/01/3_01_10.wav", "data/01/3_01_9.wav", "data/01/0_01_0.wav"]
+
+
+def write_zip(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    return write_corpus(tmp_path / "corpus.zip")
+
+
+def test_what_is_written_comes_back(tmp_path: Path) -> None:
+    utterance = Utterance("07", 3, 12)
+    speakers = {"07": {"gender": "female", "accent": "Ærø"}}
+    with create_archive(tmp_path / "corpus.zip") as writer:
+        writer.add(utterance, wav(1))
+        writer.add_speakers(speakers)
+    with CorpusArchive(tmp_path / "corpus.zip") as archive:
+        assert archive.utterances == [utterance]
+        assert archive.read(utterance) == wav(1)
+        assert archive.speakers() == speakers
+        archive.verify()
+
+
+def test_names_are_audiomnists() -> None:
+    utterance = Utterance("07", 3, 12)
+    assert utterance.utterance_id == "3_07_12"
+    assert utterance.member == "data/07/3_07_12.wav"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_order_in_the_zip_changes_nothing(tmp_path: Path, seed: int) -> None:
+    names = random.Random(seed).sample(NAMES, len(NAMES))
+    with CorpusArchive(write_zip(tmp_path / "c.zip", {n: n.encode() for n in names})) as archive:
+        read = [(u.member, archive.read(u)) for u in archive.utterances]
+    in_order = ["data/01/0_01_0.wav", "data/01/3_01_9.wav", "data/01/3_01_10.wav", NAMES[0]]
+    assert read == [(name, name.encode()) for name in in_order]
+
+
+def test_the_same_content_gives_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = write_corpus(tmp_path / "first.zip")
+    monkeypatch.setattr("time.time", lambda: 2_000_000_000.0)
+    assert write_corpus(tmp_path / "second.zip").read_bytes() == first.read_bytes()
+
+
+def test_folders_around_data_are_looked_through(tmp_path: Path) -> None:
+    members = {
+        f"AudioMNIST-main/{NAMES[0]}": b"x",
+        "AudioMNIST-main/data/audioMNIST_meta.txt": b"{}",
+    }
+    with CorpusArchive(write_zip(tmp_path / "c.zip", members)) as archive:
+        assert [u.member for u in archive.utterances] == [NAMES[0]]
+        assert archive.speakers() == {}
+
+
+def test_a_file_in_another_speakers_folder_is_no_utterance(tmp_path: Path) -> None:
+    members = {NAMES[0]: b"x", "data/03/7_02_1.wav": b"y", "data/01/x.wav": b"z"}
+    with CorpusArchive(write_zip(tmp_path / "c.zip", members)) as archive:
+        assert [u.member for u in archive.utterances] == [NAMES[0]]
+
+
+def test_numbers_in_the_meta_file_become_text(tmp_path: Path) -> None:
+    meta = json.dumps({"02": {"age": 31, "gender": "male"}}).encode()
+    with CorpusArchive(write_zip(tmp_path / "c.zip", {NAMES[0]: b"x", META_NAME: meta})) as archive:
+        assert archive.speakers() == {"02": {"age": "31", "gender": "male"}}
+
+
+def test_a_corpus_without_meta_file_tells_nothing_of_speakers(tmp_path: Path) -> None:
+    with CorpusArchive(write_zip(tmp_path / "c.zip", {NAMES[0]: b"x"})) as archive:
+        assert archive.speakers() == {}
+
+
+@pytest.mark.parametrize("meta", [b"{", b"[1]", b'{"01": 5}', b"\xff", b"[" * 100_000])
+def test_a_broken_meta_file_is_an_error(tmp_path: Path, meta: bytes) -> None:
+    archive = CorpusArchive(write_zip(tmp_path / "c.zip", {NAMES[0]: b"x", META_NAME: meta}))
+    with archive, pytest.raises(CorpusError, match="audioMNIST_meta"):
+        archive.speakers()
+
+
+def test_a_missing_archive_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"No corpus at .*nothing.zip. Run dvc repro download"):
+        CorpusArchive(tmp_path / "nothing.zip")
+
+
+def test_a_foreign_zip_is_no_corpus(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="no such corpus"):
+        CorpusArchive(write_zip(tmp_path / "c.zip", {"readme.txt": b"hello"}))
+
+
+def test_an_utterance_that_is_not_there_is_an_error(corpus: Path) -> None:
+    with CorpusArchive(corpus) as archive, pytest.raises(CorpusError, match=r"9_01_0\.wav"):
+        archive.read(Utterance("01", 9, 0))
+
+
+@pytest.mark.parametrize("part", [0.0, 0.3, 0.9, 0.999])
+def test_a_truncated_zip_is_an_error(corpus: Path, part: float) -> None:
+    content = corpus.read_bytes()
+    corpus.write_bytes(content[: int(len(content) * part)])
+    with pytest.raises(CorpusError, match=r"not a whole zip.*dvc repro --force download"):
+        CorpusArchive(corpus)
+
+
+@pytest.mark.parametrize(
+    ("offset", "patch"),
+    [(6, b"\xff"), (8, b"\x00\x08" + bytes(36) + b"\xff")],
+    ids=["a version to come", "a name in no encoding"],
+)
+def test_a_damaged_list_of_members_is_an_error(corpus: Path, offset: int, patch: bytes) -> None:
+    content = bytearray(corpus.read_bytes())
+    start = content.index(b"PK\x01\x02") + offset
+    content[start : start + len(patch)] = patch
+    corpus.write_bytes(content)
+    with pytest.raises(CorpusError, match="not a whole zip"):
+        CorpusArchive(corpus)
+
+
+def test_a_damaged_member_is_an_error_that_names_it(corpus: Path) -> None:
+    with CorpusArchive(corpus) as archive:
+        victim = archive.utterances[2]
+        wanted = archive.read(victim)
+    corpus.write_bytes(corpus.read_bytes().replace(wanted[-100:], bytes(100)))
+    with CorpusArchive(corpus) as archive:
+        for use in (archive.verify, lambda: archive.read(victim)):
+            with pytest.raises(CorpusError, match=f"{victim.utterance_id}.wav is damaged"):
+                use()
+        archive.read(archive.utterances[0])
+
+
+def test_an_error_while_writing_leaves_what_was_there(corpus: Path) -> None:
+    before = corpus.read_bytes()
+    with pytest.raises(ZeroDivisionError), create_archive(corpus) as writer:
+        writer.add(Utterance("01", 1, 1), wav(1))
+        raise ZeroDivisionError
+    assert corpus.read_bytes() == before
+    assert list(corpus.parent.iterdir()) == [corpus]
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+@example(place=0.998, bit=6)
+def test_a_flipped_bit_is_an_error_or_harmless(tmp_path: Path, place: float, bit: int) -> None:
+    path = tmp_path / "corpus.zip"
+    whole = write_corpus(path, 2, 2, seconds=0.01).read_bytes()
+    with CorpusArchive(path) as archive:
+        expected = {u: archive.read(u) for u in archive.utterances}
+    damaged = bytearray(whole)
+    damaged[int(place * len(whole))] ^= 1 << bit
+    path.write_bytes(damaged)
+    try:
+        with CorpusArchive(path) as archive:
+            archive.verify()
+            read = {u: archive.read(u) for u in archive.utterances}
+    except CorpusError:
+        return
+    assert read.items() <= expected.items()

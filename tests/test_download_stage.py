@@ -1,0 +1,184 @@
+"""The download stage as DVC runs it, with each source, killed and on a full disk."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from denoise.corpus.archive import CorpusArchive
+from tests.corpora import wav, write_corpus, write_tree
+from tests.kaggle_standin import Fault, kaggle_standin
+
+REPOSITORY = Path(__file__).parent.parent
+ARGUMENTS = ["--archive", "data/corpus.zip", "--provenance", "data/corpus.json"]
+AS_MAIN = (
+    "import runpy, sys; runpy.run_module('stages.download', run_name='__main__', alter_sys=True); "
+    "print(*sys.modules)"
+)
+NOTHING: Mapping[str, str] = {}
+on_posix = pytest.mark.skipif(os.name != "posix", reason="needs signals and limits of POSIX")
+
+
+class Stage:
+    """The stage in a folder of its own, with params of its own."""
+
+    def __init__(self, folder: Path, **download: Any) -> None:
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        tree = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+        tree["download"].update(download)
+        (folder / "params.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+
+    @property
+    def archive(self) -> Path:
+        return self.folder / "data" / "corpus.zip"
+
+    @property
+    def provenance(self) -> Path:
+        return self.folder / "data" / "corpus.json"
+
+    def start(
+        self, environment: Mapping[str, str] = NOTHING, limit: Callable[[], None] | None = None
+    ) -> subprocess.Popen[str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("KAGGLE_")}
+        return subprocess.Popen(
+            [sys.executable, "-c", AS_MAIN, *ARGUMENTS],
+            cwd=self.folder,
+            env={**kept, "PYTHONPATH": str(REPOSITORY), "NO_PROXY": "", **environment},
+            preexec_fn=limit,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, environment: Mapping[str, str] = NOTHING) -> set[str]:
+        """Run it to its end; return the modules that it imported."""
+        process = self.start(environment)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        return set(out.split())
+
+    def fails(
+        self, environment: Mapping[str, str] = NOTHING, limit: Callable[[], None] | None = None
+    ) -> str:
+        """Run it to its failure; return the last line that it wrote."""
+        process = self.start(environment, limit)
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 1
+        assert "Traceback" not in err
+        return err.strip().splitlines()[-1]
+
+
+def check_whole(stage: Stage, source: str, files: int, speakers: int) -> None:
+    """Hold the provenance to the archive that it describes."""
+    provenance = json.loads(stage.provenance.read_text(encoding="utf-8"))
+    assert provenance["source"] == source
+    assert list(provenance) == sorted(provenance)
+    assert (provenance["files"], provenance["speakers"]) == (files, speakers)
+    assert provenance["sha256"] == hashlib.sha256(stage.archive.read_bytes()).hexdigest()
+    with CorpusArchive(stage.archive) as archive:
+        archive.verify()
+        assert len(archive.utterances) == files
+    assert str(stage.folder.parent) not in stage.provenance.read_text(encoding="utf-8")
+
+
+def pair(tmp_path: Path, **download: Any) -> tuple[Stage, Stage]:
+    return Stage(tmp_path / "first", **download), Stage(tmp_path / "second", **download)
+
+
+def assert_same_bytes(first: Stage, second: Stage) -> None:
+    assert first.archive.read_bytes() == second.archive.read_bytes()
+    assert first.provenance.read_bytes() == second.provenance.read_bytes()
+
+
+def test_the_built_in_corpus_is_the_same_each_time(tmp_path: Path) -> None:
+    synthetic = {"speakers": 4, "repetitions": 1, "seed": 3}
+    first, second = pair(tmp_path, source="synthetic", synthetic=synthetic)
+    imported = first.run() | second.run()
+    assert_same_bytes(first, second)
+    check_whole(first, "synthetic", files=40, speakers=4)
+    assert not {"kaggle", "requests", "tensorflow"} & imported
+
+
+def test_a_folder_of_the_users_is_the_same_each_time(tmp_path: Path) -> None:
+    files = {"7_ann_0.wav": wav(1), "3_bob_0.wav": wav(2), "notes.txt": b"x"}
+    mine = write_tree(tmp_path / "mine", files)
+    first, second = pair(tmp_path, source="local", local=str(mine))
+    imported = first.run() | second.run()
+    assert_same_bytes(first, second)
+    check_whole(first, "local", files=2, speakers=2)
+    assert not {"kaggle", "requests", "tensorflow"} & imported
+
+
+def kaggle_stage(folder: Path, files: int = 6) -> Stage:
+    kaggle = {"dataset": "owner/digits", "version": 3, "files": files, "speakers": 3}
+    return Stage(folder, source="kaggle", kaggle=kaggle)
+
+
+def test_the_corpus_from_kaggle_is_taken_as_it_is(tmp_path: Path) -> None:
+    body = write_corpus(tmp_path / "whole.zip").read_bytes()
+    stage = kaggle_stage(tmp_path / "stage")
+    with kaggle_standin(body) as standin:
+        stage.run(standin.environment(tmp_path))
+    check_whole(stage, "kaggle", files=6, speakers=3)
+    assert stage.archive.read_bytes() == body
+
+
+def test_an_error_is_one_line_and_keeps_what_was_there(tmp_path: Path) -> None:
+    stage = kaggle_stage(tmp_path / "stage", files=7)
+    write_tree(stage.folder, {"data/corpus.zip": b"of before", "data/corpus.json": b"{}"})
+    with kaggle_standin(write_corpus(tmp_path / "whole.zip").read_bytes()) as standin:
+        environment = standin.environment(tmp_path)
+        assert "6 recordings of 3 speakers, not the 7 of 3" in stage.fails(environment)
+        standin.api_faults = [Fault(404)]
+        assert stage.fails(environment).startswith("error: owner/digits, version 3,")
+    assert stage.archive.read_bytes() == b"of before"
+    assert stage.provenance.read_bytes() == b"{}"
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    stage = Stage(tmp_path / "stage", source="local", local="no/such/folder")
+    assert stage.fails() == "error: No folder or zip at no/such/folder. Set download.local to one."
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Stage:
+    """A stage with more to import than a moment's work."""
+    recording = wav(1)
+    files = {f"{n % 10}_speaker{n % 7}_{n // 70}.wav": recording for n in range(1400)}
+    mine = write_tree(tmp_path / "mine", files)
+    return Stage(tmp_path / "stage", source="local", local=str(mine))
+
+
+@on_posix
+def test_a_full_disk_leaves_nothing_half_written(large: Stage) -> None:
+    import resource
+
+    size = 1 << 20
+    last = large.fails(limit=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
+    assert last.startswith("error: File too large")
+    assert list(large.archive.parent.iterdir()) == []
+    large.run()
+    check_whole(large, "local", files=1400, speakers=7)
+
+
+@on_posix
+def test_a_killed_stage_leaves_nothing_that_passes_for_whole(large: Stage) -> None:
+    doomed = large.start()
+    deadline = time.monotonic() + 60
+    while not list(large.folder.glob("data/.*.partial")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    doomed.kill()
+    doomed.communicate()
+    assert doomed.returncode == -9, "it ended before it was killed"
+    assert not large.archive.exists()
+    large.run()
+    check_whole(large, "local", files=1400, speakers=7)
