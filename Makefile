@@ -36,6 +36,7 @@ LOCK = --quiet --upgrade --universal --generate-hashes --fork-strategy fewest \
 
 clean: ## remove the environment and all that is not in git, DVC's cache excepted
 	rm -rf .venv .scratch data/corpus.zip data/features models/denoiser metrics/audio
+	rm -rf data/.*.partial models/.*.partial metrics/.*.partial
 
 .venv/.pipeline: requirements.txt
 	$(PYTHON) -c "import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else \
