@@ -44,16 +44,30 @@ def test_stage_is_thin_and_runs_as_a_module(stage: str) -> None:
     assert STAGES[stage]["cmd"].startswith(f"python -m stages.{stage} ")
 
 
+def outs_of(entry: dict, kind: str) -> dict[str, dict]:
+    outs = [out if isinstance(out, dict) else {out: {}} for out in entry.get(kind, [])]
+    return {path: options for out in outs for path, options in out.items()}
+
+
+def is_or_holds(path: str, others: set[str]) -> bool:
+    return any(other == path or other.startswith(f"{path}/") for other in others)
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_paths_in_the_command_are_deps_and_outs(stage: str) -> None:
     entry = STAGES[stage]
-    written = re.findall(r"--\w+ (\S+)", entry["cmd"])
-    outs = [
-        next(iter(o)) if isinstance(o, dict) else o
-        for o in entry["outs"] + entry.get("metrics", [])
-    ]
-    data = [dep for dep in entry["deps"] if not dep.endswith(".py")]
-    assert sorted(written) == sorted(outs + data)
+    written = set(re.findall(r"--\w+ (\S+)", entry["cmd"]))
+    paths = {path for kind in ("outs", "metrics", "plots") for path in outs_of(entry, kind)}
+    paths |= {dep for dep in entry["deps"] if not dep.endswith(".py")}
+    assert {path for path in written if not is_or_holds(path, paths)} == set()
+    assert {path for path in paths if not any(is_or_holds(w, {path}) for w in written)} == set()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_outs_in_git_are_metrics_or_plots(stage: str) -> None:
+    # Any other keeps DVC from serving the stage from the run-cache.
+    uncached = [p for p, options in outs_of(STAGES[stage], "outs").items() if "cache" in options]
+    assert uncached == []
 
 
 def test_every_leaf_of_the_params_is_some_stage_s() -> None:
