@@ -18,19 +18,11 @@ from scipy import stats
 METHODS = ("noisy", "wiener", "denoised")
 HIGHER_IS_BETTER = {"si_sdr_db": True, "estoi": True, "lsd_db": False, "pesq": True}
 IDENTITY = ("utterance_id", "speaker_id", "digit", "gender", "noise", "snr_db")
-GROUPS = ("snr_db", "noise", "digit", "gender")
+GROUPS = ("condition", "snr_db", "noise", "digit", "gender")
 DECIMALS = 3
 CONFIDENCE = 0.95
 
 Tree = dict[str, Any]
-
-
-def summarise(rows: pd.DataFrame) -> Tree:
-    """Return the headline, then the breakdown, as a tree of at most four levels.
-
-    Raises ValueError for rows that lack a column, and for no rows.
-    """
-    return {**headline(rows), **break_down(rows)}
 
 
 def headline(rows: pd.DataFrame) -> Tree:
@@ -64,12 +56,16 @@ def _intervals(values: dict[str, pd.Series], rows: pd.DataFrame) -> Tree:
 
 
 def break_down(rows: pd.DataFrame) -> Tree:
-    """Return the mean of each metric and method by SNR, noise, digit and gender.
+    """Return the mean of each metric and method by condition, SNR, noise, digit and gender.
 
     The shape is {"by_snr_db": {"-6": {"si_sdr_db": {"noisy": ..., "wiener": ..., "denoised":
     ...}}}}; numbers are sorted as numbers.
     """
     metrics = _metrics_of(rows)
+    at = [
+        f"{noise} at {snr:g} dB" for noise, snr in zip(rows["noise"], rows["snr_db"], strict=True)
+    ]
+    rows = rows.assign(condition=at)
     return {
         f"by_{column}": {
             label: {metric: means for metric in metrics if (means := _means(group, metric))}

@@ -14,8 +14,8 @@ from denoise.gallery import write_examples
 from denoise.inference import Denoiser
 from denoise.manifest import read_manifest
 from denoise.params import Params
+from denoise.report import break_down, headline, read_curves, table_csv, utterance_csv
 from denoise.report import improvement_by_snr as table_improvement
-from denoise.report import read_curves, summarise, table_csv, utterance_csv
 from stages import run
 
 
@@ -43,7 +43,9 @@ def main(params: Params, paths: argparse.Namespace) -> None:
         write_text(folder / "utterances.csv", utterance_csv(rows))
         improvement_by_snr(improvement, folder / "improvement.png")
         learning_curve(read_curves(paths.curves), folder / "learning_curve.png")
-    summary = summarise(rows)
+        breakdown = json.dumps(break_down(rows), indent=1)
+        write_text(folder / "breakdown.json", breakdown + "\n")
+    summary = headline(rows)
     summary["counts"]["rejected"] = len(rejected.reasons)
     write_text(paths.metrics, json.dumps(summary, indent=2) + "\n")
     print(f"{rejected.report()}; improvement over the noisy input and over a Wiener filter:")
