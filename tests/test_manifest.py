@@ -158,6 +158,24 @@ def test_three_speakers_are_enough() -> None:
     }
 
 
+def test_the_generator_decides_which_speakers_go_where_their_order_does_not() -> None:
+    genders = {f"{n:02d}": "female" if n % 2 else "male" for n in range(20)}
+    backwards = dict(reversed(genders.items()))
+    first = split_speakers(genders, PARAMS, np.random.default_rng(0))
+    assert split_speakers(backwards, PARAMS, np.random.default_rng(0)) == first
+    others = [split_speakers(genders, PARAMS, np.random.default_rng(seed)) for seed in range(60)]
+    tested = {who for split in others for who in split if split[who] == "test"}
+    assert tested == set(genders)
+
+
+def test_a_gender_is_one_however_it_is_written() -> None:
+    utterances = [Utterance(f"{n:02d}", 0, 0) for n in range(6)]
+    written = ["Male", "male ", " MALE", "female", "Female", "FEMALE"]
+    speakers = {u.speaker_id: {"gender": g} for u, g in zip(utterances, written, strict=True)}
+    manifest = make_manifest(utterances, speakers, dataclasses.replace(PARAMS, size=6))
+    assert manifest.groupby("gender").split.nunique().to_dict() == {"female": 3, "male": 3}
+
+
 def test_a_gender_too_rare_for_every_split_trains() -> None:
     genders = {"01": "female", "02": "female", "03": "female", "04": "male", "05": "male"}
     for seed in range(20):
