@@ -1,10 +1,23 @@
 """Batches of noisy and clean spectrograms; each depends on the seed, the epoch and its number."""
 
+from dataclasses import dataclass
+
 import numpy as np
+import numpy.typing as npt
 from numpy.random import Generator
 
 from denoise.cache import SpectrogramCache
 from denoise.spectrogram import Stft
+
+UNTOUCHED_SNR_DB = 40.0
+
+
+@dataclass(frozen=True)
+class Remixing:
+    """How training pairs are mixed anew: lowest and highest SNR, the share left nearly clean."""
+
+    snr_db: tuple[float, ...]
+    untouched: float
 
 
 def energy(spectrograms: Stft) -> np.ndarray:
@@ -21,17 +34,23 @@ def roll_frames(spectrograms: Stft, rng: Generator) -> Stft:
     return np.take_along_axis(spectrograms, order[:, :, None], axis=1)
 
 
-def remix(clean: Stft, noise: Stft, snr_db: tuple[float, ...], rng: Generator) -> Stft:
+def remix(clean: Stft, noise: Stft, snr_db: npt.NDArray[np.float32]) -> Stft:
     """Mix each clean spectrogram with another clip's noise at a new SNR: fresh pairs at no cost.
 
-    All are complex64 [batch, n_frames, n_bins]; the STFT is linear, so this is what mixing the
-    waveforms would give. The SNR is uniform from snr_db[0] to snr_db[1].
+    Spectrograms are complex64 [batch, n_frames, n_bins], `snr_db` is float32 [batch]; the STFT is
+    linear, so this is what mixing the waveforms would give.
     """
-    drawn = rng.uniform(snr_db[0], snr_db[1], (len(clean), 1, 1)).astype(np.float32)
-    below = np.exp(drawn * np.float32(-np.log(10) / 20))
+    below = np.exp(snr_db[:, None, None] * np.float32(-np.log(10) / 20))
     quietest = np.float32(1e-20)
     gain = np.sqrt(energy(clean) / np.maximum(energy(noise), quietest)) * below
     return clean + gain * noise
+
+
+def draw_snr_db(rng: Generator, n_clips: int, remixing: Remixing) -> npt.NDArray[np.float32]:
+    """Draw an SNR for each clip, float32 [n_clips]; a share of them is next to untouched."""
+    drawn = rng.uniform(remixing.snr_db[0], remixing.snr_db[1], n_clips)
+    is_untouched = rng.random(n_clips) < remixing.untouched
+    return np.where(is_untouched, UNTOUCHED_SNR_DB, drawn).astype(np.float32)
 
 
 def as_pair(noisy: Stft, clean: Stft) -> tuple[np.ndarray, np.ndarray]:
@@ -59,19 +78,18 @@ class BatchSource:
         rows = np.arange(start, min(start + self._batch_size, len(self._cache)))
         return self._cache.noisy(rows), self._cache.clean(rows)
 
-    def shuffled(
-        self, epoch: int, number: int, snr_db: tuple[float, ...] | None
-    ) -> tuple[Stft, Stft]:
-        """Return batch `number` of `epoch`, shuffled; with `snr_db`, remixed and rolled in time."""
+    def shuffled(self, epoch: int, number: int, remixing: Remixing | None) -> tuple[Stft, Stft]:
+        """Return batch `number` of `epoch`, shuffled; or remixed and rolled in time."""
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self._cache))
         start = number * self._batch_size
         rows = order[start : start + self._batch_size]
         clean = self._cache.clean(rows)
-        if snr_db is None:
+        if remixing is None:
             return self._cache.noisy(rows), clean
         # from 1 on: to NumPy a last 0 is no other seed, and `order` would give these draws too
         rng = np.random.default_rng([self._seed, epoch, number + 1])
         others = rng.integers(len(self._cache), size=len(rows))
         noise = self._cache.noisy(others) - self._cache.clean(others)
         clean = roll_frames(clean, rng)
-        return remix(clean, roll_frames(noise, rng), snr_db, rng), clean
+        snr_db = draw_snr_db(rng, len(rows), remixing)
+        return remix(clean, roll_frames(noise, rng), snr_db), clean

@@ -55,7 +55,8 @@ class TrainingSpeech:
     def __init__(self, corpus: CorpusArchive, manifest: pd.DataFrame, params: AudioParams) -> None:
         """Draw from the training rows of `manifest`."""
         self._corpus = corpus
-        self._rows = manifest[manifest["split"] == "train"]
+        training = manifest[manifest["split"] == "train"]
+        self._rows = training.sort_values("utterance_id")  # whatever the manifest's order
         self._params = params
 
     def __call__(self, rng: Generator) -> Waveform:

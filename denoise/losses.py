@@ -12,48 +12,66 @@ import tensorflow as tf
 from keras import ops
 
 from denoise.batches import BatchSource, as_pair
+from denoise.intelligibility import envelope_correlation, third_octaves
 from denoise.model import power_of, reference_level
-from denoise.params import Params, SpectrogramParams
+from denoise.params import LossWeights, Params, SpectrogramParams
 from denoise.spectrogram import overlap_add, window
 
+FAINTEST = 1e-6
 Tensor = Any
 
 
 class SpectrumLoss(keras.losses.Loss):
-    """Distance of compressed spectra, with and without phase, and SI-SDR of the waveforms."""
+    """What hearing, a listener's understanding and the waveform lose, each with its weight."""
 
     def __init__(
-        self, spectrogram: SpectrogramParams, compression: float, waveform_weight: float
+        self, spectrogram: SpectrogramParams, sample_rate: int, weights: LossWeights
     ) -> None:
-        """Compress magnitudes to the power `compression`; weigh -SI-SDR in dB by the last."""
+        """Prepare the bands and the inverse transform of these spectrograms."""
         super().__init__(name="spectrum_loss")
         self._spectrogram = spectrogram
-        self._compression = compression
-        self._waveform_weight = waveform_weight
+        self._frames_a_second = sample_rate / spectrogram.hop_length
+        self._bands = third_octaves(spectrogram.n_bins, sample_rate)
+        self._weights = weights
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the loss of each clip, [batch]."""
-        noisy, clean = y_true[..., :2], y_true[..., 2:]
-        denoised = noisy * ops.expand_dims(y_pred, -1)
-        level = ops.sqrt(ops.mean(power_of(clean), axis=(1, 2), keepdims=True))[..., None]
-        magnitudes, phases = self._distances(clean / level, denoised / level)
-        waveforms = si_sdr(self._waveform(clean), self._waveform(denoised))
-        return magnitudes + phases - self._waveform_weight * waveforms
+        level = ops.sqrt(ops.mean(power_of(y_true[..., 2:]), axis=(1, 2), keepdims=True))
+        noisy, clean = ops.split(y_true / (level[..., None] + FAINTEST), 2, axis=-1)
+        clean_power = power_of(clean)
+        denoised_power = power_of(noisy) * ops.square(y_pred)
+        understood = envelope_correlation(
+            clean_power, denoised_power, self._bands, self._frames_a_second
+        )
+        denoised = noisy * y_pred[..., None]
+        waveforms = si_sdr(*(tensor_istft(x, self._spectrogram) for x in (clean, denoised)))
+        return (
+            self._distance(noisy, clean, clean_power, denoised_power)
+            - self._weights.waveform * waveforms
+            - self._weights.intelligibility * understood
+        )
 
-    def _distances(self, clean: Tensor, denoised: Tensor) -> tuple[Tensor, Tensor]:
-        squeezed = [self._compress(stft) for stft in (clean, denoised)]
-        (clean_magnitude, clean_stft), (magnitude, stft) = squeezed
-        of_magnitudes = ops.mean(ops.square(clean_magnitude - magnitude), axis=(1, 2))
-        of_stfts = ops.mean(power_of(clean_stft - stft), axis=(1, 2))
-        return of_magnitudes, of_stfts
+    def _distance(
+        self, noisy: Tensor, clean: Tensor, clean_power: Tensor, denoised_power: Tensor
+    ) -> Tensor:
+        """Return the distance of spectra whose magnitudes are compressed to the power 1/4.
 
-    def _compress(self, stft: Tensor) -> tuple[Tensor, Tensor]:
-        power = power_of(stft) + 1e-6
-        magnitude = ops.power(power, self._compression / 2)
-        return magnitude, stft * ops.expand_dims(magnitude / ops.sqrt(power), -1)
+        The denoised phase is the noisy one, so the complex distance is had from magnitudes and
+        the cosine between the phases, at half the cost: a^2 + b^2 - 2ab cos = (a-b)^2 + 2ab(1-cos).
+        """
+        magnitude, wanted = eighth_root(denoised_power), eighth_root(clean_power)
+        product = ops.sum(noisy * clean, axis=-1)
+        cosine = product * ops.rsqrt(power_of(noisy) * clean_power + FAINTEST**2)
+        of_magnitudes = ops.square(magnitude - wanted)
+        of_phases = 2 * magnitude * wanted * (1 - cosine)
+        weights = self._weights
+        both = (weights.magnitude + weights.phase) * of_magnitudes + weights.phase * of_phases
+        return ops.mean(both, axis=(1, 2))
 
-    def _waveform(self, stft: Tensor) -> Tensor:
-        return tensor_istft(stft, self._spectrogram)
+
+def eighth_root(power: Tensor) -> Tensor:
+    """Return a magnitude to the power 1/4 of its square, by roots, which cost less than a power."""
+    return ops.sqrt(ops.sqrt(ops.sqrt(power + 1e-5)))
 
 
 def tensor_istft(stft: Tensor, params: SpectrogramParams) -> Tensor:
@@ -101,8 +119,7 @@ def loss_for(params: Params, peak: float) -> keras.losses.Loss:
     """Return the loss that the architecture of `params` is trained with."""
     if params.model.architecture == "reference":
         return MagnitudeCrossentropy(params.audio.sample_rate / params.spectrogram.hop_length, peak)
-    network = params.model.skip_autoencoder
-    return SpectrumLoss(params.spectrogram, network.compression, network.waveform_weight)
+    return SpectrumLoss(params.spectrogram, params.audio.sample_rate, params.train.loss)
 
 
 def peak_for(params: Params, train: BatchSource) -> float:

@@ -13,6 +13,8 @@ from denoise.params import ModelParams, SkipAutoencoderParams, SpectrogramParams
 
 FIRST_LEVEL_BIN = 2  # a DC offset leaks into bins 0 and 1; it must not count as level
 QUIETEST_POWER = 1e-20
+BANDS = 64
+DILATIONS = (1, 2, 4, 8)
 Tensor = Any
 
 
@@ -52,32 +54,73 @@ def local_level(power: Tensor, n_frames: int) -> Tensor:
 def skip_autoencoder_mask(
     stft: Tensor, params: SkipAutoencoderParams, frames_a_second: float
 ) -> Tensor:
-    """Encode and decode along frequency with skips, dilated convolutions over time in between."""
+    """Encode and decode along frequency with skips; dilated convolutions over time in between.
+
+    Bins are folded into `BANDS` bands with neighbours as channels: convolutions of few channels at
+    full resolution would cost most of the time and bring little.
+    """
+    magnitude = levelled_magnitude(stft, params, frames_a_second)
+    folded = fold_bins(ops.power(magnitude[:, :, :-1] + 1e-4, params.compression))
+    widths = [params.channels // 2, 3 * params.channels // 4, params.channels]
+    fine = _convolve(folded, widths[0], (3, 3))
+    middle = _residual(_convolve(fine, widths[1], (3, 4), strides=(1, 2)))
+    x = _convolve(middle, widths[2], (3, 4), strides=(1, 2))
+    for dilation in DILATIONS:
+        x = _across_bands(_residual(x, dilation), params.context, dilation)
+    x = _residual(_finer(x, widths[1]) + middle)
+    x = _finer(x, widths[0]) + fine
+    mask = layers.Conv2D(folded.shape[3], 3, padding="same", name="mask")(x)
+    return unfold_bins(ops.sigmoid(mask), stft.shape[2])
+
+
+def levelled_magnitude(
+    stft: Tensor, params: SkipAutoencoderParams, frames_a_second: float
+) -> Tensor:
+    """Return the magnitude over the local level, [batch, n_frames, n_bins]."""
     power = power_of(stft)
     level = local_level(power, 2 * round(params.level_seconds * frames_a_second) + 1)
-    magnitude = ops.sqrt(power) / level
-    x = ops.expand_dims(ops.power(magnitude[:, :, :-1] + 1e-4, params.compression), -1)
-    n_bins = x.shape[2]
-    x = ops.pad(x, ((0, 0), (0, 0), (0, -n_bins % 16), (0, 0)))
-    widths = [max(4, params.channels // 2), params.channels, params.channels, params.channels]
-    skips = []
-    for width in widths:
-        x = _convolve(x, width, (3, 5), strides=(1, 2))
-        skips.append(x)
-    for dilation in (1, 2, 4, 8):
-        x = x + _convolve(x, params.channels, (3, 3), dilation_rate=(dilation, 1))
-    for width, skip in zip([*widths[-2::-1], widths[0]], reversed(skips), strict=True):
-        x = layers.Conv2DTranspose(width, (3, 4), strides=(1, 2), padding="same")(x + skip)
-        x = layers.Activation("relu")(x)
-    mask = layers.Conv2D(1, (3, 3), padding="same", activation="sigmoid", name="mask")(x)[..., 0]
-    mask = mask[:, :, :n_bins]
-    return ops.concatenate([mask, mask[:, :, -1:]], axis=-1)
+    return ops.sqrt(power) / level
+
+
+def fold_bins(x: Tensor) -> Tensor:
+    """Turn [batch, n_frames, n] into [batch, n_frames, bands, neighbours], at most BANDS bands."""
+    neighbours = max(1, x.shape[2] // BANDS)
+    x = ops.pad(x, ((0, 0), (0, 0), (0, -x.shape[2] % (4 * neighbours))))
+    return layers.Reshape((-1, x.shape[2] // neighbours, neighbours))(x)
+
+
+def unfold_bins(x: Tensor, n_bins: int) -> Tensor:
+    """Undo `fold_bins`: [batch, n_frames, n_bins], the bins beyond the last repeating it."""
+    x = layers.Reshape((-1, x.shape[2] * x.shape[3]))(x)[:, :, : n_bins - 1]
+    return ops.concatenate([x, x[:, :, -1:]], axis=-1)
 
 
 def _convolve(x: Tensor, width: int, size: tuple[int, int], **options: Any) -> Tensor:
+    return layers.Activation("relu")(_linear(x, width, size, **options))
+
+
+def _linear(x: Tensor, width: int, size: tuple[int, int], **options: Any) -> Tensor:
     x = layers.Conv2D(width, size, padding="same", use_bias=False, **options)(x)
-    x = layers.BatchNormalization(momentum=0.9)(x)
-    return layers.Activation("relu")(x)
+    return layers.BatchNormalization(momentum=0.97, epsilon=1e-4)(x)
+
+
+def _residual(x: Tensor, dilation: int = 1) -> Tensor:
+    return x + _convolve(x, x.shape[3], (3, 3), dilation_rate=(dilation, 1))
+
+
+def _across_bands(x: Tensor, width: int, dilation: int) -> Tensor:
+    """Add what all bands of a frame say together, and of the frames `dilation` before and after."""
+    bands, channels = x.shape[2:]
+    y = layers.Reshape((-1, 1, bands * channels))(x)
+    y = _convolve(y, width, (1, 1))
+    y = _convolve(y, width, (3, 1), dilation_rate=(dilation, 1))
+    return x + layers.Reshape((-1, bands, channels))(_linear(y, bands * channels, (1, 1)))
+
+
+def _finer(x: Tensor, width: int) -> Tensor:
+    """Double the bands: a convolution gives each its two halves as channels."""
+    x = _convolve(x, 2 * width, (1, 3))
+    return layers.Reshape((-1, 2 * x.shape[2], width))(x)
 
 
 class CropFrames(layers.Layer):

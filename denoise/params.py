@@ -114,10 +114,10 @@ class NoiseParams:
 class SkipAutoencoderParams:
     """The size of the default network."""
 
-    channels: Annotated[int, Range(2, 512)]
+    channels: Annotated[int, Range(4, 512)]
+    context: Annotated[int, Range(1, 4096)]
     compression: Annotated[float, Range(0.05, 1.0)]
     level_seconds: Annotated[float, Range(0.05, 5.0)]
-    waveform_weight: Annotated[float, Range(0.0, 1.0)]
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,16 @@ class ModelParams:
 
 
 @dataclass(frozen=True)
+class LossWeights:
+    """What each part of the default network's loss weighs."""
+
+    magnitude: Annotated[float, Range(0.0, 100.0)]
+    phase: Annotated[float, Range(0.0, 100.0)]
+    intelligibility: Annotated[float, Range(0.0, 100.0)]
+    waveform: Annotated[float, Range(0.0, 100.0)]
+
+
+@dataclass(frozen=True)
 class TrainParams:
     """How the network is fitted."""
 
@@ -137,8 +147,11 @@ class TrainParams:
     batch_size: Annotated[int, Range(1, 4096)]
     learning_rate: Annotated[float, Range(1e-7, 1.0)]
     schedule: Annotated[str, Choices("cosine", "plateau")]
+    warm_up: Annotated[int, Range(0, 100_000)]
     patience: Annotated[int, Range(1, 100_000)]
+    loss: LossWeights
     remix: bool
+    untouched: Annotated[float, Range(0.0, 1.0)]
     threads: Annotated[int, Range(1, 256)]
     seed: Annotated[int, Range(0, LARGEST_SEED)]
 

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from denoise.atomic import replacing_folder, write_text
-from denoise.batches import BatchSource, as_pair
+from denoise.batches import BatchSource, Remixing, as_pair
 from denoise.params import TrainParams
 from denoise.spectrogram import Stft
 
@@ -42,18 +42,39 @@ class EpochBatches(keras.utils.PyDataset):
         return as_pair(*self._draw(number))
 
 
-def learning_rate(params: TrainParams, history: Sequence[dict[str, float]]) -> float:
-    """Return the next epoch's rate: half a cosine over all epochs, or halved on each plateau."""
+def learning_rate(
+    params: TrainParams, history: Sequence[dict[str, float]], batch: int = 0, n_batches: int = 1
+) -> float:
+    """Return the rate of a batch of the next epoch, of `n_batches`.
+
+    Half a cosine over all batches, or halved on each plateau; it rises over the first
+    `params.warm_up` batches.
+    """
+    done = len(history) * n_batches + batch
+    rise = min(1.0, (done + 1) / max(1, params.warm_up))
     if params.schedule == "cosine":
-        done = len(history) / params.epochs
-        return params.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+        part = done / (params.epochs * n_batches)
+        return rise * params.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * part)))
     rate, waited, best = params.learning_rate, 0, math.inf
     for epoch in history:
         waited = 0 if epoch["validation_loss"] < best else waited + 1
         best = min(best, epoch["validation_loss"])
         if waited >= 3:
             rate, waited = rate / 2, 0
-    return rate
+    return rise * rate
+
+
+class RatePerBatch(keras.callbacks.Callback):
+    """Sets the learning rate before each batch of an epoch."""
+
+    def __init__(self, rate_of: Callable[[int], float]) -> None:
+        """Take the rate of batch i from rate_of(i)."""
+        super().__init__()
+        self._rate_of = rate_of
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Set the rate of one batch."""
+        self.model.optimizer.learning_rate = self._rate_of(batch)
 
 
 def best_epoch(history: Sequence[dict[str, float]]) -> int:
@@ -137,11 +158,11 @@ def fit(
     for epoch in history:
         on_epoch(epoch)
     held_out = EpochBatches(len(validation), validation.cached)
-    remixed = snr_db if params.remix else None
+    remixing = Remixing(snr_db, params.untouched) if params.remix else None
     while not is_finished(params, history):
         number = len(history)
-        model.optimizer.learning_rate = rate = learning_rate(params, history)
-        draw = functools.partial(train.shuffled, number, snr_db=remixed)
+        rate_of = functools.partial(learning_rate, params, tuple(history), n_batches=len(train))
+        draw = functools.partial(train.shuffled, number, remixing=remixing)
         batches = EpochBatches(len(train), draw)
         logs = model.fit(
             batches,
@@ -149,9 +170,10 @@ def fit(
             initial_epoch=number,
             epochs=number + 1,
             shuffle=False,
+            callbacks=[RatePerBatch(rate_of)],
         ).history
         entry = {"loss": logs["loss"][0], "validation_loss": logs["val_loss"][0]}
-        history.append({"epoch": number + 1, "learning_rate": rate, **entry})
+        history.append({"epoch": number + 1, "learning_rate": rate_of(0), **entry})
         checkpoint.save(model, history)
         on_epoch(history[-1])
     checkpoint.load_best(model)

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from denoise.batches import BatchSource, as_pair, energy, remix, roll_frames
+from denoise.batches import (
+    UNTOUCHED_SNR_DB,
+    BatchSource,
+    Remixing,
+    as_pair,
+    draw_snr_db,
+    energy,
+    remix,
+    roll_frames,
+)
 from denoise.cache import SpectrogramCache, SplitWriter
 from denoise.params import SpectrogramParams
 from denoise.spectrogram import n_frames
@@ -15,6 +24,7 @@ from denoise.spectrogram import n_frames
 PARAMS = SpectrogramParams(n_fft=32, hop_length=16, win_length=32)
 N_SAMPLES = 100
 SNR_DB = (-5.0, 15.0)
+REMIXING = Remixing(SNR_DB, untouched=0.0)
 
 
 def spectrograms(seed: int, batch: int = 6, level: float = 1.0) -> np.ndarray:
@@ -47,35 +57,36 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> SpectrogramCache:
 
 @given(
     seed=st.integers(0, 999),
-    low=st.floats(-30, 30),
-    width=st.floats(0, 30),
+    wanted=st.lists(st.floats(-30, 30, width=32), min_size=6, max_size=6),
     level=st.sampled_from([1e-3, 1.0, 1e3]),
 )
-def test_remixing_gives_an_snr_in_the_range(
-    seed: int, low: float, width: float, level: float
-) -> None:
+def test_remixing_gives_the_snr_asked_for(seed: int, wanted: list[float], level: float) -> None:
     clean, noise = spectrograms(seed), spectrograms(seed + 1, level=level)
-    noisy = remix(clean, noise, (low, low + width), np.random.default_rng(seed))
+    noisy = remix(clean, noise, np.array(wanted, np.float32))
     assert (noisy.dtype, noisy.shape) == (np.complex64, clean.shape)
-    snr_db = snr_db_of(clean, noisy)
-    assert (snr_db > low - 0.01).all() and (snr_db < low + width + 0.01).all()
+    np.testing.assert_allclose(snr_db_of(clean, noisy), wanted, atol=0.01)
 
 
 def test_every_snr_of_the_range_is_drawn_alike() -> None:
-    clean, noise = spectrograms(0, 2000), spectrograms(1, 2000)
-    snr_db = snr_db_of(clean, remix(clean, noise, SNR_DB, np.random.default_rng(0)))
+    snr_db = draw_snr_db(np.random.default_rng(0), 2000, REMIXING)
+    assert SNR_DB[0] <= snr_db.min() and snr_db.max() <= SNR_DB[1]
     np.testing.assert_allclose(np.histogram(snr_db, 10, SNR_DB)[0], 200, atol=60)
+
+
+def test_a_share_is_left_next_to_untouched() -> None:
+    snr_db = draw_snr_db(np.random.default_rng(0), 2000, Remixing(SNR_DB, untouched=0.25))
+    assert np.mean(snr_db == UNTOUCHED_SNR_DB) == pytest.approx(0.25, abs=0.04)
 
 
 def test_remixing_with_silence_leaves_the_clean() -> None:
     clean = spectrograms(0)
-    noisy = remix(clean, np.zeros_like(clean), SNR_DB, np.random.default_rng(0))
+    noisy = remix(clean, np.zeros_like(clean), np.zeros(len(clean), np.float32))
     np.testing.assert_array_equal(noisy, clean)
 
 
 def test_silence_stays_silent() -> None:
     silent = np.zeros_like(spectrograms(0))
-    assert not remix(silent, spectrograms(1), SNR_DB, np.random.default_rng(0)).any()
+    assert not remix(silent, spectrograms(1), np.zeros(len(silent), np.float32)).any()
 
 
 def test_energy_is_the_sum_of_the_squares() -> None:
@@ -133,16 +144,16 @@ def test_cached_batches_are_in_cached_order(cache: SpectrogramCache) -> None:
     np.testing.assert_array_equal(clean, cache.clean(np.arange(8, 12)))
 
 
-@pytest.mark.parametrize("snr_db", [None, SNR_DB])
+@pytest.mark.parametrize("remixing", [None, REMIXING])
 def test_a_batch_depends_on_seed_epoch_and_number_alone(
-    cache: SpectrogramCache, snr_db: tuple[float, ...] | None
+    cache: SpectrogramCache, remixing: Remixing | None
 ) -> None:
     def batch(seed: int, epoch: int, number: int) -> list[bytes]:
-        return pair_bytes(*BatchSource(cache, 5, seed).shuffled(epoch, number, snr_db))
+        return pair_bytes(*BatchSource(cache, 5, seed).shuffled(epoch, number, remixing))
 
     source = BatchSource(cache, 5, 1)
-    later = source.shuffled(3, 2, snr_db)
-    first = pair_bytes(*source.shuffled(3, 1, snr_db))
+    later = source.shuffled(3, 2, remixing)
+    first = pair_bytes(*source.shuffled(3, 1, remixing))
     assert pair_bytes(*later) == batch(1, 3, 2)
     assert first == batch(1, 3, 1)
     assert all(batch(*other) != first for other in ((2, 3, 1), (1, 4, 1), (1, 3, 2)))
@@ -153,7 +164,7 @@ def test_remixed_batches_have_the_snr_and_another_clips_noise(cache: Spectrogram
     noises, cleans = cache.noisy(rows) - cache.clean(rows), cache.clean(rows)
     own = others = 0
     source = BatchSource(cache, 7, seed=5)
-    for noisy, clean in (source.shuffled(epoch, 0, SNR_DB) for epoch in range(4)):
+    for noisy, clean in (source.shuffled(epoch, 0, REMIXING) for epoch in range(4)):
         snr_db = snr_db_of(clean, noisy)
         assert (snr_db > SNR_DB[0] - 0.01).all() and (snr_db < SNR_DB[1] + 0.01).all()
         for one_noisy, one_clean in zip(noisy, clean, strict=True):
@@ -180,6 +191,6 @@ def test_no_two_draws_share_a_generator(
     source = BatchSource(cache, 5, seed=7)
     for epoch in range(3):
         for number in range(len(source)):
-            source.shuffled(epoch, number, SNR_DB)
+            source.shuffled(epoch, number, REMIXING)
     streams = {tuple(np.random.SeedSequence(s).generate_state(4)) for s in seeds}
     assert len(streams) == 3 + 3 * 3  # an order an epoch, the draws of a batch

@@ -18,13 +18,13 @@ ORDER = [
     {"corpus"},
     {"spectrogram", "noise", "manifest", "determinism"},
     {"metrics", "classical", "reconstruction", "cache"},
-    {"features", "batches", "model"},
+    {"features", "batches", "model", "intelligibility"},
     {"losses", "bundle"},
     {"training", "inference"},
     {"evaluation", "report", "figures"},
     {"gallery"},
 ]
-TENSORFLOW = {"model", "losses", "training", "bundle", "determinism"}
+TENSORFLOW = {"model", "intelligibility", "losses", "training", "bundle", "determinism"}
 
 
 def room_of(module: str) -> str:
