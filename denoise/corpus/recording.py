@@ -19,6 +19,7 @@ LARGEST_PEAK = 0.9
 OVERSAMPLING = 4
 FLUTTER_SAMPLES = 660  # 30 ms between two knots of the pitch's wavering
 FLUTTER_DEPTH = 3.0  # samples by which a knot is early or late, about 1 % of pitch
+PUFF_SAMPLES = 256  # 12 ms between two knots of the air's flow
 FFT_BLOCK = 8192
 KNOTS_HZ = (0.0, 60.0, 125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 11_025.0)
 
@@ -35,6 +36,7 @@ class Recording:
     rumble: float
     breath_db: float
     edge: float
+    puff_db: float
     level_db: float
 
 
@@ -59,6 +61,7 @@ def draw_recording(rng: Generator) -> Recording:
         rumble=float(rng.uniform(0.0, 4.0)),
         breath_db=float(rng.uniform(-42.0, -28.0)),
         edge=float(rng.uniform(0.0, 0.3)),
+        puff_db=float(rng.uniform(-32.0, -3.0)),
         level_db=level_db,
     )
 
@@ -85,6 +88,15 @@ def add_breath(waveform: Waveform, recording: Recording, rng: Generator) -> Wave
     noise = rng.standard_normal(len(spoken), dtype=np.float32)
     breath = np.float32(amplitude(recording.breath_db)) * np.abs(spoken) * noise
     return spoken + np.float32(recording.edge) * spoken * spoken + breath
+
+
+def puffs(spoken: Waveform, rng: Generator) -> Waveform:
+    """Draw the breath that strikes the microphone while `spoken` lasts: under 60 Hz, RMS 1."""
+    whole = np.pad(np.abs(spoken), (0, -len(spoken) % PUFF_SAMPLES)).reshape(-1, PUFF_SAMPLES)
+    flow = np.mean(whole, axis=1) * rng.standard_normal(len(whole), dtype=np.float32)
+    at = np.arange(len(spoken)) / PUFF_SAMPLES
+    moved = np.interp(at, np.arange(len(flow)) + 0.5, flow).astype(np.float32)
+    return moved / np.float32(rms(moved))
 
 
 def room_tone(recording: Recording, n_samples: int, rng: Generator) -> Waveform:
@@ -145,7 +157,8 @@ def record(
         recording, len(padded), rng
     )
     heard = _through(padded, impulse_response(recording, rng), recording)
-    level = rms(heard[silence[0] : silence[0] + len(spoken)])
-    gain = amplitude(recording.level_db + offset_db) / level
+    speech = heard[silence[0] : silence[0] + len(spoken)]
+    speech += np.float32(amplitude(recording.puff_db) * rms(speech)) * puffs(spoken, rng)
+    gain = amplitude(recording.level_db + offset_db) / rms(speech)
     gain = min(gain, LARGEST_PEAK / float(np.max(np.abs(heard))))
     return np.rint(heard * np.float32(32_767 * gain)).astype(np.int16)

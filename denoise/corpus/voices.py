@@ -82,7 +82,7 @@ def draw_voice(rng: Generator, speaker_id: str, gender: str, variant: str, accen
         variant,
         pitch_hz=round(pitch),
         pitch_span_hz=round(pitch * rng.uniform(0.2, 0.6)),
-        rate=round(min(max(150 + 25 * rng.standard_normal(), 105), 210)),
+        rate=round(min(max(140 + 30 * rng.standard_normal(), 90), 210)),
         consonants=round(rng.uniform(90, 200)),
         formants=_draw_formants(rng),
         width=rng.uniform(1.2, 2.4),
