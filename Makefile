@@ -3,7 +3,9 @@ ifeq ($(OS),Windows_NT)
   PYTHON ?= py -3
   BIN := .venv/Scripts
 else
-  PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || echo python3)
+  PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+    $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && \
+    { echo $$python; break; }; done)
   BIN := .venv/bin
 endif
 IN_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
@@ -39,8 +41,7 @@ clean: ## remove the environment and all that is not in git, DVC's cache excepte
 	rm -rf data/.*.partial models/.*.partial metrics/.*.partial
 
 .venv/.pipeline: requirements.txt
-	$(PYTHON) -c "import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else \
-	  'Python 3.11 to 3.13 is needed, this is ' + sys.version.split()[0] + '. Try make PYTHON=python3.12.')"
+	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.13 is needed. Try make PYTHON=path/to/python3.12."; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(IN_VENV) python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	touch $@

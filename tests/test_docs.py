@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
+from benchmarks.table import results
 from denoise.audio import write_wav
 from denoise.params import NOISE_KINDS, load_params, parse_params
 from tests.closures import ROOT, module_files
@@ -73,6 +74,10 @@ def test_readme_gives_what_make_does() -> None:
     for file in ("requirements.txt", "requirements-test.txt"):
         assert f"--require-hashes -r {file}" in makefile
         assert f"--require-hashes -r {file}" in README
+
+
+def test_readme_gives_the_committed_figures() -> None:
+    assert results() in README, "Run python -m benchmarks.table and paste what it prints."
 
 
 def test_python_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""Where a corpus comes from, and the one form that it has."""
