@@ -1,0 +1,243 @@
+"""The whole pipeline under the real `dvc`, at a tiny size: what runs, what does not, what stays."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.project import STAGES, Project, ran, served, two_runs
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Project]:
+    """Return two runs from scratch, to be looked at only."""
+    return two_runs(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def project(runs: tuple[Project, Project], tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a run whose results are committed; each test leaves it as it was."""
+    copy = runs[0].copy(tmp_path_factory.mktemp("pipeline") / "project")
+    copy.commit("Results")
+    return copy
+
+
+@contextmanager
+def params(project: Project, changes: Mapping[str, Any]) -> Iterator[None]:
+    """Change params, and put them back."""
+    before = project.edit(changes)
+    try:
+        yield
+    finally:
+        project.put_back(before)
+
+
+@contextmanager
+def another_line(project: Project, name: str, line: str) -> Iterator[None]:
+    """Append a line to a file, and take it away again."""
+    path = project.folder / name
+    before = path.read_bytes()
+    path.write_bytes(before + f"\n{line}\n".encode())
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+
+
+def stages_to_run(project: Project) -> list[str]:
+    """List the stages that dvc sees changed, and those that depend on what they write."""
+    changed = set(project.dvc_json("status"))
+    for stage in STAGES:  # in the order in which they run
+        written = {out for earlier in changed for out in project.outs(earlier)}
+        if written & set(project.definition[stage]["deps"]):
+            changed.add(stage)
+    return [stage for stage in STAGES if stage in changed]
+
+
+def assert_served(project: Project, *stages: str) -> None:
+    """Check that a change put back runs nothing and gives back every byte."""
+    output = project.dvc("repro")
+    assert ran(output) == []
+    assert served(output) == list(stages)
+    assert project.git("status", "--porcelain") == ""
+
+
+def test_first_run_runs_every_stage_and_writes_every_out(runs: tuple[Project, Project]) -> None:
+    for project in runs:
+        assert ran(project.log()) == STAGES
+        assert [out for out in project.outs() if not (project.folder / out).exists()] == []
+        assert list(yaml.safe_load(project.lock())["stages"]) == STAGES
+
+
+def test_stages_write_nothing_else(runs: tuple[Project, Project]) -> None:
+    declared = runs[0].content().keys()
+    for folder in ("data", "models", "metrics"):
+        for path in (runs[0].folder / folder).rglob("*"):
+            name = path.relative_to(runs[0].folder).as_posix()
+            assert path.is_dir() or path.name == ".gitignore" or name in declared
+
+
+def test_two_runs_from_scratch_give_the_same_bytes(runs: tuple[Project, Project]) -> None:
+    one, other = (project.content() for project in runs)
+    assert one.keys() == other.keys()
+    assert [name for name in one if one[name] != other[name]] == []
+    assert runs[0].lock() == runs[1].lock()
+
+
+def test_second_run_runs_nothing(project: Project) -> None:
+    output = project.dvc("repro")
+    assert "up to date" in output
+    assert ran(output) == served(output) == []
+
+
+def test_git_holds_the_results_and_not_the_data(project: Project) -> None:
+    held = set(project.git("ls-files", "-z").split("\0"))
+    kept_out = {"data/corpus.zip", "data/corpus.json", "data/features", "models/denoiser"}
+    kept_out |= {"metrics/audio"}
+    in_git = {out for out in project.outs() if any(h.startswith(out) for h in held)}
+    assert in_git == set(project.outs()) - kept_out
+    assert {"dvc.lock", "data/manifest.csv", "metrics/metrics.json"} <= held
+    assert set(project.git("check-ignore", *kept_out).split()) == kept_out
+    assert project.git("status", "--porcelain") == ""
+
+
+def test_a_fresh_clone_shows_metrics_and_plots(project: Project, tmp_path: Path) -> None:
+    project.git("clone", "--quiet", ".", str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    shown = clone.dvc_json("metrics", "show")
+    assert shown == project.dvc_json("metrics", "show")
+    assert "improvement" in shown[""]["data"]["metrics/metrics.json"]["data"]
+    clone.dvc("plots", "show")
+    page = (clone.folder / "dvc_plots" / "index.html").read_text(encoding="utf-8")
+    assert "validation_loss" in page and "held_out_clip.png" in page
+    assert not (clone.folder / ".dvc" / "cache").exists()
+
+
+def test_what_no_stage_reads_reruns_nothing(project: Project) -> None:
+    path = project.folder / "params.yaml"
+    before = path.read_text(encoding="utf-8")
+    reordered = dict(reversed(yaml.safe_load(before).items()))
+    text = yaml.safe_dump(reordered, sort_keys=False)
+    path.write_text(f"# Another comment\n{text}", encoding="utf-8")
+    another = project.folder / "tests" / "test_another.py"
+    another.write_text("def test_nothing():\n    pass\n", encoding="utf-8")
+    with (
+        another_line(project, "README.md", "More."),
+        another_line(project, "docs/params.md", "More."),
+    ):
+        output = project.dvc("repro")
+    another.unlink()
+    project.put_back(before)
+    assert ran(output) == served(output) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "stages"),
+    [
+        ("sample.size", 30, ["sample", "features", "train", "evaluate"]),
+        ("noise.snr_db", [-3.0, 9.0], ["features", "train", "evaluate"]),
+    ],
+)
+def test_params_rerun_what_they_concern(
+    project: Project, key: str, value: Any, stages: list[str]
+) -> None:
+    with params(project, {key: value}):
+        assert stages_to_run(project) == stages
+
+
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [
+        ("denoise/noise.py", ["features", "train", "evaluate"]),
+        ("denoise/metrics.py", ["evaluate"]),
+    ],
+)
+def test_code_reruns_what_it_concerns(project: Project, name: str, stages: list[str]) -> None:
+    with another_line(project, name, "# Another comment"):
+        assert stages_to_run(project) == stages
+
+
+def test_other_noise_makes_other_features_which_training_reads(project: Project) -> None:
+    with params(project, {"noise.weights.pink": 0}):
+        assert ran(project.dvc("repro", "features")) == ["features"]
+        assert stages_to_run(project) == ["train", "evaluate"]
+    assert_served(project, "features")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sample.size": 0}, "sample.size: 0 lies outside 3 to 10000000"),
+        ({"sample.size": 30, "train": {"epoch": 1}}, "train.epoch: no such key"),
+    ],
+)
+def test_impossible_params_stop_the_first_stage_before_any_work(
+    project: Project, changes: Mapping[str, Any], message: str
+) -> None:
+    before = project.content()
+    with params(project, changes):
+        done = project.run_dvc("repro")
+    assert done.returncode != 0
+    assert ran(done.stdout) == ["sample"]
+    assert f"error: {message}" in done.stderr
+    assert "Traceback" not in done.stderr
+    # dvc itself removes the outs of a stage before it starts; it has them in its cache
+    kept = {name: before[name] for name in before if name not in project.outs("sample")}
+    assert project.content() == kept
+    assert_served(project, "sample")
+
+
+@pytest.fixture(scope="module")
+def shorter(project: Project) -> list[str]:
+    """Train for fewer epochs, save that as an experiment, put it back; return what ran."""
+    with params(project, {"train.epochs": 1}):
+        output = project.dvc("repro")
+        project.dvc("exp", "save", "--name", "shorter")
+    assert_served(project, "train", "evaluate")
+    return ran(output)
+
+
+@pytest.fixture(scope="module")
+def louder(project: Project) -> list[str]:
+    """Evaluate at other SNRs as an experiment, put it back; return what ran."""
+    with params(project, {}):  # dvc edits the file
+        output = project.dvc("exp", "run", "--name", "louder", "-S", "evaluate.snr_db=[0.0,10.0]")
+    assert_served(project, "evaluate")
+    return ran(output)
+
+
+def test_epochs_rerun_training_and_are_served_when_put_back(shorter: list[str]) -> None:
+    assert shorter == ["train", "evaluate"]
+
+
+def test_snrs_of_the_evaluation_rerun_it_alone(louder: list[str]) -> None:
+    assert louder == ["evaluate"]
+
+
+def test_reference_and_griffin_lim_run(project: Project) -> None:
+    changes = {"model.architecture": "reference", "reconstruction": "griffin_lim"}
+    with params(project, {**changes, "train.epochs": 1}):
+        assert ran(project.dvc("repro")) == ["train", "evaluate"]
+        description = json.loads(project.content("train")["models/denoiser/bundle.json"])
+    assert description["model"]["architecture"] == "reference"
+    assert_served(project, "train", "evaluate")
+
+
+@pytest.mark.usefixtures("shorter", "louder")
+def test_experiments_compare(project: Project) -> None:
+    table = csv.DictReader(io.StringIO(project.dvc("exp", "show", "--csv")))
+    assert {"shorter", "louder"} <= {row["Experiment"] for row in table}
+    assert len(project.dvc_json("exp", "show")[-1]["experiments"]) == 2
+    changed = project.dvc_json("metrics", "diff", "shorter", "louder")["metrics/metrics.json"]
+    assert any(name.startswith("improvement.over_noisy.si_sdr_db") for name in changed)
+    changed = project.dvc_json("params", "diff", "shorter", "louder")["params.yaml"]
+    assert changed.keys() == {"evaluate.snr_db", "train.epochs"}
+    project.dvc("plots", "diff", "shorter", "louder")
+    page = (project.folder / "dvc_plots" / "index.html").read_text(encoding="utf-8")
+    assert "shorter" in page and "louder" in page
