@@ -9,9 +9,11 @@ import functools
 import hashlib
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -114,25 +116,37 @@ class Checkpoint:
             return []
         if state["key"] != self.key:
             return []
-        model.load_weights(self.folder / "last.weights.h5")
+        state_of = [*model.weights, *model.optimizer.variables]
+        with np.load(self.folder / "last.npz") as saved:
+            for number, variable in enumerate(state_of):
+                variable.assign(saved[str(number)])
         history: History = state["history"]
         print(f"Resuming after epoch {len(history)}.")
         return history
 
     def save(self, model: keras.Model, history: History) -> None:
         """Replace the state on disk, whole or not at all."""
-        previous = self.folder / "best.weights.h5"
         is_best = best_epoch(history) == len(history) - 1
-        kept = None if is_best else previous.read_bytes()
+        best = None if is_best else (self.folder / "best.npz").read_bytes()
         with replacing_folder(self.folder) as folder:
-            model.save_weights(folder / "last.weights.h5")
-            best = folder / "best.weights.h5"
-            best.write_bytes(kept or (folder / "last.weights.h5").read_bytes())
+            save_arrays(folder / "last.npz", [*model.weights, *model.optimizer.variables])
+            (folder / "best.npz").write_bytes(best or (folder / "last.npz").read_bytes())
             write_text(folder / "state.json", json.dumps({"key": self.key, "history": history}))
 
     def load_best(self, model: keras.Model) -> None:
         """Give the model the weights of its best epoch."""
-        model.load_weights(self.folder / "best.weights.h5")
+        with np.load(self.folder / "best.npz") as saved:
+            model.set_weights([saved[str(number)] for number in range(len(model.weights))])
+
+    def remove(self) -> None:
+        """Forget the state: the training is done, and a forced one shall start anew."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def save_arrays(path: Path, variables: Sequence[keras.Variable]) -> None:
+    """Write variables as .npz by their number: a full disk is then an error like any other."""
+    arrays: dict[str, Any] = {str(i): np.asarray(v) for i, v in enumerate(variables)}
+    np.savez(path, **arrays)
 
 
 def fit(

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -34,5 +35,7 @@ def run(main: Callable[[Params, argparse.Namespace], None], *path_names: str) ->
         where = f" ({error.filename})" if error.filename else ""
         reason = os.strerror(error.errno) if error.errno else str(error)
         sys.exit(f"error: {reason}{where}. Nothing half-written was kept.")
+    except sqlite3.Error as error:  # DVCLive opens DVC's database
+        sys.exit(f"error: {error}. Is the disk full?")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -11,6 +11,7 @@ from denoise.bundle import Snapshot, save_bundle
 from denoise.cache import SpectrogramCache
 from denoise.determinism import make_deterministic
 from denoise.losses import loss_for, peak_for
+from denoise.memory import keep_freed_memory
 from denoise.params import Params
 from denoise.training import Checkpoint, best_epoch, fingerprint, fit
 from stages import run
@@ -22,6 +23,7 @@ SOURCES = sorted([*ROOT.glob("denoise/*.py"), Path(__file__)])
 
 def main(params: Params, paths: argparse.Namespace) -> None:
     """Write the bundle at `paths.model` and the curves at `paths.curves` from `paths.features`."""
+    keep_freed_memory()
     make_deterministic(params.train.threads)
     train, validation = (
         BatchSource(SpectrogramCache(paths.features, s), params.train.batch_size, params.train.seed)
@@ -32,6 +34,7 @@ def main(params: Params, paths: argparse.Namespace) -> None:
     model = snapshot.build_model()
     settings = repr(asdict(snapshot)) + repr(params.train) + repr(params.noise.snr_db)
     key = fingerprint(settings, [*SOURCES, *sorted(paths.features.glob("*.npy"))])
+    checkpoint = Checkpoint(CHECKPOINT, key)
     with Live(str(paths.curves), report=None, dvcyaml=False, save_dvc_exp=False) as live:
 
         def log(epoch: dict[str, float]) -> None:
@@ -45,10 +48,11 @@ def main(params: Params, paths: argparse.Namespace) -> None:
             (train, validation),
             params.train,
             params.noise.snr_db,
-            Checkpoint(CHECKPOINT, key),
+            checkpoint,
             log,
         )
     save_bundle(paths.model, model, snapshot)
+    checkpoint.remove()
     print(f"The best of {len(history)} epochs was number {best_epoch(history) + 1}.")
 
 

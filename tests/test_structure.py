@@ -16,7 +16,7 @@ ORDER = [
     {"params"},
     {"audio"},
     {"corpus"},
-    {"spectrogram", "noise", "manifest", "determinism"},
+    {"spectrogram", "noise", "manifest", "determinism", "memory"},
     {"metrics", "classical", "reconstruction", "cache"},
     {"features", "batches", "model", "intelligibility"},
     {"losses", "bundle"},
