@@ -84,7 +84,7 @@ def improvement_by_snr(table: pd.DataFrame, path: str | os.PathLike[str]) -> Non
         axes.set_xlabel("SNR of the noisy input (dB)")
         axes.set_ylabel("SI-SDR improvement (dB)")
         axes.set_title("Won over the noisy input; bars: 95 % over speakers", loc="left")
-        axes.legend(reverse=True)  # in the order of the curves
+        figure.legend(loc="outside lower center", ncols=3)  # no curve can hide there
 
 
 def learning_curve(history: pd.DataFrame, path: str | os.PathLike[str]) -> None:
