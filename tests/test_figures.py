@@ -151,7 +151,7 @@ def test_improvement_shows_both_methods_over_the_noisy_line(
     assert shown == [[9, 8, 6], [12, 11, 9]]
     bars = axes.containers[1].lines[2][0].get_segments()
     assert [bar[:, 1].tolist() for bar in bars] == [[11, 13], [10, 12], [8, 10]]
-    names = {text.get_text() for text in axes.get_legend().get_texts()}
+    names = {text.get_text() for text in drawn[0].legends[0].get_texts()}
     assert names == {"noisy input", "Wiener filter", "network"}
     assert axes.get_xticks().tolist() == [-6, 0, 6]
 
