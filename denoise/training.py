@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,66 +18,44 @@ from typing import Any
 
 import keras
 import numpy as np
+from tqdm import tqdm
 
 from denoise.atomic import replacing_folder, write_text
 from denoise.batches import BatchSource, Remixing, as_pair
 from denoise.params import TrainParams
 from denoise.spectrogram import Stft
 
+PLATEAU_EPOCHS = 3
 History = list[dict[str, float]]
 
 
-class EpochBatches(keras.utils.PyDataset):
-    """The batches of one epoch, as Keras takes them."""
-
-    def __init__(self, n_batches: int, draw: Callable[[int], tuple[Stft, Stft]]) -> None:
-        """Take batch i from draw(i)."""
-        super().__init__()
-        self._n_batches = n_batches
-        self._draw = draw
-
-    def __len__(self) -> int:
-        """Count the batches."""
-        return self._n_batches
-
-    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return one batch."""
-        return as_pair(*self._draw(number))
-
-
-def learning_rate(
-    params: TrainParams, history: Sequence[dict[str, float]], batch: int = 0, n_batches: int = 1
-) -> float:
-    """Return the rate of a batch of the next epoch, of `n_batches`.
+def learning_rates(
+    params: TrainParams, history: Sequence[dict[str, float]], n_batches: int = 1
+) -> list[float]:
+    """Return the rate of each of the `n_batches` batches of the next epoch.
 
     Half a cosine over all batches, or halved on each plateau; it rises over the first
     `params.warm_up` batches.
     """
-    done = len(history) * n_batches + batch
-    rise = min(1.0, (done + 1) / max(1, params.warm_up))
+    numbers = range(len(history) * n_batches, (len(history) + 1) * n_batches)
+    rises = [min(1.0, (number + 1) / max(1, params.warm_up)) for number in numbers]
     if params.schedule == "cosine":
-        part = done / (params.epochs * n_batches)
-        return rise * params.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * part)))
-    rate, waited, best = params.learning_rate, 0, math.inf
+        last = params.epochs * n_batches
+        falls = [0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * i / last)) for i in numbers]
+        return [params.learning_rate * r * f for r, f in zip(rises, falls, strict=True)]
+    rate = params.learning_rate / 2 ** plateaus(history)
+    return [rate * rise for rise in rises]
+
+
+def plateaus(history: Sequence[dict[str, float]]) -> int:
+    """Count how often the validation loss has not fallen for PLATEAU_EPOCHS epochs."""
+    count, waited, best = 0, 0, math.inf
     for epoch in history:
         waited = 0 if epoch["validation_loss"] < best else waited + 1
         best = min(best, epoch["validation_loss"])
-        if waited >= 3:
-            rate, waited = rate / 2, 0
-    return rise * rate
-
-
-class RatePerBatch(keras.callbacks.Callback):
-    """Sets the learning rate before each batch of an epoch."""
-
-    def __init__(self, rate_of: Callable[[int], float]) -> None:
-        """Take the rate of batch i from rate_of(i)."""
-        super().__init__()
-        self._rate_of = rate_of
-
-    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Set the rate of one batch."""
-        self.model.optimizer.learning_rate = self._rate_of(batch)
+        if waited >= PLATEAU_EPOCHS:
+            count, waited = count + 1, 0
+    return count
 
 
 def best_epoch(history: Sequence[dict[str, float]]) -> int:
@@ -149,6 +128,39 @@ def save_arrays(path: Path, variables: Sequence[keras.Variable]) -> None:
     np.savez(path, **arrays)
 
 
+def train_epoch(
+    model: keras.Model,
+    draw: Callable[[int], tuple[Stft, Stft]],
+    rates: Sequence[float],
+    title: str,
+) -> float:
+    """Take a step with each batch, at the rate of each; return the mean loss of a clip."""
+    model.reset_metrics()
+    loss = math.nan
+    for number in progress(len(rates), title):
+        model.optimizer.learning_rate = rates[number]
+        loss = model.train_on_batch(*as_pair(*draw(number)))  # the mean since the reset
+    return float(loss)
+
+
+def validation_loss(
+    model: keras.Model, draw: Callable[[int], tuple[Stft, Stft]], n_batches: int
+) -> float:
+    """Return the mean loss of a clip in all batches."""
+    model.reset_metrics()
+    loss = math.nan
+    for number in progress(n_batches, "validation"):
+        loss = model.test_on_batch(*as_pair(*draw(number)))
+    return float(loss)
+
+
+def progress(n_batches: int, title: str) -> Iterable[int]:
+    """Return the numbers of the batches; people at a terminal see how far it is."""
+    hidden = not sys.stderr.isatty()
+    numbers: Iterable[int] = tqdm(range(n_batches), title, unit="batch", disable=hidden)
+    return numbers
+
+
 def fit(
     model: keras.Model,
     loss: keras.losses.Loss,
@@ -161,7 +173,8 @@ def fit(
     """Train `model` in place on sources (train, validation); return the history, an entry an epoch.
 
     The model is left with the weights of the epoch with the lowest validation loss. `on_epoch` is
-    told of each epoch, those of an earlier, interrupted run included.
+    told of each epoch, those of an earlier, interrupted run included. Batches are stepped through
+    one by one: `model.fit`, called for each epoch, took half as long again.
     """
     train, validation = sources
     model.compile(
@@ -171,24 +184,19 @@ def fit(
     history = checkpoint.load(model)
     for epoch in history:
         on_epoch(epoch)
-    held_out = EpochBatches(len(validation), validation.cached)
     remixing = Remixing(snr_db, params.untouched) if params.remix else None
     while not is_finished(params, history):
-        number = len(history)
-        rate_of = functools.partial(learning_rate, params, tuple(history), n_batches=len(train))
-        draw = functools.partial(train.shuffled, number, remixing=remixing)
-        batches = EpochBatches(len(train), draw)
-        logs = model.fit(
-            batches,
-            validation_data=held_out,
-            initial_epoch=number,
-            epochs=number + 1,
-            shuffle=False,
-            callbacks=[RatePerBatch(rate_of)],
-        ).history
-        entry = {"loss": logs["loss"][0], "validation_loss": logs["val_loss"][0]}
-        history.append({"epoch": number + 1, "learning_rate": rate_of(0), **entry})
+        rates = learning_rates(params, history, len(train))
+        draw = functools.partial(train.shuffled, len(history), remixing=remixing)
+        entry = {
+            "epoch": len(history) + 1,
+            "learning_rate": rates[0],
+            "loss": train_epoch(model, draw, rates, f"epoch {len(history) + 1}/{params.epochs}"),
+            "validation_loss": validation_loss(model, validation.cached, len(validation)),
+        }
+        print("epoch {epoch}: loss {loss:.4f}, validation {validation_loss:.4f}".format(**entry))
+        history.append(entry)
         checkpoint.save(model, history)
-        on_epoch(history[-1])
+        on_epoch(entry)
     checkpoint.load_best(model)
     return history

@@ -21,7 +21,7 @@ from denoise.training import (
     fingerprint,
     fit,
     is_finished,
-    learning_rate,
+    learning_rates,
 )
 from tests.closures import ROOT
 
@@ -198,21 +198,21 @@ def test_learning_rate_schedules() -> None:
     cosine = dataclasses.replace(
         COMMITTED.train, epochs=10, learning_rate=1.0, schedule="cosine", warm_up=0
     )
-    rates = [learning_rate(cosine, epochs(*range(done))) for done in range(10)]
+    rates = [learning_rates(cosine, epochs(*range(done)))[0] for done in range(10)]
     assert rates[0] == 1.0 and rates == sorted(rates, reverse=True) and rates[-1] < 0.1
     plateau = dataclasses.replace(cosine, schedule="plateau")
-    assert learning_rate(plateau, epochs(4, 3, 2, 1)) == 1.0
-    assert learning_rate(plateau, epochs(1, 2, 3, 4)) == 0.5
-    assert learning_rate(plateau, epochs(4, 3.99999, 3.99998, 3.99997)) == 1.0
+    assert learning_rates(plateau, epochs(4, 3, 2, 1))[0] == 1.0
+    assert learning_rates(plateau, epochs(1, 2, 3, 4))[0] == 0.5
+    assert learning_rates(plateau, epochs(4, 3.99999, 3.99998, 3.99997))[0] == 1.0
 
 
 def test_learning_rate_rises_over_the_first_batches_and_falls_within_an_epoch() -> None:
     params = dataclasses.replace(
         COMMITTED.train, epochs=2, learning_rate=1.0, schedule="cosine", warm_up=4
     )
-    first = [learning_rate(params, [], batch, 40) for batch in range(40)]
+    first = learning_rates(params, [], 40)
     assert first[0] == pytest.approx(0.25) and np.argmax(first) == 3
-    last = [learning_rate(params, epochs(1), batch, 40) for batch in range(40)]
+    last = learning_rates(params, epochs(1), 40)
     assert first[-1] > last[0] > last[-1] > 0
 
 
