@@ -6,6 +6,7 @@ processor and the installed packages are the same, so every byte must be.
 
 import argparse
 import hashlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,12 +26,11 @@ def clone_and_run(folder: Path, overrides: list[str]) -> str:
 def run_pipeline(folder: Path, overrides: list[str]) -> None:
     """Run `dvc repro` from scratch, or with overrides of params `dvc exp run`."""
     (folder / "dvc.lock").unlink(missing_ok=True)
-    dvc = [sys.executable, "-m", "dvc"]
-    if overrides:
-        settings = [word for override in overrides for word in ("--set-param", override)]
-        subprocess.run([*dvc, "exp", "run", *settings], cwd=folder, check=True)
-    else:
-        subprocess.run([*dvc, "repro"], cwd=folder, check=True)
+    settings = [word for override in overrides for word in ("--set-param", override)]
+    command = ["exp", "run", *settings] if overrides else ["repro"]
+    # DVC keeps what it knows of a folder outside it, too: that must not be shared either.
+    apart = {**os.environ, "DVC_SITE_CACHE_DIR": str(folder.with_name(f"{folder.name}-site"))}
+    subprocess.run([sys.executable, "-m", "dvc", *command], cwd=folder, env=apart, check=True)
 
 
 def main() -> None:

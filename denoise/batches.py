@@ -1,12 +1,16 @@
 """Batches of noisy and clean spectrograms; each depends on the seed, the epoch and its number."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 
-from denoise.cache import SpectrogramCache
+from denoise.cache import SpectrogramCache, read_kinds
+from denoise.noise import SPEECH_KINDS, draw_n_voices
+from denoise.params import TrainParams
 from denoise.spectrogram import Stft
 
 UNTOUCHED_SNR_DB = 40.0
@@ -62,11 +66,23 @@ def as_pair(noisy: Stft, clean: Stft) -> tuple[np.ndarray, np.ndarray]:
 class BatchSource:
     """Draws the batches of one split: shuffled and remixed for training, as cached otherwise."""
 
-    def __init__(self, cache: SpectrogramCache, batch_size: int, seed: int) -> None:
-        """Draw from `cache`; every batch is a function of `seed`, epoch and its number alone."""
+    def __init__(
+        self, cache: SpectrogramCache, kinds: Sequence[str], batch_size: int, seed: int
+    ) -> None:
+        """Draw from `cache`; every batch is a function of `seed`, epoch and its number alone.
+
+        `kinds` names the noise of each noisy row.
+        """
         self._cache = cache
+        self._kinds = kinds
         self._batch_size = batch_size
         self._seed = seed
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str], split: str, params: TrainParams) -> "BatchSource":
+        """Draw from a split of the features in `folder`."""
+        cache, kinds = SpectrogramCache(folder, split), read_kinds(folder, split)
+        return cls(cache, kinds, params.batch_size, params.seed)
 
     def __len__(self) -> int:
         """Count the batches of an epoch, the last one perhaps smaller."""
@@ -88,8 +104,21 @@ class BatchSource:
             return self._cache.noisy(rows), clean
         # from 1 on: to NumPy a last 0 is no other seed, and `order` would give these draws too
         rng = np.random.default_rng([self._seed, epoch, number + 1])
-        others = rng.integers(len(self._cache), size=len(rows))
-        noise = self._cache.noisy(others) - self._cache.clean(others)
         clean = roll_frames(clean, rng)
-        snr_db = draw_snr_db(rng, len(rows), remixing)
-        return remix(clean, roll_frames(noise, rng), snr_db), clean
+        noise = roll_frames(self._draw_noise(rng, len(rows)), rng)
+        return remix(clean, noise, draw_snr_db(rng, len(rows), remixing)), clean
+
+    def _draw_noise(self, rng: Generator, n_clips: int) -> Stft:
+        """Draw the noise of any cached clips; where it is voices, others of the split speak."""
+        rows = rng.integers(len(self._cache), size=n_clips)
+        noise = self._cache.noisy(rows) - self._cache.clean(rows)
+        for i, row in enumerate(rows):
+            kind = self._kinds[row]
+            if kind in SPEECH_KINDS:
+                noise[i] = self._draw_voices(rng, draw_n_voices(rng, kind))
+        return noise
+
+    def _draw_voices(self, rng: Generator, n_voices: int) -> Stft:
+        """Let clips of the split sound at once, equally loud, each starting anywhere."""
+        voices = self._cache.clean(rng.integers(len(self._cache), size=n_voices))
+        return np.sum(roll_frames(voices, rng) / np.sqrt(energy(voices)), axis=0)

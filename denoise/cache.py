@@ -5,6 +5,7 @@ imaginary), with `copies` noisy rows for each clean one. Clips are brought to on
 float16 holds them with an error 66 dB below each bin.
 """
 
+import csv
 import math
 import os
 import tokenize
@@ -87,6 +88,16 @@ class SplitWriter:
 
 def _path(folder: str | os.PathLike[str], split: str, role: str) -> Path:
     return Path(folder) / f"{split}.{role}.npy"
+
+
+def read_kinds(folder: str | os.PathLike[str], split: str) -> list[str]:
+    """Return the kind of noise in each noisy row of a split, from the features' `index.csv`."""
+    path = Path(folder) / "index.csv"
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [row["noise"] for row in csv.DictReader(file) if row["split"] == split]
+    except FileNotFoundError:
+        raise CorpusError(f"No index at {path}. Run dvc repro features.") from None
 
 
 class _Rows:

@@ -65,21 +65,21 @@ KINDS: Mapping[str, NoiseKind] = {
 }
 
 
-def babble(rng: Generator, talk: Talk) -> Waveform:
-    """Let four to eight people talk at once, equally loud, each starting anywhere."""
-    return np.sum([speech(rng, talk) for _ in range(rng.integers(4, 9))], axis=0, dtype=np.float32)
+SPEECH_KINDS: Mapping[str, tuple[int, int]] = {"babble": (4, 8), "speech": (1, 1)}
+"""The kinds that are made of other people talking: how many at least, at most."""
 
 
-def speech(rng: Generator, talk: Talk) -> Waveform:
-    """Let one other person talk, starting anywhere."""
-    clip = talk(rng)
-    return np.roll(clip / np.float32(rms(clip)), rng.integers(len(clip)))
+def draw_n_voices(rng: Generator, kind: str) -> int:
+    """Draw how many people talk."""
+    fewest, most = SPEECH_KINDS[kind]
+    return int(rng.integers(fewest, most + 1))
 
 
-SPEECH_KINDS: Mapping[str, Callable[[Generator, Talk], Waveform]] = {
-    "babble": babble,
-    "speech": speech,
-}
+def voices(rng: Generator, kind: str, talk: Talk) -> Waveform:
+    """Let people talk at once, equally loud, each starting anywhere."""
+    clips = [talk(rng) for _ in range(draw_n_voices(rng, kind))]
+    turned = [np.roll(clip / np.float32(rms(clip)), rng.integers(len(clip))) for clip in clips]
+    return np.sum(turned, axis=0, dtype=np.float32)
 
 
 def noise_gain(clean: Waveform, noise: Waveform, snr_db: float) -> float:
@@ -107,5 +107,5 @@ def make_noisy(
     `talk` gives the voices of the kinds that are made of speech.
     """
     if kind in SPEECH_KINDS:
-        return mix(clean, SPEECH_KINDS[kind](rng, talk), snr_db)
+        return mix(clean, voices(rng, kind, talk), snr_db)
     return mix(clean, KINDS[kind](rng, len(clean), sample_rate), snr_db)

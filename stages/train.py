@@ -8,7 +8,6 @@ from dvclive import Live
 
 from denoise.batches import BatchSource
 from denoise.bundle import Snapshot, save_bundle
-from denoise.cache import SpectrogramCache
 from denoise.determinism import make_deterministic
 from denoise.losses import loss_for, peak_for
 from denoise.memory import keep_freed_memory
@@ -26,14 +25,13 @@ def main(params: Params, paths: argparse.Namespace) -> None:
     keep_freed_memory()
     make_deterministic(params.train.threads)
     train, validation = (
-        BatchSource(SpectrogramCache(paths.features, s), params.train.batch_size, params.train.seed)
-        for s in ("train", "validation")
+        BatchSource.open(paths.features, split, params.train) for split in ("train", "validation")
     )
     peak = peak_for(params, train)
     snapshot = Snapshot(params.audio, params.spectrogram, params.model, peak)
     model = snapshot.build_model()
     settings = repr(asdict(snapshot)) + repr(params.train) + repr(params.noise.snr_db)
-    key = fingerprint(settings, [*SOURCES, *sorted(paths.features.glob("*.npy"))])
+    key = fingerprint(settings, [*SOURCES, *sorted(paths.features.glob("*"))])
     checkpoint = Checkpoint(CHECKPOINT, key)
     with Live(str(paths.curves), report=None, dvcyaml=False, save_dvc_exp=False) as live:
 

@@ -25,6 +25,7 @@ PARAMS = SpectrogramParams(n_fft=32, hop_length=16, win_length=32)
 N_SAMPLES = 100
 SNR_DB = (-5.0, 15.0)
 REMIXING = Remixing(SNR_DB, untouched=0.0)
+WHITE = ["white"] * 14
 
 
 def spectrograms(seed: int, batch: int = 6, level: float = 1.0) -> np.ndarray:
@@ -122,7 +123,7 @@ def test_a_pair_holds_real_and_imaginary_parts() -> None:
 def test_an_epoch_has_each_row_once_the_last_batch_smaller(
     cache: SpectrogramCache, batch_size: int
 ) -> None:
-    source = BatchSource(cache, batch_size, seed=3)
+    source = BatchSource(cache, WHITE, batch_size, seed=3)
     rows = np.arange(14)
     expected = Counter(pair_bytes(cache.noisy(rows), cache.clean(rows)))
     for batches in (
@@ -139,7 +140,7 @@ def pair_bytes(noisy: np.ndarray, clean: np.ndarray) -> list[bytes]:
 
 
 def test_cached_batches_are_in_cached_order(cache: SpectrogramCache) -> None:
-    noisy, clean = BatchSource(cache, 4, seed=3).cached(2)
+    noisy, clean = BatchSource(cache, WHITE, 4, seed=3).cached(2)
     np.testing.assert_array_equal(noisy, cache.noisy(np.arange(8, 12)))
     np.testing.assert_array_equal(clean, cache.clean(np.arange(8, 12)))
 
@@ -149,9 +150,9 @@ def test_a_batch_depends_on_seed_epoch_and_number_alone(
     cache: SpectrogramCache, remixing: Remixing | None
 ) -> None:
     def batch(seed: int, epoch: int, number: int) -> list[bytes]:
-        return pair_bytes(*BatchSource(cache, 5, seed).shuffled(epoch, number, remixing))
+        return pair_bytes(*BatchSource(cache, WHITE, 5, seed).shuffled(epoch, number, remixing))
 
-    source = BatchSource(cache, 5, 1)
+    source = BatchSource(cache, WHITE, 5, 1)
     later = source.shuffled(3, 2, remixing)
     first = pair_bytes(*source.shuffled(3, 1, remixing))
     assert pair_bytes(*later) == batch(1, 3, 2)
@@ -163,7 +164,7 @@ def test_remixed_batches_have_the_snr_and_another_clips_noise(cache: Spectrogram
     rows = np.arange(14)
     noises, cleans = cache.noisy(rows) - cache.clean(rows), cache.clean(rows)
     own = others = 0
-    source = BatchSource(cache, 7, seed=5)
+    source = BatchSource(cache, WHITE, 7, seed=5)
     for noisy, clean in (source.shuffled(epoch, 0, REMIXING) for epoch in range(4)):
         snr_db = snr_db_of(clean, noisy)
         assert (snr_db > SNR_DB[0] - 0.01).all() and (snr_db < SNR_DB[1] + 0.01).all()
@@ -178,6 +179,32 @@ def test_remixed_batches_have_the_snr_and_another_clips_noise(cache: Spectrogram
     assert others > 5 * own
 
 
+@pytest.fixture
+def heard_noise(cache: SpectrogramCache, monkeypatch: pytest.MonkeyPatch):
+    """Return the noise that three epochs mix in, for a kind of noise."""
+
+    def listen(kind: str) -> list[np.ndarray]:
+        monkeypatch.setattr("denoise.batches.remix", lambda clean, noise, snr_db: noise)
+        source = BatchSource(cache, [kind] * 14, 14, seed=5)
+        return [noise for epoch in range(3) for noise in source.shuffled(epoch, 0, REMIXING)[0]]
+
+    return listen
+
+
+def test_speech_is_drawn_anew_from_the_clean_clips(cache: SpectrogramCache, heard_noise) -> None:
+    clean = cache.clean(np.arange(14))
+    units = clean / np.sqrt(energy(clean))
+    heard = heard_noise("speech")
+    assert all(any(is_rolled(noise, unit, 1e-5) for unit in units) for noise in heard)
+    assert len({noise.tobytes() for noise in heard}) > 20
+
+
+def test_babble_is_four_to_eight_clips_at_once(heard_noise) -> None:
+    heard = np.stack(heard_noise("babble"))
+    assert len({noise.tobytes() for noise in heard}) == len(heard)
+    assert 4 < energy(heard).mean() < 8  # clips of noise hardly resemble each other: energies add
+
+
 def test_no_two_draws_share_a_generator(
     cache: SpectrogramCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,7 +215,7 @@ def test_no_two_draws_share_a_generator(
         return real(seed)
 
     monkeypatch.setattr(np.random, "default_rng", noting)
-    source = BatchSource(cache, 5, seed=7)
+    source = BatchSource(cache, WHITE[:7] + ["babble"] * 7, 5, seed=7)
     for epoch in range(3):
         for number in range(len(source)):
             source.shuffled(epoch, number, REMIXING)

@@ -12,13 +12,12 @@ from denoise.noise import (
     KINDS,
     SPEECH_KINDS,
     Talk,
-    babble,
     hum,
     make_noisy,
     mix,
     noise_gain,
-    speech,
     utterance_rng,
+    voices,
     white,
 )
 from denoise.params import NOISE_KINDS
@@ -187,7 +186,7 @@ def test_babble_is_four_to_eight_people_equally_loud() -> None:
             heard.append(np.float32(10.0 ** -len(heard)) * white(rng, 8001, RATE))
             return heard[-1]
 
-        noise = babble(np.random.default_rng(seed), talk)
+        noise = voices(np.random.default_rng(seed), "babble", talk)
         assert (noise.dtype, noise.shape) == (np.float32, (8001,))
         assert rms(noise) == pytest.approx(np.sqrt(len(heard)), rel=0.1)
         crowds.add(len(heard))
@@ -202,7 +201,7 @@ def test_speech_is_one_recording_at_an_rms_of_1(seed: int) -> None:
         heard.append(talk_of(801)(rng))
         return heard[-1]
 
-    noise = speech(np.random.default_rng(seed), talk)
+    noise = voices(np.random.default_rng(seed), "speech", talk)
     (clip,) = heard
     start = int(np.correlate(np.tile(noise, 2), clip, "valid").argmax())
     assert rms(noise) == pytest.approx(1, rel=1e-5)
@@ -211,5 +210,7 @@ def test_speech_is_one_recording_at_an_rms_of_1(seed: int) -> None:
 
 def test_speech_starts_anywhere() -> None:
     click = np.eye(1, 801, dtype=np.float32)[0]
-    starts = {int(speech(np.random.default_rng(s), lambda _: click).argmax()) for s in range(50)}
+    starts = {
+        int(voices(np.random.default_rng(s), "speech", lambda _: click).argmax()) for s in range(50)
+    }
     assert min(starts) < 100 and max(starts) > 700 and len(starts) > 40

@@ -68,8 +68,8 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(params: Params, caches: Path, scratch: Path, key: str = "k", on_epoch=lambda e: None):
     train_source, validation = (
-        BatchSource(SpectrogramCache(caches, split), params.train.batch_size, params.train.seed)
-        for split in ("train", "validation")
+        BatchSource(cache, ["white"] * len(cache), params.train.batch_size, params.train.seed)
+        for cache in (SpectrogramCache(caches, split) for split in ("train", "validation"))
     )
     peak = peak_for(params, train_source)
     snapshot = Snapshot(params.audio, params.spectrogram, params.model, peak)

@@ -19,8 +19,11 @@ LARGEST_PEAK = 0.9
 OVERSAMPLING = 4
 FLUTTER_SAMPLES = 660  # 30 ms between two knots of the pitch's wavering
 FLUTTER_DEPTH = 3.0  # samples by which a knot is early or late, about 1 % of pitch
-PUFF_SAMPLES = 256  # 12 ms between two knots of the air's flow
+AIR_SAMPLES = (100, 512)  # 5 to 23 ms between two knots of the air's flow: under 110 or 20 Hz
+PUFF_SPREAD_DB = 4.0  # from one utterance to the next
+PUFF_FADE = (0.7, 0.5, 0.35, 0.25, 0.15)  # what is left of a puff one, two... knots later
 FFT_BLOCK = 8192
+PEOPLE_DB = (6.0, 3.0, 0.0, 0.0, 0.0, -1.0, 0.0, 2.0, 3.0)  # what people have over eSpeak NG
 KNOTS_HZ = (0.0, 60.0, 125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 11_025.0)
 
 
@@ -36,7 +39,9 @@ class Recording:
     rumble: float
     breath_db: float
     edge: float
+    air_samples: int
     puff_db: float
+    draught_db: float
     level_db: float
 
 
@@ -47,10 +52,13 @@ def amplitude(level_db: float) -> float:
 
 def draw_recording(rng: Generator) -> Recording:
     """Draw a speaker's microphone, room, voice quality and level."""
-    tilt_db = 1 + 1.5 * rng.standard_normal()  # an octave
+    tilt_db = 0.5 + 1.5 * rng.standard_normal()  # an octave
     octaves = (-4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 3.46)
-    shape_db = [tilt_db * octave + 2 * rng.standard_normal() for octave in octaves]
-    shape_db[0] -= rng.uniform(3.0, 20.0)
+    shape_db = [
+        usual + tilt_db * octave + 4 * rng.standard_normal()
+        for usual, octave in zip(PEOPLE_DB, octaves, strict=True)
+    ]
+    shape_db[0] -= rng.uniform(0.0, 12.0)
     level_db = -34 + 6 * max(-2.0, min(2.0, rng.standard_normal()))
     return Recording(
         gains=(0.0, *(amplitude(max(-25.0, min(12.0, gain_db))) for gain_db in shape_db)),
@@ -61,7 +69,9 @@ def draw_recording(rng: Generator) -> Recording:
         rumble=float(rng.uniform(0.0, 4.0)),
         breath_db=float(rng.uniform(-42.0, -28.0)),
         edge=float(rng.uniform(0.0, 0.3)),
-        puff_db=float(rng.uniform(-32.0, -3.0)),
+        air_samples=int(rng.integers(*AIR_SAMPLES)),
+        puff_db=float(rng.uniform(-32.0, -5.0)),
+        draught_db=float(rng.uniform(-50.0, -12.0)),
         level_db=level_db,
     )
 
@@ -90,13 +100,34 @@ def add_breath(waveform: Waveform, recording: Recording, rng: Generator) -> Wave
     return spoken + np.float32(recording.edge) * spoken * spoken + breath
 
 
-def puffs(spoken: Waveform, rng: Generator) -> Waveform:
-    """Draw the breath that strikes the microphone while `spoken` lasts: under 60 Hz, RMS 1."""
-    whole = np.pad(np.abs(spoken), (0, -len(spoken) % PUFF_SAMPLES)).reshape(-1, PUFF_SAMPLES)
+def moving_air(strength: Waveform, air_samples: int, rng: Generator) -> Waveform:
+    """Draw the air that strikes the microphone, as strong as `strength` has it: slow, RMS 1."""
+    whole = np.pad(strength, (0, -len(strength) % air_samples)).reshape(-1, air_samples)
     flow = np.mean(whole, axis=1) * rng.standard_normal(len(whole), dtype=np.float32)
-    at = np.arange(len(spoken)) / PUFF_SAMPLES
+    at = np.arange(len(strength)) / air_samples
     moved = np.interp(at, np.arange(len(flow)) + 0.5, flow).astype(np.float32)
     return moved / np.float32(rms(moved))
+
+
+def puff_strength(voice: Waveform, air_samples: int) -> Waveform:
+    """Return how strongly `voice` blows, float32 [n_samples]: a little longer than it sounds."""
+    loudness = np.abs(voice)
+    strength = loudness.copy()
+    for knots, left in enumerate(PUFF_FADE, start=1):
+        strength[knots * air_samples :] += np.float32(left) * loudness[: -knots * air_samples]
+    return strength
+
+
+def draw_air(voice: Waveform, recording: Recording, rng: Generator) -> Waveform:
+    """Draw puffs of breath and a draught, float32 [n_samples], against speech of RMS 1."""
+    puff_db = recording.puff_db + PUFF_SPREAD_DB * max(-2.0, min(2.0, rng.standard_normal()))
+    strength = puff_strength(voice, recording.air_samples)
+    puffs = moving_air(strength, recording.air_samples, rng)
+    draught = moving_air(np.ones_like(voice), recording.air_samples, rng)
+    return (
+        np.float32(amplitude(puff_db)) * puffs
+        + np.float32(amplitude(recording.draught_db)) * draught
+    )
 
 
 def room_tone(recording: Recording, n_samples: int, rng: Generator) -> Waveform:
@@ -157,8 +188,8 @@ def record(
         recording, len(padded), rng
     )
     heard = _through(padded, impulse_response(recording, rng), recording)
-    speech = heard[silence[0] : silence[0] + len(spoken)]
-    speech += np.float32(amplitude(recording.puff_db) * rms(speech)) * puffs(spoken, rng)
-    gain = amplitude(recording.level_db + offset_db) / rms(speech)
+    level = rms(heard[silence[0] : silence[0] + len(spoken)])
+    heard += np.float32(level) * draw_air(np.pad(spoken, silence), recording, rng)
+    gain = amplitude(recording.level_db + offset_db) / level
     gain = min(gain, LARGEST_PEAK / float(np.max(np.abs(heard))))
     return np.rint(heard * np.float32(32_767 * gain)).astype(np.int16)
