@@ -16,6 +16,7 @@ from denoise.mel import Pattern
 from denoise.params import ListenerParams
 
 BATCH_SIZE = 32
+EXAMINED_AT_ONCE = 64
 WARM_UP = 50  # batches
 WEIGHT_DECAY = 0.01
 SMOOTHING = 0.1
@@ -97,9 +98,11 @@ def batches(lessons: Lessons, rng: Generator) -> Iterator[tuple[Pattern, Digits]
 def examine(recogniser: keras.Model, lessons: Lessons) -> tuple[float, float]:
     """Return the cross-entropy and the accuracy over every take of every clip."""
     scores = [
-        np.asarray(recogniser(take[start : start + 256].astype(np.float32), training=False))
+        np.asarray(
+            recogniser(take[start : start + EXAMINED_AT_ONCE].astype(np.float32), training=False)
+        )
         for take in lessons.takes
-        for start in range(0, len(take), 256)
+        for start in range(0, len(take), EXAMINED_AT_ONCE)
     ]
     digits = np.tile(lessons.digits, len(lessons.takes))
     found = np.concatenate(scores)
