@@ -26,8 +26,8 @@ def lessons(seed: int, noise: float = 0.3) -> Lessons:
     return Lessons(np.concatenate([clean[None], takes]).astype(np.float16), DIGITS)
 
 
-def taught(params: Params, seed: int = 5, clean_epochs: int = 12) -> Listener:
-    changes = {"clean_epochs": clean_epochs, "noisy_epochs": 3, "learning_rate": 0.01, "seed": seed}
+def taught(params: Params, seed: int = 5, clean_epochs: int = 30) -> Listener:
+    changes = {"clean_epochs": clean_epochs, "noisy_epochs": 6, "learning_rate": 0.01, "seed": seed}
     return teach(lessons(1), lessons(2), SNAPSHOT, dataclasses.replace(params.listener, **changes))
 
 
