@@ -1,6 +1,6 @@
 """Denoising the test split under every condition, and measuring what came of it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,9 @@ from denoise.classical import wiener
 from denoise.inference import Denoiser
 from denoise.noise import Talk, make_noisy, utterance_rng
 from denoise.params import EvaluateParams
+
+Listen = Callable[[Waveform], Mapping[str, Sequence[int]]]
+"""The digit that each recogniser, by its name, hears in each of float32 [n_clips, n_samples]."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ def conditions(params: EvaluateParams) -> list[Condition]:
 def evaluate(
     clips: "Iterable[tuple[pd.Series[object], Waveform]]",
     denoiser: Denoiser,
+    listen: Listen,
     disturber: Disturber,
     params: EvaluateParams,
 ) -> pd.DataFrame:
@@ -56,20 +60,36 @@ def evaluate(
         identity = str(row["utterance_id"])
         noisy = np.stack([disturber.disturb(clean, identity, c) for c in every])
         about = row[["utterance_id", "speaker_id", "digit", "gender"]].to_dict()
-        measured = _measure_all(clean, noisy, denoiser, with_pesq)
-        for condition, figures in zip(every, measured, strict=True):
-            rows.append({**about, **vars(condition), **figures})
+        heard = _hear(noisy, denoiser)
+        understood = understand(clean, heard, listen, int(about["digit"]))
+        for number, condition in enumerate(every):
+            waveforms = {method: batch[number] for method, batch in heard.items()}
+            figures = measure(clean, waveforms, denoiser.sample_rate, with_pesq)
+            rows.append({**about, **vars(condition), **figures, **understood[number]})
     return pd.DataFrame(rows)
 
 
-def _measure_all(
-    clean: Waveform, noisy: Waveform, denoiser: Denoiser, with_pesq: bool
-) -> Iterator[dict[str, float]]:
-    """Yield the figures of each noisy twin of a clip, [n_conditions, n_samples]."""
-    rate = denoiser.sample_rate
-    for before, after in zip(noisy, denoiser.denoise_clips(noisy), strict=True):
-        heard = {"noisy": before, "wiener": wiener(before, rate), "denoised": after}
-        yield measure(clean, heard, rate, with_pesq)
+def _hear(noisy: Waveform, denoiser: Denoiser) -> dict[str, Waveform]:
+    """Return what each method makes of the noisy twins of a clip, [n_conditions, n_samples]."""
+    filtered = np.stack([wiener(twin, denoiser.sample_rate) for twin in noisy])
+    return {"noisy": noisy, "wiener": filtered, "denoised": denoiser.denoise_clips(noisy)}
+
+
+def understand(
+    clean: Waveform, heard: Mapping[str, Waveform], listen: Listen, digit: int
+) -> list[dict[str, float]]:
+    """Return `<recogniser>_<method>` for each condition: 1 where the digit is understood, else 0.
+
+    `heard` holds [n_conditions, n_samples] for each method; the method `clean` is added.
+    """
+    count = len(next(iter(heard.values())))
+    columns: dict[str, np.ndarray] = {}
+    for name, digits in listen(np.concatenate([clean[None], *heard.values()])).items():
+        is_right = np.equal(digits, digit).astype(float)
+        columns[f"{name}_clean"] = np.repeat(is_right[:1], count)
+        by_method = is_right[1:].reshape(len(heard), count)
+        columns |= {f"{name}_{m}": part for m, part in zip(heard, by_method, strict=True)}
+    return [{name: float(part[n]) for name, part in columns.items()} for n in range(count)]
 
 
 def measure(

@@ -1,16 +1,14 @@
 """From the manifest to the spectrogram caches that training reads."""
 
-import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
 from numpy.random import Generator
-from tqdm import tqdm
 
 from denoise.audio import Waveform, load_clip
 from denoise.cache import SplitWriter
+from denoise.clips import Rejected, load_clips
 from denoise.corpus.archive import CorpusArchive
 from denoise.errors import AudioError, CorpusError
 from denoise.manifest import utterance_of
@@ -20,33 +18,6 @@ from denoise.spectrogram import n_frames
 
 MOST_DRAWS = 100
 INDEX_COLUMNS = ["split", "utterance_id", "copy", "noise", "snr_db"]
-
-
-class Rejected:
-    """The recordings that could not be used, and why."""
-
-    def __init__(self) -> None:
-        """Start with none."""
-        self.reasons: dict[str, str] = {}
-
-    def report(self) -> str:
-        """Return a line for people: how many, and the first few with their reasons."""
-        if not self.reasons:
-            return "no recording was rejected"
-        few = "; ".join(f"{name}: {why}" for name, why in list(self.reasons.items())[:5])
-        return f"{len(self.reasons)} recordings were rejected: {few}"
-
-
-def load_clips(
-    corpus: CorpusArchive, rows: pd.DataFrame, params: AudioParams, rejected: Rejected
-) -> "Iterator[tuple[pd.Series[object], Waveform]]":
-    """Yield each manifest row with its clip, float32 [params.n_samples]; note what is rejected."""
-    progress = tqdm(rows.iterrows(), total=len(rows), unit="clip", disable=not sys.stderr.isatty())
-    for _, row in progress:
-        try:
-            yield row, load_clip(corpus.read(utterance_of(row)), params)
-        except AudioError as error:
-            rejected.reasons[str(row["utterance_id"])] = str(error)
 
 
 class TrainingSpeech:

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from denoise.audio import Waveform, write_wav
+from denoise.clips import Rejected, load_clips
 from denoise.corpus.archive import CorpusArchive
 from denoise.errors import CorpusError
 from denoise.evaluation import Condition, Disturber
-from denoise.features import Rejected, load_clips
 from denoise.figures import spectrogram_triptych
 from denoise.inference import Denoiser
 from denoise.params import AudioParams, EvaluateParams

@@ -157,6 +157,21 @@ class TrainParams:
 
 
 @dataclass(frozen=True)
+class ListenerParams:
+    """How the machine listener learns digits, clean and in noise of its own."""
+
+    size: Annotated[int, Range(1, 10_000_000)]
+    kinds: Annotated[tuple[str, ...], Choices(*NOISE_KINDS)]
+    snr_db: Annotated[tuple[float, ...], Range(-60.0, 60.0)]
+    copies: Annotated[int, Range(1, 100)]
+    channels: Annotated[int, Range(1, 512)]
+    clean_epochs: Annotated[int, Range(1, 10_000)]
+    noisy_epochs: Annotated[int, Range(1, 10_000)]
+    learning_rate: Annotated[float, Range(1e-7, 1.0)]
+    seed: Annotated[int, Range(0, LARGEST_SEED)]
+
+
+@dataclass(frozen=True)
 class EvaluateParams:
     """What the test speakers are disturbed with, and what is measured."""
 
@@ -177,6 +192,7 @@ class Params:
     noise: NoiseParams
     model: ModelParams
     train: TrainParams
+    listener: ListenerParams
     reconstruction: Annotated[str, Choices("noisy_phase", "griffin_lim")]
     evaluate: EvaluateParams
 
@@ -220,10 +236,11 @@ def _check_together(params: Params) -> None:
             f"{sample.validation_fraction + sample.test_fraction:g} lies outside 0.02 to 0.9; "
             "training needs the rest."
         )
-    if len(params.noise.snr_db) != 2 or params.noise.snr_db[0] > params.noise.snr_db[1]:
-        raise ParamsError(
-            f"noise.snr_db: {list(params.noise.snr_db)} is not [lowest, highest], two values."
-        )
+    for section, snr_db in (("noise", params.noise.snr_db), ("listener", params.listener.snr_db)):
+        if len(snr_db) != 2 or snr_db[0] > snr_db[1]:
+            raise ParamsError(
+                f"{section}.snr_db: {list(snr_db)} is not [lowest, highest], two values."
+            )
     if not any(vars(params.noise.weights).values()):
         raise ParamsError("noise.weights: all are 0; at least one kind must be more than 0.")
     if len(set(params.evaluate.snr_db)) < len(params.evaluate.snr_db):

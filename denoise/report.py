@@ -1,8 +1,11 @@
 """From per-utterance rows to the tables that answer "did it help?".
 
 A row holds utterance_id, speaker_id, digit, gender, noise, snr_db, and `<metric>_<method>` for each
-metric and method. The speaker is the unit of independence: utterances of one speaker resemble each
-other, so every mean is the mean of per-speaker means, in which each speaker counts the same.
+metric and method. `digits_<recogniser>` is 1 where a recogniser understood the digit, else 0; what
+it understands of the clean clip, `digits_<recogniser>_clean`, stands beside the methods.
+
+The speaker is the unit of independence: utterances of one speaker resemble each other, so every
+mean is the mean of per-speaker means, in which each speaker counts the same.
 """
 
 import io
@@ -16,7 +19,15 @@ import pandas as pd
 from scipy import stats
 
 METHODS = ("noisy", "wiener", "denoised")
-HIGHER_IS_BETTER = {"si_sdr_db": True, "estoi": True, "lsd_db": False, "pesq": True}
+DIGITS = ("digits_clean_trained", "digits_noise_trained")
+OPTIONAL = ("pesq", *DIGITS)
+HIGHER_IS_BETTER = {
+    "si_sdr_db": True,
+    "estoi": True,
+    "lsd_db": False,
+    "pesq": True,
+    **dict.fromkeys(DIGITS, True),
+}
 IDENTITY = ("utterance_id", "speaker_id", "digit", "gender", "noise", "snr_db")
 GROUPS = ("condition", "snr_db", "noise", "digit", "gender")
 DECIMALS = 3
@@ -31,7 +42,8 @@ def headline(rows: pd.DataFrame) -> Tree:
     `improvement` is what the network wins over the noisy input and over the Wiener filter: positive
     where the network is better, for distances too. A leaf is {mean, low, high}. `counts` holds the
     speakers, utterances and rows, and for each metric the number of rows in which it is undefined
-    for some method: all methods leave those out.
+    for some method: all methods leave those out. Where digits were listened to, `overall` has what
+    is understood of the clean clips too.
     """
     metrics = _metrics_of(rows)
     improvement = {
@@ -42,10 +54,12 @@ def headline(rows: pd.DataFrame) -> Tree:
     }
     overall = {
         method: _intervals(
-            {metric: _defined(rows, metric)[f"{metric}_{method}"] for metric in metrics}, rows
+            {m: _defined(rows, m)[f"{m}_{method}"] for m in metrics if method in methods_of(m)},
+            rows,
         )
-        for method in METHODS
+        for method in (*METHODS, "clean")
     }
+    overall = {method: _with_shares(leaves) for method, leaves in overall.items() if leaves}
     return {"improvement": improvement, "overall": overall, "counts": _counts(rows, metrics)}
 
 
@@ -53,6 +67,13 @@ def _intervals(values: dict[str, pd.Series], rows: pd.DataFrame) -> Tree:
     """Return an interval for each metric that has one."""
     found = {metric: interval(column, rows["speaker_id"]) for metric, column in values.items()}
     return {metric: leaf for metric, leaf in found.items() if leaf}
+
+
+def _with_shares(leaves: Tree) -> Tree:
+    """Keep the intervals of shares within 0 and 1."""
+    for metric in leaves.keys() & set(DIGITS):
+        leaves[metric] = {end: min(max(value, 0.0), 1.0) for end, value in leaves[metric].items()}
+    return leaves
 
 
 def break_down(rows: pd.DataFrame) -> Tree:
@@ -124,7 +145,7 @@ def read_curves(folder: str | os.PathLike[str]) -> pd.DataFrame:
 
 def utterance_csv(rows: pd.DataFrame) -> str:
     """Return the rows as CSV, sorted and rounded to three decimals; what is undefined is empty."""
-    measured = [f"{metric}_{method}" for metric in _metrics_of(rows) for method in METHODS]
+    measured = [f"{m}_{method}" for m in _metrics_of(rows) for method in methods_of(m)]
     ordered = rows.sort_values(["noise", "snr_db", "utterance_id"], kind="stable")
     return table_csv(ordered[[*IDENTITY, *measured]])
 
@@ -140,9 +161,12 @@ def table_csv(table: pd.DataFrame) -> str:
 
 
 def _metrics_of(rows: pd.DataFrame) -> list[str]:
-    """Return the metrics that the rows hold; PESQ alone may be absent."""
-    present = [m for m in HIGHER_IS_BETTER if m != "pesq" or "pesq_noisy" in rows]
-    needed = [*IDENTITY, *(f"{metric}_{method}" for metric in present for method in METHODS)]
+    """Return the metrics that the rows hold; PESQ and digits may be absent."""
+    present = [m for m in HIGHER_IS_BETTER if m not in OPTIONAL or f"{m}_noisy" in rows]
+    needed = [
+        *IDENTITY,
+        *(f"{metric}_{method}" for metric in present for method in methods_of(metric)),
+    ]
     missing = [name for name in needed if name not in rows]
     if missing or rows.empty:
         lack = f"no column {', '.join(missing)}" if missing else "no row"
@@ -150,9 +174,14 @@ def _metrics_of(rows: pd.DataFrame) -> list[str]:
     return present
 
 
+def methods_of(metric: str) -> tuple[str, ...]:
+    """Return the methods that a metric is measured for: digits are heard in the clean clip too."""
+    return ("clean", *METHODS) if metric in DIGITS else METHODS
+
+
 def _defined(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return the metric's columns in the rows where it is defined for every method."""
-    return rows[[f"{metric}_{method}" for method in METHODS]].dropna()
+    return rows[[f"{metric}_{method}" for method in methods_of(metric)]].dropna()
 
 
 def _gain(rows: pd.DataFrame, metric: str, method: str, rival: str) -> pd.Series:
@@ -165,7 +194,9 @@ def _means(rows: pd.DataFrame, metric: str) -> dict[str, float]:
     per_speaker = _defined(rows, metric).groupby(rows["speaker_id"]).mean()
     if per_speaker.empty:
         return {}
-    return {method: _rounded(per_speaker[f"{metric}_{method}"].mean()) for method in METHODS}
+    return {
+        method: _rounded(per_speaker[f"{metric}_{method}"].mean()) for method in methods_of(metric)
+    }
 
 
 def _groups(rows: pd.DataFrame, column: str) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -4,14 +4,16 @@ import argparse
 import json
 
 from denoise.atomic import replacing_folder, write_text
+from denoise.clips import Rejected, load_clips
 from denoise.corpus.archive import CorpusArchive
 from denoise.determinism import make_deterministic
 from denoise.errors import CorpusError
 from denoise.evaluation import Disturber, evaluate
-from denoise.features import Rejected, TrainingSpeech, load_clips
+from denoise.features import TrainingSpeech
 from denoise.figures import improvement_by_snr, learning_curve
 from denoise.gallery import write_examples
 from denoise.inference import Denoiser
+from denoise.listener import Listener
 from denoise.manifest import read_manifest
 from denoise.params import Params
 from denoise.report import break_down, headline, read_curves, table_csv, utterance_csv
@@ -23,6 +25,7 @@ def main(params: Params, paths: argparse.Namespace) -> None:
     """Write `paths.metrics`, tables and pictures in `paths.report`, recordings in `paths.audio`."""
     make_deterministic(params.train.threads)
     denoiser = Denoiser.load(paths.model, params.reconstruction)
+    listener = Listener.load(paths.listener)
     manifest, rejected = read_manifest(paths.manifest), Rejected()
     with (
         CorpusArchive(paths.archive) as corpus,
@@ -33,7 +36,7 @@ def main(params: Params, paths: argparse.Namespace) -> None:
         talk = TrainingSpeech(corpus, manifest, params.audio)
         disturber = Disturber(params.audio.sample_rate, params.evaluate.seed, talk)
         clips = load_clips(corpus, test, params.audio, rejected)
-        rows = evaluate(clips, denoiser, disturber, params.evaluate)
+        rows = evaluate(clips, denoiser, listener.listen, disturber, params.evaluate)
         if rows.empty:
             raise CorpusError(f"No test recording is usable: {rejected.report()}.")
         with_params = (params.audio, params.evaluate, folder, recordings)
@@ -53,4 +56,4 @@ def main(params: Params, paths: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "archive", "manifest", "model", "curves", "metrics", "report", "audio")
+    run(main, "archive", "manifest", "model", "listener", "curves", "metrics", "report", "audio")

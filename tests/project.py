@@ -20,7 +20,7 @@ import yaml
 
 from tests.closures import ROOT
 
-STAGES = ["download", "sample", "features", "train", "evaluate"]
+STAGES = ["download", "sample", "features", "train", "listen", "evaluate"]
 TIMEOUT_SECONDS = 300
 
 # Four speakers say each digit once: what three splits need, and little to compute.
@@ -39,6 +39,11 @@ TINY = {
     "train.batch_size": 4,
     "train.patience": 5,
     "train.threads": 1,
+    "listener.kinds": ["white", "babble"],
+    "listener.copies": 1,
+    "listener.channels": 2,
+    "listener.clean_epochs": 2,
+    "listener.noisy_epochs": 2,
     "reconstruction": "noisy_phase",
     "evaluate.kinds": ["white"],
     "evaluate.snr_db": [-5.0, 5.0],

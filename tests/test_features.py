@@ -9,13 +9,12 @@ import pytest
 
 from denoise.audio import rms
 from denoise.cache import SpectrogramCache
+from denoise.clips import Rejected, load_clips
 from denoise.corpus.archive import CorpusArchive, Utterance
 from denoise.errors import CorpusError
 from denoise.features import (
     INDEX_COLUMNS,
-    Rejected,
     TrainingSpeech,
-    load_clips,
     noisy_twins,
     write_features,
 )

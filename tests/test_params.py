@@ -189,6 +189,7 @@ def sized_tree(tree: dict[str, Any]) -> dict[str, Any]:
         ({"noise.snr_db": [5, -5]}, "noise.snr_db", "[5.0, -5.0]"),
         ({"noise.snr_db": [5]}, "noise.snr_db", "[5.0]"),
         ({"noise.snr_db": [0, 1, 2]}, "noise.snr_db", "[0.0, 1.0, 2.0]"),
+        ({"listener.snr_db": [5, -5]}, "listener.snr_db", "[5.0, -5.0]"),
         ({"evaluate.snr_db": [0, 3, 0.0]}, "evaluate.snr_db", "[0.0, 3.0, 0.0]"),
         ({"download.source": "local"}, "download.local", "download.source is local"),
         (

@@ -99,7 +99,7 @@ def test_second_run_runs_nothing(project: Project) -> None:
 def test_git_holds_the_results_and_not_the_data(project: Project) -> None:
     held = set(project.git("ls-files", "-z").split("\0"))
     kept_out = {"data/corpus.zip", "data/corpus.json", "data/features", "models/denoiser"}
-    kept_out |= {"metrics/audio"}
+    kept_out |= {"models/listener", "metrics/audio"}
     in_git = {out for out in project.outs() if any(h.startswith(out) for h in held)}
     assert in_git == set(project.outs()) - kept_out
     assert {"dvc.lock", "data/manifest.csv", "metrics/metrics.json"} <= held
@@ -140,8 +140,11 @@ def test_what_no_stage_reads_reruns_nothing(project: Project) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "stages"),
     [
-        ("sample.size", 30, ["sample", "features", "train", "evaluate"]),
+        ("sample.size", 30, ["sample", "features", "train", "listen", "evaluate"]),
         ("noise.snr_db", [-3.0, 9.0], ["features", "train", "evaluate"]),
+        ("spectrogram.n_fft", 256, ["features", "train", "evaluate"]),
+        ("model.seed", 1, ["train", "evaluate"]),
+        ("listener.snr_db", [-3.0, 9.0], ["listen", "evaluate"]),
     ],
 )
 def test_params_rerun_what_they_concern(
@@ -154,7 +157,10 @@ def test_params_rerun_what_they_concern(
 @pytest.mark.parametrize(
     ("name", "stages"),
     [
-        ("denoise/noise.py", ["features", "train", "evaluate"]),
+        ("denoise/noise.py", ["features", "train", "listen", "evaluate"]),
+        ("denoise/model.py", ["train", "evaluate"]),
+        ("denoise/teaching.py", ["listen", "evaluate"]),
+        ("denoise/listener.py", ["listen", "evaluate"]),
         ("denoise/metrics.py", ["evaluate"]),
     ],
 )

@@ -211,3 +211,45 @@ def test_utterance_csv_holds_each_row_rounded() -> None:
     assert len(back) == len(rows)
     expected = rows.sort_values(["noise", "snr_db", "utterance_id"])["lsd_db_wiener"].round(3)
     np.testing.assert_allclose(back["lsd_db_wiener"], expected)
+
+
+def with_digits(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add what two recognisers understood: all of the clean clips, little of the noisy ones."""
+    rng = np.random.default_rng(3)
+    shares = {"clean": 1.0, "noisy": 0.2, "wiener": 0.5, "denoised": 0.9}
+    understood = {
+        f"{name}_{method}": (rng.random(len(rows)) < share).astype(float)
+        for name in report.DIGITS
+        for method, share in shares.items()
+    }
+    return rows.assign(**understood)
+
+
+def test_digits_are_shares_that_stand_beside_the_clean_clips() -> None:
+    rows = with_digits(rows_of(6))
+    tree = summarise(rows)
+    per_speaker = rows.groupby("speaker_id")["digits_noise_trained_denoised"].mean()
+    leaf = tree["overall"]["denoised"]["digits_noise_trained"]
+    assert leaf["mean"] == round(per_speaker.mean(), 3)
+    assert tree["overall"]["clean"] == {
+        name: {"mean": 1, "low": 1, "high": 1} for name in report.DIGITS
+    }
+    assert all(0 <= value <= 1 for value in leaf.values())
+    gained = tree["improvement"]["over_noisy"]["digits_clean_trained"]["mean"]
+    assert 0.5 < gained < 0.9
+    (condition, *_) = tree["by_condition"].values()
+    assert list(condition["digits_clean_trained"]) == ["clean", *report.METHODS]
+    back = pd.read_csv(io.StringIO(report.utterance_csv(rows)))
+    assert (back["digits_clean_trained_clean"] == 1).all()
+
+
+def test_no_interval_of_a_share_leaves_nought_to_one() -> None:
+    rows = with_digits(rows_of(2))
+    rows["digits_clean_trained_noisy"] = (rows["speaker_id"] == "00").astype(float)
+    leaf = report.headline(rows)["overall"]["noisy"]["digits_clean_trained"]
+    assert leaf == {"mean": 0.5, "low": 0, "high": 1}
+
+
+def test_without_digits_nothing_is_said_of_them() -> None:
+    assert "clean" not in summarise(rows_of())["overall"]
+    assert "digits" not in json.dumps(summarise(rows_of()))

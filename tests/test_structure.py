@@ -17,14 +17,15 @@ ORDER = [
     {"audio"},
     {"corpus"},
     {"spectrogram", "noise", "manifest", "determinism", "memory"},
-    {"metrics", "classical", "reconstruction", "cache"},
-    {"features", "batches", "model", "intelligibility"},
+    {"metrics", "mel", "clips", "classical", "reconstruction", "cache"},
+    {"features", "lessons", "listener", "batches", "model", "intelligibility"},
     {"losses", "bundle"},
-    {"training", "inference"},
+    {"training", "teaching", "inference"},
     {"evaluation", "report", "figures"},
     {"gallery"},
 ]
 TENSORFLOW = {"model", "intelligibility", "losses", "training", "bundle", "determinism"}
+TENSORFLOW |= {"listener", "teaching"}
 
 
 def room_of(module: str) -> str:

@@ -1,0 +1,40 @@
+"""The clips that manifest rows name, and those that cannot be used."""
+
+import sys
+from collections.abc import Iterator
+
+import pandas as pd
+from tqdm import tqdm
+
+from denoise.audio import Waveform, load_clip
+from denoise.corpus.archive import CorpusArchive
+from denoise.errors import AudioError
+from denoise.manifest import utterance_of
+from denoise.params import AudioParams
+
+
+class Rejected:
+    """The recordings that could not be used, and why."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.reasons: dict[str, str] = {}
+
+    def report(self) -> str:
+        """Return a line for people: how many, and the first few with their reasons."""
+        if not self.reasons:
+            return "no recording was rejected"
+        few = "; ".join(f"{name}: {why}" for name, why in list(self.reasons.items())[:5])
+        return f"{len(self.reasons)} recordings were rejected: {few}"
+
+
+def load_clips(
+    corpus: CorpusArchive, rows: pd.DataFrame, params: AudioParams, rejected: Rejected
+) -> "Iterator[tuple[pd.Series[object], Waveform]]":
+    """Yield each manifest row with its clip, float32 [params.n_samples]; note what is rejected."""
+    progress = tqdm(rows.iterrows(), total=len(rows), unit="clip", disable=not sys.stderr.isatty())
+    for _, row in progress:
+        try:
+            yield row, load_clip(corpus.read(utterance_of(row)), params)
+        except AudioError as error:
+            rejected.reasons[str(row["utterance_id"])] = str(error)

@@ -1,0 +1,142 @@
+"""What the machine listener learns from: digits that training speakers say, clean and in noise."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from numpy.random import Generator
+
+from denoise.audio import Waveform
+from denoise.clips import Rejected, load_clips
+from denoise.corpus.archive import CorpusArchive
+from denoise.errors import CorpusError
+from denoise.mel import Pattern, patterns
+from denoise.noise import Talk, make_noisy, utterance_rng
+from denoise.params import AudioParams, ListenerParams
+
+Digits = npt.NDArray[np.int64]
+
+SPLITS = ("train", "validation")
+VOICES = 200  # recordings that babble is made of: enough, and little to hold in memory
+LONGEST_SHIFT = 0.125  # of the clip
+STRETCH = (0.85, 1.18)
+BAND_STRETCH = (0.9, 1.1)  # about as far as one vocal tract differs from the next
+BAND_SHIFT = 1.0
+WIDEST_MASK = (8, 6)  # frames, bands
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Digits to recognise; `takes` holds each clip clean, then with one noise after another.
+
+    Takes are float16 [n_takes, n_clips, n_frames, n_bands], digits [n_clips].
+    """
+
+    takes: npt.NDArray[np.float16]
+    digits: Digits
+
+    def clean(self) -> "Lessons":
+        """Return the clean takes alone."""
+        return Lessons(self.takes[:1], self.digits)
+
+
+def prepare_lessons(
+    corpus: CorpusArchive,
+    manifest: pd.DataFrame,
+    audio: AudioParams,
+    params: ListenerParams,
+    rejected: Rejected,
+) -> tuple[Lessons, Lessons]:
+    """Return the lessons of the training split and of the validation split.
+
+    Raises CorpusError where a split has no usable clip.
+    """
+    splits = [manifest[manifest["split"] == name].head(params.size) for name in SPLITS]
+    voices = _voices(corpus, splits[0], audio)
+
+    def talk(rng: Generator) -> Waveform:
+        return voices[int(rng.integers(len(voices)))]
+
+    training, validation = (_lessons(corpus, r, audio, params, talk, rejected) for r in splits)
+    return training, validation
+
+
+def _voices(corpus: CorpusArchive, rows: pd.DataFrame, audio: AudioParams) -> Sequence[Waveform]:
+    rejected = Rejected()
+    found = [clip for _, clip in load_clips(corpus, rows.head(VOICES), audio, rejected)]
+    if not found:
+        raise CorpusError(f"None of the training recordings is usable: {rejected.report()}.")
+    return found
+
+
+def _lessons(
+    corpus: CorpusArchive,
+    rows: pd.DataFrame,
+    audio: AudioParams,
+    params: ListenerParams,
+    talk: Talk,
+    rejected: Rejected,
+) -> Lessons:
+    takes, digits = [], []
+    for row, clean in load_clips(corpus, rows, audio, rejected):
+        noisy = noisy_takes(clean, str(row["utterance_id"]), audio.sample_rate, params, talk)
+        takes.append(patterns(np.stack([clean, *noisy]), audio.sample_rate).astype(np.float16))
+        digits.append(int(row["digit"]))
+    if not takes:
+        raise CorpusError(f"No recording to learn digits from: {rejected.report()}.")
+    return Lessons(np.stack(takes, axis=1), np.array(digits))
+
+
+def noisy_takes(
+    clean: Waveform, utterance_id: str, sample_rate: int, params: ListenerParams, talk: Talk
+) -> list[Waveform]:
+    """Draw `params.copies` noisy twins of a clip, each of any kind at any SNR of the params."""
+    noisy = []
+    for copy in range(params.copies):
+        rng = utterance_rng(params.seed, utterance_id, copy)
+        kind = params.kinds[rng.integers(len(params.kinds))]
+        snr_db = float(rng.uniform(params.snr_db[0], params.snr_db[1]))
+        noisy.append(make_noisy(clean, sample_rate, kind, snr_db, rng, talk))
+    return noisy
+
+
+def vary(batch: Pattern, rng: Generator) -> Pattern:
+    """Return patterns [batch, n_frames, n_bands] as others might have said them.
+
+    Each is shifted and stretched in time, as if said earlier or slower, and along its bands, as by
+    another vocal tract; a stretch of time and a few bands are blotted out, so that no single cue
+    is relied on (Park et al., "SpecAugment", Interspeech 2019).
+    """
+    count, n_frames, n_bands = batch.shape
+    batch = _warp(batch, STRETCH, LONGEST_SHIFT * n_frames, rng)
+    batch = _warp(batch.transpose(0, 2, 1), BAND_STRETCH, BAND_SHIFT, rng).transpose(0, 2, 1)
+    frames, bands = (
+        _kept(rng, count, size, widest)
+        for size, widest in zip((n_frames, n_bands), WIDEST_MASK, strict=True)
+    )
+    return batch * frames[:, :, None] * bands[:, None, :]
+
+
+def _warp(batch: Pattern, stretches: tuple[float, float], reach: float, rng: Generator) -> Pattern:
+    """Stretch each of [batch, n, m] around the middle of its second axis, then shift it."""
+    count, size, _ = batch.shape
+    stretch = rng.uniform(*stretches, (count, 1))
+    shift = rng.uniform(-reach, reach, (count, 1))
+    middle = (size - 1) / 2
+    places = (np.arange(size) - middle) * stretch + middle + shift
+    places = np.clip(places, 0, size - 1)
+    before = np.minimum(places.astype(np.int64), max(0, size - 2))
+    after = np.minimum(before + 1, size - 1)
+    share = (places - before).astype(np.float32)[..., None]
+    rows = np.arange(count)[:, None]
+    return batch[rows, before] * (1 - share) + batch[rows, after] * share
+
+
+def _kept(rng: Generator, count: int, size: int, widest: int) -> npt.NDArray[np.bool_]:
+    """Return [count, size]: false in a stretch of at most `widest` anywhere in each row."""
+    width = rng.integers(0, min(widest, size // 4) + 1, count)[:, None]
+    start = rng.integers(0, size, count)[:, None]
+    places = np.arange(size)
+    return (places < start) | (places >= start + width)

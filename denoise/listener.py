@@ -1,0 +1,125 @@
+"""The machine listener: two small recognisers that tell which digit a clip says.
+
+One has learnt from clean speech only: it says whether a clip still sounds like clean speech. The
+other has learnt in noise, and understands noisy clips well: what it understands of a denoised clip,
+and did not of the noisy one, is information won for any listener. Both have one shape.
+"""
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from denoise.atomic import replacing_folder, write_text
+from denoise.audio import Waveform
+from denoise.errors import BundleError, ParamsError
+from denoise.mel import pattern_shape, patterns
+from denoise.params import AudioParams
+from denoise.schema import build
+
+FORMAT = 1
+DESCRIPTION = "bundle.json"
+RECOGNISERS = ("digits_clean_trained", "digits_noise_trained")
+N_DIGITS = 10
+DROPOUT = 0.3
+Tensor = Any
+
+
+@dataclass(frozen=True)
+class ListenerSnapshot:
+    """What shaped the recognisers: the form of their clips, and their width."""
+
+    audio: AudioParams
+    channels: int
+
+    def build_recogniser(self, seed: int) -> keras.Model:
+        """Build one, its weights drawn from `seed`: patterns in, a score for each digit out."""
+        keras.utils.set_random_seed(seed)
+        shape = pattern_shape(self.audio.n_samples, self.audio.sample_rate)
+        pattern = keras.Input(shape)
+        return keras.Model(pattern, _scores(pattern, self.channels))
+
+
+def _scores(pattern: Tensor, channels: int) -> Tensor:
+    """Convolve over time and bands, then over time alone; what is heard anywhere counts."""
+    x = layers.Reshape((*pattern.shape[1:], 1))(pattern)
+    x = _convolve(x, channels, 5, (1, 2))
+    x = _convolve(layers.MaxPooling2D(2, padding="same")(x), 2 * channels, 3)
+    x = layers.Dropout(DROPOUT / 2)(layers.MaxPooling2D(2, padding="same")(x))
+    x = layers.MaxPooling2D((2, 1), padding="same")(_convolve(x, 4 * channels, 3))
+    x = layers.Reshape((x.shape[1], 1, x.shape[2] * x.shape[3]))(x)
+    x = _convolve(layers.Dropout(DROPOUT)(x), 4 * channels, (3, 1))
+    heard = [layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)]
+    return layers.Dense(N_DIGITS)(layers.Dropout(DROPOUT)(layers.Concatenate()(heard)))
+
+
+def _convolve(x: Tensor, width: int, size: int | tuple[int, int], strides: Any = 1) -> Tensor:
+    x = layers.Conv2D(width, size, strides=strides, padding="same", use_bias=False)(x)
+    return layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Both recognisers, by name, and the form of the clips that they know."""
+
+    recognisers: Mapping[str, keras.Model]
+    snapshot: ListenerSnapshot
+
+    def listen(self, clips: Waveform) -> dict[str, list[int]]:
+        """Return the digit that each recogniser hears in each clip, float32 [n_clips, n_samples].
+
+        Raises ValueError for clips of another length than those it learnt from.
+        """
+        expected = self.snapshot.audio.n_samples
+        if clips.ndim != 2 or clips.shape[1] != expected:
+            raise ValueError(f"Clips of shape {clips.shape} are not [n_clips, {expected}].")
+        heard = patterns(clips, self.snapshot.audio.sample_rate)
+        scores = {name: model(heard, training=False) for name, model in self.recognisers.items()}
+        return {name: np.argmax(found, axis=1).tolist() for name, found in scores.items()}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a bundle folder at `path`, whole or not at all."""
+        with replacing_folder(path) as folder:
+            for name, model in self.recognisers.items():
+                weights = {str(i): w for i, w in enumerate(model.get_weights())}
+                np.savez(folder / f"{name}.npz", **weights)
+            description = {"format": FORMAT, **asdict(self.snapshot)}
+            write_text(folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Listener":
+        """Load a bundle; raises BundleError where it is missing, damaged or of another format."""
+        folder = Path(path)
+        if not (folder / DESCRIPTION).is_file():
+            raise BundleError(f"No listener at {folder}. Run dvc repro listen.")
+        snapshot = _read_snapshot(folder / DESCRIPTION)
+        recognisers = {n: _load(folder / f"{n}.npz", snapshot) for n in RECOGNISERS}
+        return cls(recognisers, snapshot)
+
+
+def _read_snapshot(path: Path) -> ListenerSnapshot:
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+        if description.pop("format") != FORMAT:
+            raise BundleError(f"{path} is not of format {FORMAT}. Run dvc repro --force listen.")
+        snapshot: ListenerSnapshot = build(ListenerSnapshot, description)
+    except (ValueError, KeyError, AttributeError, ParamsError) as error:
+        raise BundleError(f"{path} describes no listener: {error}") from error
+    return snapshot
+
+
+def _load(path: Path, snapshot: ListenerSnapshot) -> keras.Model:
+    model = snapshot.build_recogniser(seed=0)
+    try:
+        with np.load(path) as weights:
+            model.set_weights([weights[str(i)] for i in range(len(weights))])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{path} does not fit its description: {error}") from error
+    return model
