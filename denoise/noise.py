@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
@@ -11,8 +12,16 @@ from denoise.audio import Waveform, rms
 NoiseKind = Callable[[Generator, int, int], Waveform]
 """(rng, n_samples, sample_rate) -> float32 [n_samples], at any level but silence."""
 
-Talk = Callable[[Generator], Waveform]
-"""Draws a recording of somebody, float32 [n_samples], not silent."""
+Draw = Callable[[Generator], Waveform]
+"""Draws from recordings, float32 [n_samples], not silent."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the kinds that are made of recordings draw from: people who talk, and noise."""
+
+    speech: Draw
+    noise: Draw
 
 
 def utterance_rng(seed: int, utterance_id: str, *context: int) -> Generator:
@@ -65,20 +74,21 @@ KINDS: Mapping[str, NoiseKind] = {
 }
 
 
-def babble(rng: Generator, talk: Talk) -> Waveform:
+def babble(rng: Generator, talk: Draw) -> Waveform:
     """Let four to eight people talk at once, equally loud, each starting anywhere."""
     return np.sum([speech(rng, talk) for _ in range(rng.integers(4, 9))], axis=0, dtype=np.float32)
 
 
-def speech(rng: Generator, talk: Talk) -> Waveform:
+def speech(rng: Generator, talk: Draw) -> Waveform:
     """Let one other person talk, starting anywhere."""
     clip = talk(rng)
     return np.roll(clip / np.float32(rms(clip)), rng.integers(len(clip)))
 
 
-SPEECH_KINDS: Mapping[str, Callable[[Generator, Talk], Waveform]] = {
-    "babble": babble,
-    "speech": speech,
+RECORDED_KINDS: Mapping[str, Callable[[Generator, Recorded], Waveform]] = {
+    "babble": lambda rng, recorded: babble(rng, recorded.speech),
+    "speech": lambda rng, recorded: speech(rng, recorded.speech),
+    "recordings": lambda rng, recorded: recorded.noise(rng),
 }
 
 
@@ -100,12 +110,9 @@ def mix(clean: Waveform, noise: Waveform, snr_db: float) -> Waveform:
 
 
 def make_noisy(
-    clean: Waveform, sample_rate: int, kind: str, snr_db: float, rng: Generator, talk: Talk
+    clean: Waveform, sample_rate: int, kind: str, snr_db: float, rng: Generator, recorded: Recorded
 ) -> Waveform:
-    """Return the noisy twin of `clean`, float32 [n_samples], with noise of `kind` from `rng`.
-
-    `talk` gives the voices of the kinds that are made of speech.
-    """
-    if kind in SPEECH_KINDS:
-        return mix(clean, SPEECH_KINDS[kind](rng, talk), snr_db)
+    """Return the noisy twin of `clean`, float32 [n_samples], with noise of `kind` from `rng`."""
+    if kind in RECORDED_KINDS:
+        return mix(clean, RECORDED_KINDS[kind](rng, recorded), snr_db)
     return mix(clean, KINDS[kind](rng, len(clean), sample_rate), snr_db)

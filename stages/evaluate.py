@@ -5,15 +5,17 @@ import json
 
 from denoise.atomic import replacing_folder, write_text
 from denoise.corpus.archive import CorpusArchive
+from denoise.corpus.noise_archive import NoiseArchive
 from denoise.determinism import make_deterministic
 from denoise.errors import CorpusError
 from denoise.evaluation import Disturber, evaluate
-from denoise.features import Rejected, TrainingSpeech, load_clips
+from denoise.features import Rejected, load_clips
 from denoise.figures import improvement_by_snr, learning_curve
 from denoise.gallery import write_examples
 from denoise.inference import Denoiser
 from denoise.manifest import read_manifest
 from denoise.params import Params
+from denoise.recorded import recorded_from
 from denoise.report import break_down, headline, read_curves, table_csv, utterance_csv
 from denoise.report import improvement_by_snr as table_improvement
 from stages import run
@@ -26,12 +28,13 @@ def main(params: Params, paths: argparse.Namespace) -> None:
     manifest, rejected = read_manifest(paths.manifest), Rejected()
     with (
         CorpusArchive(paths.archive) as corpus,
+        NoiseArchive(paths.noise) as noise,
         replacing_folder(paths.report) as folder,
         replacing_folder(paths.audio) as recordings,
     ):
         test = manifest[manifest["split"] == "test"]
-        talk = TrainingSpeech(corpus, manifest, params.audio)
-        disturber = Disturber(params.audio.sample_rate, params.evaluate.seed, talk)
+        recorded = recorded_from(corpus, manifest, noise, noise.held_out, params.audio)
+        disturber = Disturber(params.audio.sample_rate, params.evaluate.seed, recorded)
         clips = load_clips(corpus, test, params.audio, rejected)
         rows = evaluate(clips, denoiser, disturber, params.evaluate)
         if rows.empty:
@@ -53,4 +56,4 @@ def main(params: Params, paths: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "archive", "manifest", "model", "curves", "metrics", "report", "audio")
+    run(main, "archive", "noise", "manifest", "model", "curves", "metrics", "report", "audio")

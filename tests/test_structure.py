@@ -17,7 +17,7 @@ ORDER = [
     {"audio"},
     {"corpus"},
     {"spectrogram", "noise", "manifest", "determinism", "memory"},
-    {"metrics", "classical", "reconstruction", "cache"},
+    {"metrics", "classical", "reconstruction", "cache", "recorded"},
     {"features", "batches", "model", "intelligibility"},
     {"losses", "bundle"},
     {"training", "inference"},
