@@ -71,26 +71,25 @@ class NoiseRecordings:
     def __call__(self, rng: Generator) -> Waveform:
         """Draw a segment, float32 [params.n_samples] without DC, from a looped one if it is short.
 
-        A silent segment is drawn again, a few times; then a recording's loudest one serves. Raises
-        CorpusError where there is no recording, or nothing in them that the sample rate can hold.
+        A silent segment is drawn again; after a few, the loudest one of a piece serves. Raises
+        CorpusError where there is no recording, or all are silent at this sample rate.
         """
         if not self._recordings:
             raise CorpusError(
                 f"{self._archive.path} holds no recording. Set download.noise to a folder or zip "
                 "of noise recordings and run dvc repro."
             )
-        for _ in range(FEW_DRAWS):
+        for attempt in range(MOST_DRAWS):
             piece, sample_rate, n_samples = self._piece(rng)
-            segment = self._clip(segment_of(piece, n_samples, rng), sample_rate)
+            is_loudest = attempt >= FEW_DRAWS and len(piece) > n_samples
+            cut = fit_length(piece, n_samples) if is_loudest else segment_of(piece, n_samples, rng)
+            segment = self._clip(cut, sample_rate)
             if not is_silent(segment):
                 return segment
-        segment = self._clip(fit_length(piece, n_samples), sample_rate)
-        if is_silent(segment):
-            raise CorpusError(
-                f"{FEW_DRAWS} segments in a row of {self._archive.path} are silent at "
-                f"{self._params.sample_rate} Hz, audio.sample_rate."
-            )
-        return segment
+        raise CorpusError(
+            f"{MOST_DRAWS} segments in a row of {self._archive.path} are silent at "
+            f"{self._params.sample_rate} Hz, audio.sample_rate."
+        )
 
     def _piece(self, rng: Generator) -> tuple[Waveform, int, int]:
         """Draw a piece of a recording; return it, its rate, and a clip's length at that rate."""
