@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from denoise.corpus.noise_archive import create_noise_archive
 from tests.corpora import wav, write_tree
 from tests.project import STAGES, Project, ran, served, two_runs
 
@@ -185,6 +186,11 @@ def test_noise_of_the_users_is_trained_with_and_measured(project: Project, tmp_p
         heard = project.content("features")["data/features/index.csv"].decode()
         breakdown = json.loads(project.content("evaluate")["metrics/evaluation/breakdown.json"])
         provenance = json.loads(project.content("download")["data/corpus.json"])
+        with create_noise_archive(project.folder / "data" / "noise.zip") as writer:
+            for number in range(5):  # only what is kept for the evaluation is still sound
+                writer.add(number, 0, wav(4, 2.0) if number == 4 else b"no audio")
+        assert project.stage("evaluate").returncode == 0
+        assert "000.wav cannot be used" in project.stage("features").stderr
     assert heard.count("recordings") > 5
     assert list(breakdown["by_noise"]) == ["recordings"]
     assert provenance["noise"]["recordings"] == 5
