@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -28,24 +29,34 @@ def decode(
 ) -> tuple[Waveform, int]:
     """Decode any format that libsndfile reads into float32 [n_samples, n_channels] and its rate.
 
+    Raises AudioError for what `decode_blocks` does, and for audio longer than `max_seconds`.
+    """
+    blocks: list[Waveform] = []
+    n_frames = 0
+    for block, sample_rate in decode_blocks(source):
+        blocks.append(block)
+        n_frames += len(block)
+        most_frames = int(max_seconds * sample_rate)
+        if n_frames > most_frames:
+            raise AudioError(f"It is longer than {most_frames / sample_rate:g} s.")
+    return np.concatenate(blocks), sample_rate
+
+
+def decode_blocks(
+    source: bytes | str | os.PathLike[str] | BinaryIO,
+) -> Iterator[tuple[Waveform, int]]:
+    """Yield one block or more, float32 [n_samples, n_channels], each with the sample rate.
+
     Frames are counted as they are decoded, since headers lie. Raises AudioError for bytes that are
-    no audio, are cut short of a sample, hold NaN, or exceed `max_seconds`, the rates or channels.
+    no audio, hold no sample or NaN, are cut short of one, or exceed the rates or channels.
     """
     opened = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
         with soundfile.SoundFile(opened) as sound:
             _check_form(sound)
-            waveform = _read_blocks(sound, int(max_seconds * sound.samplerate))
-            sample_rate = int(sound.samplerate)
+            yield from _read_blocks(sound)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"This is no audio that can be read: {error.error_string}") from error
-    if len(waveform) == 0:
-        raise AudioError("This audio holds no samples.")
-    if not np.isfinite(waveform).all():
-        raise AudioError("This audio holds samples that are not finite numbers.")
-    if np.abs(waveform).max() > LOUDEST:
-        raise AudioError(f"This audio holds samples beyond {LOUDEST:.0e}; full scale is 1.")
-    return waveform, sample_rate
 
 
 def _check_form(sound: soundfile.SoundFile) -> None:
@@ -55,21 +66,19 @@ def _check_form(sound: soundfile.SoundFile) -> None:
         raise AudioError(f"It has {sound.channels} channels; at most {MOST_CHANNELS} are read.")
 
 
-def _read_blocks(sound: soundfile.SoundFile, most_frames: int) -> Waveform:
+def _read_blocks(sound: soundfile.SoundFile) -> Iterator[tuple[Waveform, int]]:
     # A file that "cannot seek" is read to its true end, whatever length its header claims.
     sound.seekable = lambda: False
-    blocks: list[Waveform] = []
     n_frames = 0
-    while True:
-        block = sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
-        if len(block) == 0:
-            break
-        blocks.append(block)
+    while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
+        if not np.isfinite(block).all():
+            raise AudioError("This audio holds samples that are not finite numbers.")
+        if np.abs(block).max() > LOUDEST:
+            raise AudioError(f"This audio holds samples beyond {LOUDEST:.0e}; full scale is 1.")
+        yield block, int(sound.samplerate)
         n_frames += len(block)
-        if n_frames > most_frames:
-            seconds = most_frames / sound.samplerate
-            raise AudioError(f"It is longer than {seconds:g} s.")
-    return np.concatenate(blocks) if blocks else np.empty((0, sound.channels), np.float32)
+    if n_frames == 0:
+        raise AudioError("This audio holds no samples.")
 
 
 def rms(waveform: Waveform) -> float:

@@ -10,7 +10,7 @@ from denoise import metrics
 from denoise.audio import Waveform
 from denoise.classical import wiener
 from denoise.inference import Denoiser
-from denoise.noise import Talk, make_noisy, utterance_rng
+from denoise.noise import Recorded, make_noisy, utterance_rng
 from denoise.params import EvaluateParams
 
 Listen = Callable[[Waveform], Mapping[str, Sequence[int]]]
@@ -27,17 +27,17 @@ class Condition:
 
 @dataclass(frozen=True)
 class Disturber:
-    """Makes the noisy twins of test clips; `talk` gives the voices that babble is made of."""
+    """Makes the noisy twins of test clips."""
 
     sample_rate: int
     seed: int
-    talk: Talk
+    recorded: Recorded
 
     def disturb(self, clean: Waveform, utterance_id: str, condition: Condition) -> Waveform:
         """Return the clip's noisy twin, float32 [n_samples]; each condition has its own noise."""
         kind, snr_db = condition.noise, condition.snr_db
         rng = utterance_rng(self.seed, f"{utterance_id} {kind} {snr_db}")
-        return make_noisy(clean, self.sample_rate, kind, snr_db, rng, self.talk)
+        return make_noisy(clean, self.sample_rate, kind, snr_db, rng, self.recorded)
 
 
 def conditions(params: EvaluateParams) -> list[Condition]:

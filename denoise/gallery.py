@@ -1,22 +1,39 @@
-"""Example clips to look at and listen to: one that training heard, one of a held-out speaker."""
+"""What evaluate leaves to look at and listen to: tables, pictures, example clips.
 
+The examples are one clip that training heard and one of a held-out speaker.
+"""
+
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from denoise.atomic import write_text
 from denoise.audio import Waveform, write_wav
 from denoise.clips import Rejected, load_clips
 from denoise.corpus.archive import CorpusArchive
 from denoise.errors import CorpusError
 from denoise.evaluation import Condition, Disturber
-from denoise.figures import spectrogram_triptych
+from denoise.figures import improvement_by_snr, learning_curve, spectrogram_triptych
 from denoise.inference import Denoiser
 from denoise.params import AudioParams, EvaluateParams
+from denoise.report import break_down, table_csv, utterance_csv
+from denoise.report import improvement_by_snr as table_improvement
 
 EXAMPLES = {"train": "training_clip", "test": "held_out_clip"}
 LOUDEST = np.float32(0.9)
+
+
+def write_report(rows: pd.DataFrame, curves: pd.DataFrame, folder: Path) -> None:
+    """Write the tables and pictures of evaluated `rows` and of the learning `curves`."""
+    improvement = table_improvement(rows)
+    write_text(folder / "improvement.csv", table_csv(improvement))
+    write_text(folder / "utterances.csv", utterance_csv(rows))
+    write_text(folder / "breakdown.json", json.dumps(break_down(rows), indent=1) + "\n")
+    improvement_by_snr(improvement, folder / "improvement.png")
+    learning_curve(curves, folder / "learning_curve.png")
 
 
 def middle_condition(params: EvaluateParams) -> Condition:

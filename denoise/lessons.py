@@ -13,7 +13,7 @@ from denoise.clips import Rejected, load_clips
 from denoise.corpus.archive import CorpusArchive
 from denoise.errors import CorpusError
 from denoise.mel import Pattern, patterns
-from denoise.noise import Talk, make_noisy, utterance_rng
+from denoise.noise import Recorded, make_noisy, no_recordings, utterance_rng
 from denoise.params import AudioParams, ListenerParams
 
 Digits = npt.NDArray[np.int64]
@@ -59,7 +59,8 @@ def prepare_lessons(
     def talk(rng: Generator) -> Waveform:
         return voices[int(rng.integers(len(voices)))]
 
-    training, validation = (_lessons(corpus, r, audio, params, talk, rejected) for r in splits)
+    recorded = Recorded(talk, no_recordings)
+    training, validation = (_lessons(corpus, r, audio, params, recorded, rejected) for r in splits)
     return training, validation
 
 
@@ -76,12 +77,12 @@ def _lessons(
     rows: pd.DataFrame,
     audio: AudioParams,
     params: ListenerParams,
-    talk: Talk,
+    recorded: Recorded,
     rejected: Rejected,
 ) -> Lessons:
     takes, digits = [], []
     for row, clean in load_clips(corpus, rows, audio, rejected):
-        noisy = noisy_takes(clean, str(row["utterance_id"]), audio.sample_rate, params, talk)
+        noisy = noisy_takes(clean, str(row["utterance_id"]), audio.sample_rate, params, recorded)
         takes.append(patterns(np.stack([clean, *noisy]), audio.sample_rate).astype(np.float16))
         digits.append(int(row["digit"]))
     if not takes:
@@ -90,7 +91,7 @@ def _lessons(
 
 
 def noisy_takes(
-    clean: Waveform, utterance_id: str, sample_rate: int, params: ListenerParams, talk: Talk
+    clean: Waveform, utterance_id: str, sample_rate: int, params: ListenerParams, recorded: Recorded
 ) -> list[Waveform]:
     """Draw `params.copies` noisy twins of a clip, each of any kind at any SNR of the params."""
     noisy = []
@@ -98,7 +99,7 @@ def noisy_takes(
         rng = utterance_rng(params.seed, utterance_id, copy)
         kind = params.kinds[rng.integers(len(params.kinds))]
         snr_db = float(rng.uniform(params.snr_db[0], params.snr_db[1]))
-        noisy.append(make_noisy(clean, sample_rate, kind, snr_db, rng, talk))
+        noisy.append(make_noisy(clean, sample_rate, kind, snr_db, rng, recorded))
     return noisy
 
 

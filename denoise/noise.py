@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
@@ -11,8 +12,21 @@ from denoise.audio import Waveform, rms
 NoiseKind = Callable[[Generator, int, int], Waveform]
 """(rng, n_samples, sample_rate) -> float32 [n_samples], at any level but silence."""
 
-Talk = Callable[[Generator], Waveform]
-"""Draws a recording of somebody, float32 [n_samples], not silent."""
+Draw = Callable[[Generator], Waveform]
+"""Draws from recordings, float32 [n_samples], not silent."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the kinds that are made of recordings draw from: people who talk, and noise."""
+
+    speech: Draw
+    noise: Draw
+
+
+def no_recordings(rng: Generator) -> Waveform:
+    """Draw noise where none is recorded: always a ValueError."""
+    raise ValueError("No recordings of noise are at hand here.")
 
 
 def utterance_rng(seed: int, utterance_id: str, *context: int) -> Generator:
@@ -75,11 +89,18 @@ def draw_n_voices(rng: Generator, kind: str) -> int:
     return int(rng.integers(fewest, most + 1))
 
 
-def voices(rng: Generator, kind: str, talk: Talk) -> Waveform:
+def voices(rng: Generator, kind: str, talk: Draw) -> Waveform:
     """Let people talk at once, equally loud, each starting anywhere."""
     clips = [talk(rng) for _ in range(draw_n_voices(rng, kind))]
     turned = [np.roll(clip / np.float32(rms(clip)), rng.integers(len(clip))) for clip in clips]
     return np.sum(turned, axis=0, dtype=np.float32)
+
+
+RECORDED_KINDS: Mapping[str, Callable[[Generator, Recorded], Waveform]] = {
+    "babble": lambda rng, recorded: voices(rng, "babble", recorded.speech),
+    "speech": lambda rng, recorded: voices(rng, "speech", recorded.speech),
+    "recordings": lambda rng, recorded: recorded.noise(rng),
+}
 
 
 def noise_gain(clean: Waveform, noise: Waveform, snr_db: float) -> float:
@@ -100,12 +121,9 @@ def mix(clean: Waveform, noise: Waveform, snr_db: float) -> Waveform:
 
 
 def make_noisy(
-    clean: Waveform, sample_rate: int, kind: str, snr_db: float, rng: Generator, talk: Talk
+    clean: Waveform, sample_rate: int, kind: str, snr_db: float, rng: Generator, recorded: Recorded
 ) -> Waveform:
-    """Return the noisy twin of `clean`, float32 [n_samples], with noise of `kind` from `rng`.
-
-    `talk` gives the voices of the kinds that are made of speech.
-    """
-    if kind in SPEECH_KINDS:
-        return mix(clean, voices(rng, kind, talk), snr_db)
+    """Return the noisy twin of `clean`, float32 [n_samples], with noise of `kind` from `rng`."""
+    if kind in RECORDED_KINDS:
+        return mix(clean, RECORDED_KINDS[kind](rng, recorded), snr_db)
     return mix(clean, KINDS[kind](rng, len(clean), sample_rate), snr_db)

@@ -11,7 +11,7 @@ import yaml
 from denoise.errors import ParamsError
 from denoise.schema import Choices, Range, build
 
-NOISE_KINDS = ("white", "pink", "brown", "blue", "violet", "hum", "babble", "speech")
+NOISE_KINDS = ("white", "pink", "brown", "blue", "violet", "hum", "babble", "speech", "recordings")
 LARGEST_SEED = 2**32 - 1
 
 
@@ -36,12 +36,13 @@ class KaggleParams:
 
 @dataclass(frozen=True)
 class DownloadParams:
-    """Where the corpus comes from."""
+    """Where the corpus and the recordings of noise come from."""
 
     source: Annotated[str, Choices("synthetic", "kaggle", "local")]
     synthetic: SyntheticParams
     kaggle: KaggleParams
     local: str
+    noise: str
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class NoiseWeights:
     hum: Annotated[float, Range(0, 1000)]
     babble: Annotated[float, Range(0, 1000)]
     speech: Annotated[float, Range(0, 1000)]
+    recordings: Annotated[float, Range(0, 1000)]
 
     def draw(self, rng: np.random.Generator) -> str:
         """Return a kind, each as often as its weight says."""
@@ -161,7 +163,7 @@ class ListenerParams:
     """How the machine listener learns digits, clean and in noise of its own."""
 
     size: Annotated[int, Range(1, 10_000_000)]
-    kinds: Annotated[tuple[str, ...], Choices(*NOISE_KINDS)]
+    kinds: Annotated[tuple[str, ...], Choices(*NOISE_KINDS[:-1])]  # no recordings
     snr_db: Annotated[tuple[float, ...], Range(-60.0, 60.0)]
     copies: Annotated[int, Range(1, 100)]
     channels: Annotated[int, Range(1, 512)]
@@ -245,12 +247,25 @@ def _check_together(params: Params) -> None:
         raise ParamsError("noise.weights: all are 0; at least one kind must be more than 0.")
     if len(set(params.evaluate.snr_db)) < len(params.evaluate.snr_db):
         raise ParamsError(f"evaluate.snr_db: {list(params.evaluate.snr_db)} names a value twice.")
-    if params.download.source == "local" and not params.download.local:
-        raise ParamsError(
-            "download.local: '' names no folder or zip, and download.source is local."
-        )
+    _check_sources(params)
     if params.audio.n_samples < spectrogram.n_fft:
         raise ParamsError(
             f"audio.duration_seconds: {params.audio.duration_seconds} gives "
             f"{params.audio.n_samples} samples, fewer than spectrogram.n_fft, {spectrogram.n_fft}."
         )
+
+
+def _check_sources(params: Params) -> None:
+    """Hold the folders of recordings against what asks for them."""
+    download = params.download
+    if download.source == "local" and not download.local:
+        raise ParamsError(
+            "download.local: '' names no folder or zip, and download.source is local."
+        )
+    reasons = {
+        "noise.weights.recordings is more than 0": params.noise.weights.recordings > 0,
+        "evaluate.kinds holds recordings": "recordings" in params.evaluate.kinds,
+    }
+    for reason, is_asked_for in reasons.items():
+        if is_asked_for and not download.noise:
+            raise ParamsError(f"download.noise: '' names no folder or zip, and {reason}.")

@@ -1,19 +1,21 @@
-"""Put one corpus archive in place, whatever its source, and beside it where it came from."""
+"""Put one corpus archive in place, and one of noise recordings, and where both came from."""
 
 import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
+from denoise.corpus.noise_import import import_noise
 from denoise.corpus.provenance import write_provenance
 from denoise.params import DownloadParams, Params
 from stages import run
 
 
 def main(params: Params, paths: argparse.Namespace) -> None:
-    """Obtain the corpus that `download.source` names, count it and write its provenance."""
+    """Obtain noise and the corpus that `download.source` names; write the provenance of both."""
+    noise = import_noise(params.download.noise, paths.noise)
     source = obtain(params.download, paths.archive)
-    provenance = write_provenance(paths.provenance, paths.archive, source)
+    provenance = write_provenance(paths.provenance, paths.archive, {**source, "noise": noise})
     print(
         f"{paths.archive}: {provenance['files']} recordings of {provenance['speakers']} speakers",
         file=sys.stderr,
@@ -36,4 +38,4 @@ def obtain(params: DownloadParams, archive: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run(main, "archive", "provenance")
+    run(main, "archive", "noise", "provenance")

@@ -6,18 +6,17 @@ import json
 from denoise.atomic import replacing_folder, write_text
 from denoise.clips import Rejected, load_clips
 from denoise.corpus.archive import CorpusArchive
+from denoise.corpus.noise_archive import NoiseArchive
 from denoise.determinism import make_deterministic
 from denoise.errors import CorpusError
 from denoise.evaluation import Disturber, evaluate
-from denoise.features import TrainingSpeech
-from denoise.figures import improvement_by_snr, learning_curve
-from denoise.gallery import write_examples
+from denoise.gallery import write_examples, write_report
 from denoise.inference import Denoiser
 from denoise.listener import Listener
 from denoise.manifest import read_manifest
 from denoise.params import Params
-from denoise.report import break_down, headline, read_curves, table_csv, utterance_csv
-from denoise.report import improvement_by_snr as table_improvement
+from denoise.recorded import recorded_from
+from denoise.report import headline, read_curves
 from stages import run
 
 
@@ -29,25 +28,20 @@ def main(params: Params, paths: argparse.Namespace) -> None:
     manifest, rejected = read_manifest(paths.manifest), Rejected()
     with (
         CorpusArchive(paths.archive) as corpus,
+        NoiseArchive(paths.noise) as noise,
         replacing_folder(paths.report) as folder,
         replacing_folder(paths.audio) as recordings,
     ):
         test = manifest[manifest["split"] == "test"]
-        talk = TrainingSpeech(corpus, manifest, params.audio)
-        disturber = Disturber(params.audio.sample_rate, params.evaluate.seed, talk)
+        recorded = recorded_from(corpus, manifest, noise, noise.held_out, params.audio)
+        disturber = Disturber(params.audio.sample_rate, params.evaluate.seed, recorded)
         clips = load_clips(corpus, test, params.audio, rejected)
         rows = evaluate(clips, denoiser, listener.listen, disturber, params.evaluate)
         if rows.empty:
             raise CorpusError(f"No test recording is usable: {rejected.report()}.")
         with_params = (params.audio, params.evaluate, folder, recordings)
         write_examples(corpus, manifest, denoiser, disturber, *with_params)
-        improvement = table_improvement(rows)
-        write_text(folder / "improvement.csv", table_csv(improvement))
-        write_text(folder / "utterances.csv", utterance_csv(rows))
-        improvement_by_snr(improvement, folder / "improvement.png")
-        learning_curve(read_curves(paths.curves), folder / "learning_curve.png")
-        breakdown = json.dumps(break_down(rows), indent=1)
-        write_text(folder / "breakdown.json", breakdown + "\n")
+        write_report(rows, read_curves(paths.curves), folder)
     summary = headline(rows)
     summary["counts"]["rejected"] = len(rejected.reasons)
     write_text(paths.metrics, json.dumps(summary, indent=2) + "\n")
@@ -56,4 +50,8 @@ def main(params: Params, paths: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "archive", "manifest", "model", "listener", "curves", "metrics", "report", "audio")
+    run(
+        main,
+        *("archive", "noise", "manifest", "model", "listener"),
+        *("curves", "metrics", "report", "audio"),
+    )

@@ -14,11 +14,13 @@ import pytest
 import yaml
 
 from denoise.corpus.archive import CorpusArchive
-from tests.corpora import wav, write_corpus, write_tree
+from denoise.corpus.noise_archive import NoiseArchive
+from tests.corpora import encode, noise_waveform, wav, write_corpus, write_tree
 from tests.kaggle_standin import Fault, kaggle_standin
 
 REPOSITORY = Path(__file__).parent.parent
-ARGUMENTS = ["--archive", "data/corpus.zip", "--provenance", "data/corpus.json"]
+ARGUMENTS = ["--archive", "data/corpus.zip", "--noise", "data/noise.zip"]
+ARGUMENTS += ["--provenance", "data/corpus.json"]
 AS_MAIN = (
     "import runpy, sys; runpy.run_module('stages.download', run_name='__main__', alter_sys=True); "
     "print(*sys.modules)"
@@ -40,6 +42,10 @@ class Stage:
     @property
     def archive(self) -> Path:
         return self.folder / "data" / "corpus.zip"
+
+    @property
+    def noise(self) -> Path:
+        return self.folder / "data" / "noise.zip"
 
     @property
     def provenance(self) -> Path:
@@ -84,6 +90,7 @@ def check_whole(stage: Stage, source: str, files: int, speakers: int) -> None:
     assert list(provenance) == sorted(provenance)
     assert (provenance["files"], provenance["speakers"]) == (files, speakers)
     assert provenance["sha256"] == hashlib.sha256(stage.archive.read_bytes()).hexdigest()
+    assert provenance["noise"]["sha256"] == hashlib.sha256(stage.noise.read_bytes()).hexdigest()
     with CorpusArchive(stage.archive) as archive:
         archive.verify()
         assert len(archive.utterances) == files
@@ -96,6 +103,7 @@ def pair(tmp_path: Path, **download: Any) -> tuple[Stage, Stage]:
 
 def assert_same_bytes(first: Stage, second: Stage) -> None:
     assert first.archive.read_bytes() == second.archive.read_bytes()
+    assert first.noise.read_bytes() == second.noise.read_bytes()
     assert first.provenance.read_bytes() == second.provenance.read_bytes()
 
 
@@ -149,6 +157,40 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     assert stage.fails() == "error: No folder or zip at no/such/folder. Set download.local to one."
 
 
+def test_noise_of_the_users_is_packed_beside_the_corpus(tmp_path: Path) -> None:
+    files = {"street/car 1.flac": encode(noise_waveform(1), "FLAC"), "kitchen.wav": wav(2)}
+    mine = write_tree(tmp_path / "mine", {**files, "silent.wav": encode(0 * noise_waveform(3))})
+    speech = write_tree(tmp_path / "speech", {"7_ann_0.wav": wav(1)})
+    local = {"source": "local", "local": str(speech)}
+    first, second = pair(tmp_path, **local, noise=str(mine))
+    first.run()
+    second.run()
+    assert_same_bytes(first, second)
+    check_whole(first, "local", files=1, speakers=1)
+    provenance = json.loads(first.provenance.read_text(encoding="utf-8"))
+    assert (provenance["noise"]["name"], provenance["noise"]["recordings"]) == ("mine", 2)
+    ((reason, about),) = provenance["noise"]["left_out"].items()
+    assert reason.startswith("It is silent") and about == {"files": 1, "examples": ["silent.wav"]}
+    with NoiseArchive(first.noise) as noise:
+        noise.verify()
+        assert len(noise.recordings) == 2
+
+
+def test_without_noise_its_archive_is_there_and_empty(tmp_path: Path) -> None:
+    speech = write_tree(tmp_path / "speech", {"7_ann_0.wav": wav(1)})
+    stage = Stage(tmp_path / "stage", source="local", local=str(speech))
+    stage.run()
+    with NoiseArchive(stage.noise) as noise:
+        assert noise.recordings == []
+    assert json.loads(stage.provenance.read_text())["noise"]["recordings"] == 0
+
+
+def test_noise_that_is_not_there_is_an_error_before_any_download(tmp_path: Path) -> None:
+    stage = Stage(tmp_path / "stage", source="kaggle", noise="no/such.zip")
+    assert stage.fails() == "error: No folder or zip at no/such.zip. Set download.noise to one."
+    assert not list(stage.folder.glob("data/*"))
+
+
 @pytest.fixture
 def large(tmp_path: Path) -> Stage:
     """A stage with more to import than a moment's work."""
@@ -165,7 +207,7 @@ def test_a_full_disk_leaves_nothing_half_written(large: Stage) -> None:
     size = 1 << 20
     last = large.fails(limit=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
     assert last.startswith("error: File too large")
-    assert list(large.archive.parent.iterdir()) == []
+    assert list(large.archive.parent.iterdir()) == [large.noise]
     large.run()
     check_whole(large, "local", files=1400, speakers=7)
 

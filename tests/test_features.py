@@ -7,19 +7,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from denoise.audio import rms
 from denoise.cache import SpectrogramCache
 from denoise.clips import Rejected, load_clips
 from denoise.corpus.archive import CorpusArchive, Utterance
+from denoise.corpus.noise_archive import NoiseArchive, create_noise_archive
 from denoise.errors import CorpusError
 from denoise.features import (
     INDEX_COLUMNS,
-    TrainingSpeech,
     noisy_twins,
     write_features,
 )
 from denoise.manifest import COLUMNS
+from denoise.noise import Recorded
 from denoise.params import NOISE_KINDS, NoiseParams, NoiseWeights, Params
+from denoise.recorded import recorded_from
 from tests.corpora import encode, noise_waveform, wav, write_recordings
 
 SPLIT_OF = {"01": "train", "02": "train", "03": "validation", "04": "test"}
@@ -58,8 +59,13 @@ def features_of(
     """Write `content` as an archive, in its order, and the features of `manifest` from it."""
     folder.mkdir()
     path = write_recordings(folder.parent / f"{folder.name}.zip", content, {})
-    with CorpusArchive(path) as corpus:
-        return write_features(corpus, manifest, params, folder)
+    noise = folder.parent / "noise.zip"
+    with create_noise_archive(noise) as writer:
+        for number in range(5):
+            writer.add(number, 0, wav(1000 + number))
+    with CorpusArchive(path) as corpus, NoiseArchive(noise) as opened:
+        recorded = recorded_from(corpus, manifest, opened, opened.training, params.audio)
+        return write_features(corpus, manifest, recorded, params, folder)
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
@@ -186,40 +192,14 @@ def test_clips_come_with_their_rows(tmp_path: Path, tiny_params: Params) -> None
         assert clip.shape == (2000,)
 
 
-def test_babble_is_made_of_training_speakers_whatever_is_broken(
-    tmp_path: Path, tiny_params: Params
-) -> None:
-    levels = {"01": 0.2, "02": 0.4, "03": 0.6, "04": 0.8}
-    tone = np.sin(np.arange(2000))[:, None]
-    content = {u: encode(levels[u.speaker_id] * tone) for u in recordings()}
-    content[Utterance("01", 0, 0)] = BAD["silent"]
-    content[Utterance("02", 0, 0)] = BAD["no audio"]
-    path = write_recordings(tmp_path / "corpus.zip", content, {})
-    rng = np.random.default_rng(0)
-    with CorpusArchive(path) as corpus:
-        talk = TrainingSpeech(corpus, manifest_of(content), tiny_params.audio)
-        heard = {round(rms(talk(rng)) * 2**0.5, 1) for _ in range(60)}
-    assert heard == {0.2, 0.4}
-
-
-def test_training_speech_that_is_all_broken_is_an_error(
-    tmp_path: Path, tiny_params: Params
-) -> None:
-    content = dict.fromkeys(recordings(), b"")
-    path = write_recordings(tmp_path / "corpus.zip", content, {})
-    with CorpusArchive(path) as corpus:
-        talk = TrainingSpeech(corpus, manifest_of(content), tiny_params.audio)
-        with pytest.raises(CorpusError, match="100 training recordings in a row"):
-            talk(np.random.default_rng(0))
-
-
 def test_twins_are_drawn_from_seed_and_utterance() -> None:
     clean = noise_waveform(1)[:, 0].astype(np.float32)
     weights = NoiseWeights(**dict.fromkeys(NOISE_KINDS, 1.0))
     params = NoiseParams(weights, snr_db=(-5.0, 5.0), copies=8, seed=1)
 
     def twins(utterance_id: str, params: NoiseParams) -> list[tuple[str, float, bytes]]:
-        found = noisy_twins(clean, utterance_id, 8000, params, lambda rng: clean)
+        recorded = Recorded(lambda rng: clean, lambda rng: clean)
+        found = noisy_twins(clean, utterance_id, 8000, params, recorded)
         return [(kind, snr_db, noisy.tobytes()) for kind, snr_db, noisy in found]
 
     first = twins("0_01_0", params)
@@ -227,3 +207,16 @@ def test_twins_are_drawn_from_seed_and_utterance() -> None:
     assert twins("0_01_0", dataclasses.replace(params, copies=3)) == first[:3]
     assert not set(twins("0_01_1", params)) & set(first)
     assert not set(twins("0_01_0", dataclasses.replace(params, seed=2))) & set(first)
+
+
+def test_recordings_of_noise_are_heard_beside_the_other_kinds(
+    tmp_path: Path, tiny_params: Params
+) -> None:
+    weights = dataclasses.replace(tiny_params.noise.weights, recordings=2.0)
+    noise = dataclasses.replace(tiny_params.noise, weights=weights)
+    params = dataclasses.replace(tiny_params, noise=noise)
+    features_of(tmp_path / "features", recordings(), manifest_of(recordings()), params)
+    index = pd.read_csv(tmp_path / "features" / "index.csv")
+    assert set(index.noise) == {"white", "babble", "recordings"}
+    cache = SpectrogramCache(tmp_path / "features", "train")
+    assert_snr_is_the_indexs(cache, index[index.split == "train"].snr_db.to_numpy())

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from denoise.audio import rms
 from denoise.noise import (
     KINDS,
-    SPEECH_KINDS,
-    Talk,
+    RECORDED_KINDS,
+    Draw,
+    Recorded,
     hum,
     make_noisy,
     mix,
@@ -33,8 +34,12 @@ def speech_like(n_samples: int, level: float = 0.1, seed: int = 0) -> np.ndarray
     return (level * (loud + 0.01) * drawn).astype(np.float32)
 
 
-def talk_of(n_samples: int) -> Talk:
+def talk_of(n_samples: int) -> Draw:
     return lambda rng: speech_like(n_samples, rng.uniform(0.01, 0.3), int(rng.integers(100)))
+
+
+def recorded_of(n_samples: int) -> Recorded:
+    return Recorded(talk_of(n_samples), lambda rng: 0.1 * white(rng, n_samples, RATE))
 
 
 def snr_db_of(clean: np.ndarray, noisy: np.ndarray) -> float:
@@ -52,7 +57,7 @@ def mean_power(kind: str, n_samples: int, draws: int = 10) -> tuple[np.ndarray, 
 
 
 def test_every_kind_that_the_params_name_is_there() -> None:
-    assert (*KINDS, *SPEECH_KINDS) == NOISE_KINDS
+    assert (*KINDS, *RECORDED_KINDS) == NOISE_KINDS
 
 
 @pytest.mark.parametrize("kind", NOISE_KINDS)
@@ -67,7 +72,7 @@ def test_the_snr_asked_for_is_the_snr_had(
 ) -> None:
     clean = speech_like(n_samples, level)
     rng = np.random.default_rng(seed)
-    noisy = make_noisy(clean, RATE, kind, snr_db, rng, talk_of(n_samples))
+    noisy = make_noisy(clean, RATE, kind, snr_db, rng, recorded_of(n_samples))
     assert (noisy.dtype, noisy.shape) == (np.float32, clean.shape)
     assert snr_db_of(clean, noisy) == pytest.approx(snr_db, abs=0.02)
 
@@ -78,7 +83,7 @@ def test_white_noise_at_0_db_has_the_clips_rms_as_standard_deviation(
 ) -> None:
     clean = speech_like(RATE, level)
     rng = np.random.default_rng(seed)
-    noise = make_noisy(clean, RATE, "white", 0, rng, talk_of(len(clean))) - clean
+    noise = make_noisy(clean, RATE, "white", 0, rng, recorded_of(len(clean))) - clean
     assert noise.std(dtype=np.float64) == pytest.approx(rms(clean), rel=1e-3)
 
 
@@ -158,7 +163,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_gives_others(
 
     def bytes_of(seed: int, utterance_id: str, *context: int) -> bytes:
         rng = utterance_rng(seed, utterance_id, *context)
-        return make_noisy(clean, RATE, kind, 0, rng, talk_of(len(clean))).tobytes()
+        return make_noisy(clean, RATE, kind, 0, rng, recorded_of(len(clean))).tobytes()
 
     first = bytes_of(seed, "3_07_12", 1)
     assert bytes_of(seed, "3_07_12", 1) == first
@@ -214,3 +219,14 @@ def test_speech_starts_anywhere() -> None:
         int(voices(np.random.default_rng(s), "speech", lambda _: click).argmax()) for s in range(50)
     }
     assert min(starts) < 100 and max(starts) > 700 and len(starts) > 40
+
+
+def test_recordings_are_the_noise_drawn_and_nothing_else() -> None:
+    clean, scene = speech_like(900), speech_like(900, seed=1)
+
+    def noise(rng: np.random.Generator) -> np.ndarray:
+        return scene
+
+    recorded = Recorded(talk_of(900), noise)
+    noisy = make_noisy(clean, RATE, "recordings", 3, utterance_rng(1, "a"), recorded)
+    np.testing.assert_array_equal(noisy, mix(clean, scene, 3))

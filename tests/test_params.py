@@ -149,6 +149,7 @@ def test_a_whole_number_serves_as_float(tree: dict[str, Any]) -> None:
 @given(kinds=st.lists(st.sampled_from(NOISE_KINDS), min_size=1, max_size=6))
 def test_noise_kinds_are_each_named_once(kinds: list[str]) -> None:
     tree = changed(copy.deepcopy(COMMITTED), "evaluate.kinds", kinds)
+    changed(tree, "download.noise", "somewhere")
     if len(set(kinds)) == len(kinds):
         assert parse_params(tree).evaluate.kinds == tuple(kinds)
     else:
@@ -165,6 +166,20 @@ def test_noise_is_drawn_as_often_as_its_weight_says() -> None:
     drawn = Counter(weights.draw(rng) for _ in range(2000))
     assert set(drawn) == {"pink", "speech"}
     assert drawn["pink"] == pytest.approx(1500, abs=80)
+
+
+@given(
+    weights=st.lists(st.floats(0, 1000), min_size=8, max_size=8).filter(any),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_kind_that_nobody_asks_for_changes_no_draw(weights: list[float], seed: int) -> None:
+    former = NOISE_KINDS[: NOISE_KINDS.index("recordings")]
+    drawn_by = NoiseWeights(**dict(zip(former, weights, strict=True)), recordings=0.0)
+    one, other = np.random.default_rng(seed), np.random.default_rng(seed)
+    shares = np.array(weights) / np.sum(weights)
+    drawn = [drawn_by.draw(one) for _ in range(20)]
+    assert drawn == [former[other.choice(len(former), p=shares)] for _ in range(20)]
+    assert one.integers(2**60) == other.integers(2**60)
 
 
 @pytest.fixture
@@ -193,6 +208,16 @@ def sized_tree(tree: dict[str, Any]) -> dict[str, Any]:
         ({"evaluate.snr_db": [0, 3, 0.0]}, "evaluate.snr_db", "[0.0, 3.0, 0.0]"),
         ({"download.source": "local"}, "download.local", "download.source is local"),
         (
+            {"noise.weights.recordings": 0.5},
+            "download.noise: '' names no folder or zip",
+            "noise.weights.recordings is more than 0",
+        ),
+        (
+            {"evaluate.kinds": ["white", "recordings"]},
+            "download.noise: '' names no folder or zip",
+            "evaluate.kinds holds recordings",
+        ),
+        (
             {"audio.sample_rate": 4000, "audio.duration_seconds": 0.1},
             "audio.duration_seconds",
             "400 samples, fewer than spectrogram.n_fft, 512",
@@ -216,6 +241,11 @@ def test_what_is_impossible_together_is_named(
         {"noise.snr_db": [3, 3]},
         {"sample.validation_fraction": 0.1, "sample.test_fraction": 0.8},
         {"download.source": "local", "download.local": "somewhere"},
+        {
+            "download.noise": "somewhere",
+            "noise.weights.recordings": 1,
+            "evaluate.kinds": ["recordings"],
+        },
         {"audio.sample_rate": 5120, "audio.duration_seconds": 0.1},
     ],
 )

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from denoise.corpus.noise_archive import create_noise_archive
+from tests.corpora import wav, write_tree
 from tests.project import STAGES, Project, ran, served, two_runs
 
 
@@ -98,8 +100,8 @@ def test_second_run_runs_nothing(project: Project) -> None:
 
 def test_git_holds_the_results_and_not_the_data(project: Project) -> None:
     held = set(project.git("ls-files", "-z").split("\0"))
-    kept_out = {"data/corpus.zip", "data/corpus.json", "data/features", "models/denoiser"}
-    kept_out |= {"models/listener", "metrics/audio"}
+    kept_out = {"data/corpus.zip", "data/noise.zip", "data/corpus.json", "data/features"}
+    kept_out |= {"models/denoiser", "models/listener", "metrics/audio"}
     in_git = {out for out in project.outs() if any(h.startswith(out) for h in held)}
     assert in_git == set(project.outs()) - kept_out
     assert {"dvc.lock", "data/manifest.csv", "metrics/metrics.json"} <= held
@@ -174,6 +176,25 @@ def test_other_noise_makes_other_features_which_training_reads(project: Project)
         assert ran(project.dvc("repro", "features")) == ["features"]
         assert stages_to_run(project) == ["train", "evaluate"]
     assert_served(project, "features")
+
+
+def test_noise_of_the_users_is_trained_with_and_measured(project: Project, tmp_path: Path) -> None:
+    mine = write_tree(tmp_path / "mine", {f"{n}.flac": wav(n, 2.0) for n in range(5)})
+    changes = {"download.noise": str(mine), "evaluate.kinds": ["recordings"], "train.epochs": 1}
+    with params(project, {**changes, "noise.weights.recordings": 100}):
+        assert ran(project.dvc("repro")) == ["download", "features", "train", "evaluate"]
+        heard = project.content("features")["data/features/index.csv"].decode()
+        breakdown = json.loads(project.content("evaluate")["metrics/evaluation/breakdown.json"])
+        provenance = json.loads(project.content("download")["data/corpus.json"])
+        with create_noise_archive(project.folder / "data" / "noise.zip") as writer:
+            for number in range(5):  # only what is kept for the evaluation is still sound
+                writer.add(number, 0, wav(4, 2.0) if number == 4 else b"no audio")
+        assert project.stage("evaluate").returncode == 0
+        assert "000.wav cannot be used" in project.stage("features").stderr
+    assert heard.count("recordings") > 5
+    assert list(breakdown["by_noise"]) == ["recordings"]
+    assert provenance["noise"]["recordings"] == 5
+    assert_served(project, "download", "features", "train", "evaluate")
 
 
 @pytest.mark.parametrize(

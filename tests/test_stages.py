@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from denoise.corpus.archive import Utterance
+from denoise.corpus.noise_archive import create_noise_archive
 from denoise.errors import CorpusError, DenoiseError
 from denoise.manifest import read_manifest
 from denoise.params import Params
@@ -44,6 +45,13 @@ def archive(tmp_path: Path) -> Path:
     clips = {Utterance(n, d, 0): wav(10 * int(n) + d) for n in names for d in range(3)}
     genders = {name: ("female", "male")[int(name) % 2] for name in names}
     return write_recordings(tmp_path / "corpus.zip", clips, genders)
+
+
+@pytest.fixture
+def noise(tmp_path: Path) -> Path:
+    """Write a noise archive without a recording."""
+    with create_noise_archive(tmp_path / "noise.zip"):
+        return tmp_path / "noise.zip"
 
 
 @pytest.fixture
@@ -140,6 +148,7 @@ def test_bad_params_are_told_before_any_work(
 def test_a_manifest_and_features_come_of_an_archive(
     run_with: Callable[..., None],
     archive: Path,
+    noise: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -148,18 +157,18 @@ def test_a_manifest_and_features_come_of_an_archive(
     assert "validation: 6 utterances of 2 speakers" in capsys.readouterr().out
     rows = read_manifest(manifest)
     assert rows.groupby("split").gender.nunique().tolist() == [2, 2, 2]
-    run_with(features.main, archive=archive, manifest=manifest, features=folder)
+    run_with(features.main, archive=archive, noise=noise, manifest=manifest, features=folder)
     assert "no recording was rejected" in capsys.readouterr().out
     assert set(pd.read_csv(folder / "index.csv").split) == {"train", "validation"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"manifest.csv", "features"}
 
 
 def test_features_that_fail_leave_the_former_and_nothing_half(
-    run_with: Callable[..., None], archive: Path, tmp_path: Path
+    run_with: Callable[..., None], archive: Path, noise: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     run_with(sample.main, archive=archive, manifest=out / "manifest.csv")
-    paths = {"manifest": out / "manifest.csv", "features": out / "features"}
+    paths = {"noise": noise, "manifest": out / "manifest.csv", "features": out / "features"}
     run_with(features.main, archive=archive, **paths)
     former = {path.name: path.read_bytes() for path in paths["features"].iterdir()}
     silent = encode(0 * noise_waveform(0))
@@ -173,11 +182,12 @@ def test_features_that_fail_leave_the_former_and_nothing_half(
 
 @pytest.mark.skipif(os.name != "posix", reason="needs limits of POSIX")
 def test_a_full_disk_is_told_in_a_line_and_leaves_nothing(
-    run_with: Callable[..., None], tiny_yaml: Path, archive: Path, tmp_path: Path
+    run_with: Callable[..., None], tiny_yaml: Path, archive: Path, noise: Path, tmp_path: Path
 ) -> None:
     manifest, out = tmp_path / "manifest.csv", tmp_path / "out"
     run_with(sample.main, archive=archive, manifest=manifest)
-    options = {"archive": archive, "manifest": manifest, "features": out / "features"}
+    options = {"archive": archive, "noise": noise, "manifest": manifest}
+    options["features"] = out / "features"
     full = run_module("features", tiny_yaml, 100_000, **options)
     assert full.returncode == 1
     assert full.stderr.splitlines()[-1] == "error: File too large. Nothing half-written was kept."
@@ -195,7 +205,7 @@ def test_a_missing_corpus_is_told_in_a_line(tiny_yaml: Path, tmp_path: Path) -> 
 
 
 def test_a_damaged_archive_is_told_in_a_line(
-    run_with: Callable[..., None], archive: Path, tmp_path: Path
+    run_with: Callable[..., None], archive: Path, noise: Path, tmp_path: Path
 ) -> None:
     paths = {"manifest": tmp_path / "manifest.csv", "features": tmp_path / "features"}
     run_with(sample.main, archive=archive, manifest=paths["manifest"])
@@ -203,7 +213,7 @@ def test_a_damaged_archive_is_told_in_a_line(
     for place in range(500, 20_000, 1000):
         content[place] ^= 255
     archive.write_bytes(content)
-    code = exit_of(lambda: run_with(features.main, archive=archive, **paths))
+    code = exit_of(lambda: run_with(features.main, archive=archive, noise=noise, **paths))
     assert "is damaged" in str(code) and "dvc repro --force download" in str(code)
     assert not paths["features"].exists()
     assert not list(tmp_path.glob(".features*"))

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from denoise.atomic import replacing
 from denoise.errors import CorpusError
@@ -55,53 +56,30 @@ class Utterance:
         return f"data/{self.speaker_id}/{self.utterance_id}.wav"
 
 
-class CorpusArchive:
-    """A corpus zip opened for reading; `utterances` is sorted, whatever the order in the file."""
+class Archive:
+    """A zip that the download stage has put in place, opened for reading."""
+
+    holds = "archive"
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Open `path`; raises CorpusError for a missing, truncated or foreign file."""
+        """Open `path`; raises CorpusError for a missing or truncated file."""
         self.path = Path(path)
         try:
             self._zip = zipfile.ZipFile(self.path)
         except FileNotFoundError:
-            raise CorpusError(f"No corpus at {self.path}. Run dvc repro download.") from None
+            raise CorpusError(f"No {self.holds} at {self.path}. Run dvc repro download.") from None
         except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
             raise CorpusError(
                 f"{self.path} is not a whole zip ({error}). Run dvc repro --force download."
             ) from error
-        self._members = _utterance_members(self._zip)
-        self.utterances = sorted(self._members)
-        if not self.utterances:
-            self._zip.close()
-            raise CorpusError(f"{self.path} holds no data/NN/D_NN_R.wav: it is no such corpus.")
 
-    def __enter__(self) -> "CorpusArchive":
+    def __enter__(self) -> Self:
         """Return the archive itself."""
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         """Close the file."""
         self._zip.close()
-
-    def speakers(self) -> dict[str, dict[str, str]]:
-        """Return what is known of each speaker; `{}` where a version has no meta file."""
-        names = [name for name in self._zip.namelist() if name.endswith(META_NAME)]
-        if not names:
-            return {}
-        name = min(names, key=lambda n: (len(n), n))
-        try:
-            meta = json.loads(self._read(name).decode("utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise CorpusError(f"{self.path}: {name} is not JSON ({error}).") from error
-        if not (isinstance(meta, dict) and all(isinstance(v, dict) for v in meta.values())):
-            raise CorpusError(f"{self.path}: {name} is not an object with a key a speaker.")
-        return {who: {k: str(v) for k, v in about.items()} for who, about in meta.items()}
-
-    def read(self, utterance: Utterance) -> bytes:
-        """Return the bytes of the recording; raises CorpusError if they fail their checksum."""
-        if utterance not in self._members:
-            raise CorpusError(f"{self.path} has no {utterance.member}. Run dvc repro sample.")
-        return self._read(self._members[utterance])
 
     def verify(self) -> None:
         """Check every member against its checksum; raises CorpusError naming the first bad one."""
@@ -124,6 +102,41 @@ class CorpusArchive:
             ) from e
 
 
+class CorpusArchive(Archive):
+    """A corpus zip opened for reading; `utterances` is sorted, whatever the order in the file."""
+
+    holds = "corpus"
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Open `path`; raises CorpusError for a missing, truncated or foreign file."""
+        super().__init__(path)
+        self._members = _utterance_members(self._zip)
+        self.utterances = sorted(self._members)
+        if not self.utterances:
+            self._zip.close()
+            raise CorpusError(f"{self.path} holds no data/NN/D_NN_R.wav: it is no such corpus.")
+
+    def speakers(self) -> dict[str, dict[str, str]]:
+        """Return what is known of each speaker; `{}` where a version has no meta file."""
+        names = [name for name in self._zip.namelist() if name.endswith(META_NAME)]
+        if not names:
+            return {}
+        name = min(names, key=lambda n: (len(n), n))
+        try:
+            meta = json.loads(self._read(name).decode("utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise CorpusError(f"{self.path}: {name} is not JSON ({error}).") from error
+        if not (isinstance(meta, dict) and all(isinstance(v, dict) for v in meta.values())):
+            raise CorpusError(f"{self.path}: {name} is not an object with a key a speaker.")
+        return {who: {k: str(v) for k, v in about.items()} for who, about in meta.items()}
+
+    def read(self, utterance: Utterance) -> bytes:
+        """Return the bytes of the recording; raises CorpusError if they fail their checksum."""
+        if utterance not in self._members:
+            raise CorpusError(f"{self.path} has no {utterance.member}. Run dvc repro sample.")
+        return self._read(self._members[utterance])
+
+
 def _utterance_members(archive: zipfile.ZipFile) -> dict[Utterance, str]:
     members: dict[Utterance, str] = {}
     for name in archive.namelist():
@@ -143,17 +156,19 @@ class ArchiveWriter:
 
     def add(self, utterance: Utterance, wav: bytes) -> None:
         """Add one recording, the bytes of a WAV file."""
-        self._write(utterance.member, wav)
+        write_member(self._zip, utterance.member, wav)
 
     def add_speakers(self, speakers: Mapping[str, Speaker]) -> None:
         """Add the meta file."""
-        self._write(META_NAME, json.dumps(speakers, indent=1, sort_keys=True).encode())
+        write_member(self._zip, META_NAME, json.dumps(speakers, indent=1, sort_keys=True).encode())
 
-    def _write(self, name: str, content: bytes) -> None:
-        info = zipfile.ZipInfo(name, ZIP_DATE)
-        info.create_system = 3
-        info.external_attr = 0o644 << 16
-        self._zip.writestr(info, content, zipfile.ZIP_STORED)
+
+def write_member(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    """Write a member whose bytes depend on its name and content alone: stored, one date."""
+    info = zipfile.ZipInfo(name, ZIP_DATE)
+    info.create_system = 3
+    info.external_attr = 0o644 << 16
+    archive.writestr(info, content, zipfile.ZIP_STORED)
 
 
 @contextmanager

@@ -2,18 +2,26 @@
 
 import functools
 import os
+import tempfile
 import unicodedata
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any, BinaryIO, cast
 
 from denoise.corpus.archive import DAMAGE
 from denoise.errors import AudioError, CorpusError
 
 LARGEST_BYTES = 128 << 20  # beyond any minute of sound, and little enough to hold in memory
+LARGEST_LONG_BYTES = 4 << 30  # as much as a WAV file can hold
+BLOCK_BYTES = 1 << 20
+N_EXAMPLES = 3
+AUDIO_SUFFIXES = frozenset(
+    {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc"}
+    | {".au", ".snd", ".caf", ".w64", ".rf64"}
+)
 
 LeaveOut = Callable[[str, str], None]
 
@@ -43,22 +51,76 @@ class SourceFile:
 
     def read(self) -> bytes:
         """Return its bytes; raises AudioError where they are damaged, locked or too many."""
-        try:
-            with self.open() as file:
-                content = file.read(LARGEST_BYTES + 1)
-        except DAMAGE as error:
-            raise AudioError(f"Its bytes cannot be read ({type(error).__name__}).") from error
-        if len(content) > LARGEST_BYTES:
-            raise AudioError(f"It is larger than {LARGEST_BYTES >> 20} MiB.")
-        return content
+        return b"".join(self._blocks(LARGEST_BYTES))
+
+    @contextmanager
+    def copied(self) -> Iterator[BinaryIO]:
+        """Yield a copy, whole to its last byte, on disk where it is too large for memory.
+
+        Raises AudioError as `read` does, at a limit for long recordings.
+        """
+        with tempfile.SpooledTemporaryFile(LARGEST_BYTES) as copy:
+            for block in self._blocks(LARGEST_LONG_BYTES):
+                copy.write(block)
+            copy.seek(0)
+            yield cast(BinaryIO, copy)
+
+    def _blocks(self, most_bytes: int) -> Iterator[bytes]:
+        n_bytes = 0
+        with _reporting_damage():
+            file = self.open()
+        with file:
+            while True:
+                with _reporting_damage():
+                    block = file.read(BLOCK_BYTES)
+                if not block:
+                    return
+                n_bytes += len(block)
+                if n_bytes > most_bytes:
+                    raise AudioError(f"It is larger than {most_bytes >> 20} MiB.")
+                yield block
 
 
 @contextmanager
-def listed(source: Path, leave_out: LeaveOut) -> Iterator[list[SourceFile]]:
+def _reporting_damage() -> Iterator[None]:
+    try:
+        yield
+    except DAMAGE as error:
+        raise AudioError(f"Its bytes cannot be read ({type(error).__name__}).") from error
+
+
+class LeftOut:
+    """The files that cannot be used, by reason."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._names: dict[str, list[str]] = {}
+
+    def add(self, name: str, reason: str) -> None:
+        """Note a file and why it is left out."""
+        self._names.setdefault(reason, []).append(name)
+
+    def reasons(self) -> dict[str, Any]:
+        """Return for each reason how many files it concerns, and the first few."""
+        return {
+            reason: {"files": len(names), "examples": sorted(names)[:N_EXAMPLES]}
+            for reason, names in sorted(self._names.items())
+        }
+
+    def __str__(self) -> str:
+        """Return lines for people: how many, and the reasons."""
+        lines = [f"{sum(map(len, self._names.values()))} files left out."]
+        for reason, about in self.reasons().items():
+            lines.append(f"  {about['files']}: {reason} Such as {', '.join(about['examples'])}")
+        return "\n".join(lines)
+
+
+@contextmanager
+def listed(source: Path, key: str, leave_out: LeaveOut) -> Iterator[list[SourceFile]]:
     """Yield the files of a folder or zip sorted by path, without hidden ones and `__MACOSX`.
 
     What cannot be listed goes to `leave_out` with its name and the reason. Raises CorpusError where
-    `source` is neither a folder nor a whole zip.
+    `source`, which the params name under `key`, is neither a folder nor a whole zip.
     """
     if source.is_dir():
         yield _sorted(_of_folder(source, leave_out))
@@ -66,10 +128,10 @@ def listed(source: Path, leave_out: LeaveOut) -> Iterator[list[SourceFile]]:
     try:
         opened = zipfile.ZipFile(source)
     except FileNotFoundError:
-        raise CorpusError(f"No folder or zip at {source}. Set download.local to one.") from None
+        raise CorpusError(f"No folder or zip at {source}. Set {key} to one.") from None
     except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
         raise CorpusError(
-            f"{source} is no whole zip ({error}). Set download.local to a folder or another zip."
+            f"{source} is no whole zip ({error}). Set {key} to a folder or another zip."
         ) from error
     with opened:
         yield _sorted(_of_zip(opened))

@@ -15,12 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import soundfile
 
-from denoise.audio import Waveform, decode
+from denoise.audio import decode
 from denoise.corpus.archive import ArchiveWriter, Utterance, create_archive
-from denoise.corpus.files import SourceFile, listed
+from denoise.corpus.files import AUDIO_SUFFIXES, LeftOut, SourceFile, listed
 from denoise.corpus.layout import (
     Label,
     LayoutError,
@@ -30,16 +29,13 @@ from denoise.corpus.layout import (
     read_label,
     shared_folders,
 )
+from denoise.corpus.wav import encode_wav
 from denoise.errors import AudioError, CorpusError
 
-SUFFIXES = frozenset(
-    {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc"}
-)
 META_NAMES = frozenset({"audiomnist_meta.txt", "meta.json", "speakers.json"})
 DEEP = frozenset({"PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_20", "ALAC_24", "ALAC_32"})
-N_EXAMPLES = 3
 LOOKED_FOR = (
-    f"Looked for {', '.join(sorted(suffix[1:] for suffix in SUFFIXES))} files named like "
+    f"Looked for {', '.join(sorted(suffix[1:] for suffix in AUDIO_SUFFIXES))} files named like "
     "7_jackson_3, jackson/7_3, jackson/seven_3, seven/jackson_3 or seven/0a7c_nohash_3."
 )
 
@@ -54,26 +50,13 @@ class _Report:
     n_copied: int = 0
     n_converted: int = 0
     speakers: dict[str, dict[str, str]] = field(default_factory=dict)
-    left_out: dict[str, list[str]] = field(default_factory=dict)
-
-    def leave_out(self, name: str, reason: str) -> None:
-        self.left_out.setdefault(reason, []).append(name)
-
-    def reasons(self) -> dict[str, Any]:
-        return {
-            reason: {"files": len(names), "examples": sorted(names)[:N_EXAMPLES]}
-            for reason, names in sorted(self.left_out.items())
-        }
+    left_out: LeftOut = field(default_factory=LeftOut)
 
     def __str__(self) -> str:
-        n_left_out = sum(map(len, self.left_out.values()))
-        lines = [
+        return (
             f"{self.n_copied} recordings of {len(self.speakers)} speakers, {self.n_converted} of "
-            f"them converted to WAV; {n_left_out} files left out."
-        ]
-        for reason, about in self.reasons().items():
-            lines.append(f"  {about['files']}: {reason} Such as {', '.join(about['examples'])}")
-        return "\n".join(lines)
+            f"them converted to WAV; {self.left_out}"
+        )
 
 
 def import_local(local: str, archive: str | os.PathLike[str]) -> dict[str, Any]:
@@ -82,7 +65,10 @@ def import_local(local: str, archive: str | os.PathLike[str]) -> dict[str, Any]:
     Raises CorpusError where there is nothing at `local`, or nothing that can be used.
     """
     source, report = Path(local).expanduser(), _Report()
-    with listed(source, report.leave_out) as files, create_archive(archive) as writer:
+    with (
+        listed(source, "download.local", report.left_out.add) as files,
+        create_archive(archive) as writer,
+    ):
         about = _read_meta(files, report)
         _copy(_label(files, report), about, writer, report)
         if not report.n_copied:
@@ -92,7 +78,7 @@ def import_local(local: str, archive: str | os.PathLike[str]) -> dict[str, Any]:
         "source": "local",
         "name": source.resolve().name,
         "converted": report.n_converted,
-        "left_out": report.reasons(),
+        "left_out": report.left_out.reasons(),
     }
 
 
@@ -107,7 +93,7 @@ def _read_meta(files: Sequence[SourceFile], report: _Report) -> dict[str, dict[s
                 told = {key: str(value) for key, value in about.items()}
                 speakers.setdefault(canonical(who), {}).update(told)
         except (AudioError, AttributeError, ValueError, RecursionError):
-            report.leave_out(file.name, "It is no JSON object with an object a speaker.")
+            report.left_out.add(file.name, "It is no JSON object with an object a speaker.")
     return speakers
 
 
@@ -115,16 +101,16 @@ def _label(files: Sequence[SourceFile], report: _Report) -> list[Placed]:
     """Return the recordings whose digit and speaker can be told, reporting the others."""
     recordings = []
     for file in files:
-        if file.suffix in SUFFIXES:
+        if file.suffix in AUDIO_SUFFIXES:
             recordings.append(file)
         elif file.path[-1].lower() not in META_NAMES:
-            report.leave_out(file.name, "It is no audio file by its name.")
+            report.left_out.add(file.name, "It is no audio file by its name.")
     depth = shared_folders([file.path for file in recordings])
     placed, reasons = _label_below(recordings, depth)
     if not placed and depth:
         placed, reasons = _label_below(recordings, 0)
     for name, reason in reasons:
-        report.leave_out(name, reason)
+        report.left_out.add(name, reason)
     return placed
 
 
@@ -153,7 +139,7 @@ def _copy(placed: Sequence[Placed], about: About, writer: ArchiveWriter, report:
             content = file.read()
             wav = to_wav(content)
         except AudioError as error:
-            report.leave_out(file.name, str(error))
+            report.left_out.add(file.name, str(error))
             continue
         writer.add(utterance, wav)
         report.n_copied += 1
@@ -169,13 +155,4 @@ def to_wav(content: bytes) -> bytes:
     if content[:4] in (b"RIFF", b"RIFX", b"RF64") and content[8:12] == b"WAVE":
         return content
     is_deep = soundfile.info(io.BytesIO(content)).subtype in DEEP
-    return _encode(waveform, sample_rate, 24 if is_deep else 16)
-
-
-def _encode(waveform: Waveform, sample_rate: int, bits: int) -> bytes:
-    # libsndfile would scale by 2**15 - 1, where it divides by 2**15 on reading: not the same sound.
-    full = 2.0 ** (bits - 1)
-    samples = np.clip(np.rint(waveform * full), -full, full - 1).astype(np.int32) << (32 - bits)
-    file = io.BytesIO()
-    soundfile.write(file, samples, sample_rate, f"PCM_{bits}", format="WAV")
-    return file.getvalue()
+    return encode_wav(waveform, sample_rate, 24 if is_deep else 16)

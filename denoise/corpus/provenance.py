@@ -21,8 +21,12 @@ def write_provenance(
     with CorpusArchive(archive) as opened:
         speakers = {utterance.speaker_id for utterance in opened.utterances}
         counts = {"files": len(opened.utterances), "speakers": len(speakers)}
-    with Path(archive).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    provenance = {**source, **counts, "sha256": digest}
+    provenance = {**source, **counts, "sha256": sha256_of(archive)}
     write_text(path, json.dumps(provenance, indent=2, sort_keys=True) + "\n")
     return provenance
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Return the hash of a file."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
