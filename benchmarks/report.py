@@ -86,21 +86,36 @@ def _outcome(tree: Tree) -> list[str]:
         f"{count[WORSE]}; {count[NO_DIFFERENCE]} show no difference. Of intervals of 95 %, one in "
         "twenty misses the truth: a single verdict at the edge is no proof."
     )
-    return [first, "", *_defeats(tree)]
+    return [first, "", *_defeats(tree), *_faster(tree)]
 
 
 def _defeats(tree: Tree) -> list[str]:
     """Name every comparison in which ours is worse, the oracles' and the untouched input's too."""
     lost = [(m, c, r) for m, c, r in beaten(tree["difference"]) if not is_oracle(r)]
     if not lost:
-        return ["No method beats ours anywhere, the oracles apart."]
-    lines = ["These beat ours:", ""]
+        return ["No method beats ours in quality anywhere, the oracles apart."]
+    lines = ["These beat ours in quality:", ""]
     for measure, condition, rival in lost:
         leaf = tree["difference"][measure][condition][rival]
         label = tree["measures"][measure]["label"]
         by = _signed(-leaf["mean"], -leaf["high"], -leaf["low"], _decimals(tree, measure))
         lines.append(f"- {tree['methods'][rival]['label']}: {label}, {condition}, by {by}")
     return lines
+
+
+def _faster(tree: Tree) -> list[str]:
+    """Name the methods that take less time than ours."""
+    times = {
+        method: about["cost"]["ms_per_second"]
+        for method, about in tree["methods"].items()
+        if about.get("cost")
+    }
+    faster = [
+        f"{tree['methods'][method]['label']} ({time / times[OURS]:.2f} of its time)"
+        for method, time in times.items()
+        if OURS in times and time < times[OURS]
+    ]
+    return ["", f"Faster than ours: {', '.join(faster)}."] if faster else []
 
 
 def _quality_section(tree: Tree, measure: str) -> list[str]:

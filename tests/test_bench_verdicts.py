@@ -181,7 +181,7 @@ def test_a_clean_sweep_is_said_with_the_oracles_apart() -> None:
     results["measures"].pop("down")
     results["difference"].pop("down")
     text = render(results)
-    assert "No method beats ours anywhere, the oracles apart." in text
+    assert "No method beats ours in quality anywhere, the oracles apart." in text
     assert "ours is better in 2, worse in 0; 0 show no difference" in text
 
 
@@ -196,6 +196,14 @@ def test_the_report_holds_cost_machine_and_what_is_missing() -> None:
     assert len(set(widths)) == 1
     assert "| a rival | " in short_table(tree(lead=0.3))[2]
     assert " | 2 / 0 / 2 | " in short_table(tree(lead=0.3))[2]
+
+
+def test_faster_methods_are_named() -> None:
+    results = tree(lead=0.3)
+    assert "Faster than ours" not in render(results)
+    rival = results["methods"]["rival"]
+    results["methods"]["rival"] = {**rival, "cost": {**rival["cost"], "ms_per_second": 6.17}}
+    assert "\nFaster than ours: a rival (0.50 of its time).\n" in render(results)
 
 
 def test_one_speaker_has_a_mean_and_no_interval() -> None:
