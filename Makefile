@@ -10,7 +10,7 @@ else
 endif
 IN_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro test setup check reproduce lock clean
+.PHONY: repro test bench setup check reproduce lock clean
 
 repro: .venv/.pipeline ## train the denoiser on the built-in voices: the whole pipeline
 	$(IN_VENV) dvc repro
@@ -21,17 +21,22 @@ test: .venv/.test ## lint, type-check and test
 	$(IN_VENV) mypy denoise stages benchmarks
 	$(IN_VENV) python -m pytest
 
+bench: .venv/.bench ## compare the model with other denoisers; options: make bench BENCH="--limit 20"
+	$(IN_VENV) python -m benchmarks.compare $(BENCH)
+
 setup: .venv/.pipeline ## make the virtual environment, .venv, alone
 
 reproduce: .venv/.pipeline ## run the pipeline in two clean clones and compare dvc.lock
 	$(IN_VENV) python -m benchmarks.reproduce
 
-lock: ## renew requirements.txt and requirements-test.txt from pyproject.toml
+lock: ## renew every requirements*.txt from pyproject.toml
 	$(PYTHON) -m venv .scratch/lock
 	PATH="$(CURDIR)/$(subst .venv,.scratch/lock,$(BIN)):$$PATH"; python -m pip install --quiet uv && \
 	uv pip compile $(LOCK) --extra pipeline --output-file requirements.txt pyproject.toml && \
 	uv pip compile $(LOCK) --group pyproject.toml:test --constraint requirements.txt \
-	  --output-file requirements-test.txt
+	  --output-file requirements-test.txt && \
+	for group in bench pesq; do uv pip compile $(LOCK) --no-deps \
+	  --group pyproject.toml:$$group --output-file requirements-$$group.txt || exit 1; done
 
 LOCK = --quiet --upgrade --universal --generate-hashes --fork-strategy fewest \
   --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock"
@@ -48,4 +53,11 @@ clean: ## remove the environment and all that is not in git, DVC's cache excepte
 
 .venv/.test: .venv/.pipeline requirements-test.txt
 	$(IN_VENV) python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.txt
+	touch $@
+
+# What noisereduce needs is in requirements.txt; of pyrnnoise only the library that it carries is used.
+# PESQ comes as C source alone: where no compiler builds it, the comparison goes on without.
+.venv/.bench: .venv/.pipeline requirements-bench.txt requirements-pesq.txt
+	$(IN_VENV) python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-bench.txt
+	-$(IN_VENV) python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-pesq.txt
 	touch $@
