@@ -21,13 +21,15 @@ from benchmarks.methods import OURS, Cleaner, Method, list_methods
 from benchmarks.picture import draw
 from benchmarks.report import render
 from denoise.atomic import write_text
+from denoise.clips import Rejected, load_clips
 from denoise.corpus.archive import CorpusArchive
-from denoise.errors import CorpusError, DenoiseError
-from denoise.evaluation import Disturber
-from denoise.features import Rejected, TrainingSpeech, load_clips
+from denoise.errors import BundleError, CorpusError, DenoiseError
+from denoise.evaluation import Disturber, Listen
 from denoise.manifest import read_manifest
 from denoise.metrics import has_pesq
+from denoise.noise import Recorded, no_recordings
 from denoise.params import Params, load_params
+from denoise.recorded import TrainingSpeech
 
 MOST_PROBES = 15
 TIMED_CLIPS = 5
@@ -39,6 +41,7 @@ def read_options(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--archive", type=Path, default=Path("data/corpus.zip"))
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--listener", type=Path, default=Path("models/listener"))
     cost.add_bundle_options(parser)
     parser.add_argument("--limit", type=int, metavar="CLIPS")
     parser.add_argument(
@@ -98,14 +101,15 @@ def compare(options: argparse.Namespace) -> tuple[dict[str, Any], pd.DataFrame]:
     """Run the whole comparison; return the tree of results and the row of each clip."""
     params, manifest = load_params(options.params), read_manifest(options.manifest)
     rate = params.audio.sample_rate
-    measures = quality.list_measures(has_pesq())
+    listener, left_out = find_listener(options.listener)
+    measures = quality.list_measures(has_pesq()) | quality.list_listeners(listener)
     with CorpusArchive(options.archive) as corpus:
         clips, rejected = read_clips(corpus, manifest, params, options.limit)
-        talk = TrainingSpeech(corpus, manifest, params.audio)
-        disturber = Disturber(rate, params.evaluate.seed, talk)
+        recorded = Recorded(TrainingSpeech(corpus, manifest, params.audio), no_recordings)
+        disturber = Disturber(rate, params.evaluate.seed, recorded)
         methods = named_methods(options, clips)
-        cleaners, left_out = make_cleaners(methods, rate, {OURS, *dict(options.model)})
-        left_out |= _without_pesq(measures)
+        cleaners, unmade = make_cleaners(methods, rate, {OURS, *dict(options.model)})
+        left_out |= unmade | _without_pesq(measures)
         progress = tqdm(clips, unit="clip", disable=not sys.stderr.isatty())
         rows = quality.measure_all(progress, cleaners, disturber, measures)
         noisy = _timed_clips(clips, disturber)
@@ -121,6 +125,17 @@ def compare(options: argparse.Namespace) -> tuple[dict[str, Any], pd.DataFrame]:
         "quality": verdicts.summarise(rows, measures),
         "difference": verdicts.compare(rows, OURS, measures),
     }, rows
+
+
+def find_listener(bundle: Path) -> tuple[Listen | None, dict[str, str]]:
+    """Load the machine listener; without one, return why digits are left out."""
+    from denoise.listener import Listener
+
+    try:
+        return Listener.load(bundle).listen, {}
+    except BundleError as error:
+        print(f"Digits understood are left out: {error}", flush=True)
+        return None, {"digits understood": str(error)}
 
 
 def named_methods(options: argparse.Namespace, clips: Sequence[quality.Clip]) -> list[Method]:

@@ -1,11 +1,11 @@
 """Every method on every test clip in every condition, by every measure: a table, a row each.
 
-A measure is a name with a function over the twins of one clip. Another one, a listener that
-recognises the digit say, is one more entry of the mapping that is handed to `measure_all`.
+A measure is a name with a function over the twins of one clip.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ import pandas as pd
 from benchmarks.methods import Cleaner
 from denoise import metrics
 from denoise.audio import Waveform
-from denoise.evaluation import Condition, Disturber
+from denoise.evaluation import Condition, Disturber, Listen
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,23 @@ def list_measures(with_pesq: bool) -> dict[str, Measure]:
         "lsd_db": Measure(
             "log-spectral distance, dB", each(metrics.log_spectral_distance_db), False, 1
         ),
+    }
+
+
+def list_listeners(listen: Listen | None) -> dict[str, Measure]:
+    """Return whether each recogniser of the machine listener hears the digit that was said."""
+    if listen is None:
+        return {}
+
+    def score(recogniser: str, clip: Clip, heard: Waveform) -> Sequence[float]:
+        return [float(digit == clip.digit) for digit in listen(heard)[recogniser]]
+
+    label = "digits understood by a recogniser trained "
+    return {
+        "digits_clean_trained": Measure(
+            label + "on clean speech", partial(score, "digits_clean_trained")
+        ),
+        "digits_noise_trained": Measure(label + "in noise", partial(score, "digits_noise_trained")),
     }
 
 

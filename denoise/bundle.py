@@ -7,11 +7,13 @@
 import json
 import os
 import zipfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from denoise.atomic import replacing_folder, write_text
 from denoise.errors import BundleError, ParamsError
@@ -60,6 +62,16 @@ def load_bundle(path: str | os.PathLike[str]) -> tuple[keras.Model, Snapshot]:
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise BundleError(f"{folder / WEIGHTS} does not fit its description: {error}") from error
     return model, snapshot
+
+
+def as_function(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+    """Turn a network into a function of arrays, in one graph.
+
+    Layer by layer, a second of audio took eight times as long.
+    """
+    shape = tf.TensorSpec(model.input_shape, tf.float32)
+    graph = tf.function(lambda stft: model(stft, training=False), input_signature=[shape])
+    return lambda stft: np.asarray(graph(stft))
 
 
 def _read_snapshot(path: Path) -> Snapshot:

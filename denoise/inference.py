@@ -27,14 +27,11 @@ class Denoiser:
     @classmethod
     def load(cls, path: str | os.PathLike[str], reconstruction: str = "noisy_phase") -> "Denoiser":
         """Load a bundle, to run on TensorFlow; raises BundleError where there is none."""
-        from denoise.bundle import load_bundle  # TensorFlow: seconds of start-up
+        from denoise.bundle import as_function, load_bundle  # TensorFlow: seconds of start-up
 
         model, snapshot = load_bundle(path)
-
-        def network(stft: np.ndarray) -> np.ndarray:
-            return np.asarray(model(stft, training=False))
-
-        return cls(network, snapshot.spectrogram, snapshot.audio.sample_rate, reconstruction)
+        audio, spectrogram = snapshot.audio, snapshot.spectrogram
+        return cls(as_function(model), spectrogram, audio.sample_rate, reconstruction)
 
     def denoise(self, waveform: Waveform, sample_rate: int) -> Waveform:
         """Clean float32 [n_samples] at any rate; the result has the same length and rate.

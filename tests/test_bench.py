@@ -11,7 +11,14 @@ import pytest
 
 from benchmarks import compare, cost, methods, rnnoise
 from benchmarks.methods import OURS, blind, is_oracle, list_methods, oracle_method
-from benchmarks.quality import CONDITIONS, Clip, Measure, list_measures, measure_all
+from benchmarks.quality import (
+    CONDITIONS,
+    Clip,
+    Measure,
+    list_listeners,
+    list_measures,
+    measure_all,
+)
 from benchmarks.report import render
 from denoise.classical import wiener
 from denoise.corpus.archive import CorpusArchive
@@ -19,6 +26,7 @@ from denoise.errors import DenoiseError
 from denoise.evaluation import Condition, Disturber
 from denoise.manifest import make_manifest, write_manifest
 from denoise.metrics import estoi, si_sdr_db
+from denoise.noise import Recorded
 from denoise.params import SampleParams
 from tests.closures import ROOT
 from tests.corpora import write_corpus
@@ -32,7 +40,7 @@ def no_talk(rng: np.random.Generator) -> np.ndarray:
     raise AssertionError("White noise needs no voices.")
 
 
-DISTURBER = Disturber(SAMPLE_RATE, 3, no_talk)
+DISTURBER = Disturber(SAMPLE_RATE, 3, Recorded(no_talk, no_talk))
 
 
 @pytest.mark.parametrize("n_fft", [512, 2048])
@@ -252,13 +260,15 @@ def test_the_whole_comparison_with_a_filter_in_our_place(
     missing = methods.reference_methods(NOWHERE)[0]
     monkeypatch.setattr(compare, "list_methods", lambda *_: [noisy, missing, ours])
     monkeypatch.setattr(compare, "has_pesq", lambda: False)
-    monkeypatch.setattr(sys, "argv", ["compare", *split_options, "--limit", "3"])
+    monkeypatch.setattr(
+        sys, "argv", ["compare", *split_options, "--limit", "3", "--listener", "none"]
+    )
     compare.main()
     written = json.loads((tmp_path / "out" / "comparison.json").read_text(encoding="utf-8"))
     assert written["test_set"]["clips"] == 3
     assert written["test_set"]["archive"] == "corpus.zip"
     assert list(written["methods"]) == ["noisy", OURS]
-    assert set(written["left_out"]) == {missing.label, "PESQ"}
+    assert set(written["left_out"]) == {missing.label, "PESQ", "digits understood"}
     assert list(written["quality"]["estoi"]) == list(CONDITIONS)
     assert str(tmp_path) not in json.dumps(written)
     assert (tmp_path / "out" / "comparison.md").read_text(encoding="utf-8") == render(written)
@@ -308,3 +318,17 @@ def test_the_makefile_installs_what_is_locked() -> None:
         assert words in makefile and words in text
         lock = (ROOT / f"requirements-{group}.txt").read_text(encoding="utf-8")
         assert "--hash=sha256:" in lock
+
+
+def test_a_digit_is_understood_where_it_is_the_one_said() -> None:
+    clip = Clip("a", "1", 7, np.zeros(9, np.float32), SAMPLE_RATE)
+    heard = {"digits_clean_trained": [7, 1], "digits_noise_trained": [0, 7]}
+    measures = list_listeners(lambda clips: heard)
+    scores = {name: measure.score(clip, np.zeros((2, 9))) for name, measure in measures.items()}
+    assert scores == {"digits_clean_trained": [1.0, 0.0], "digits_noise_trained": [0.0, 1.0]}
+
+
+def test_without_a_listener_the_reason_is_told(tmp_path: Path) -> None:
+    listen, left_out = compare.find_listener(tmp_path / "nothing")
+    assert listen is None and list_listeners(listen) == {}
+    assert "No listener at" in left_out["digits understood"]
