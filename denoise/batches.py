@@ -2,59 +2,15 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from numpy.random import Generator
 
 from denoise.cache import SpectrogramCache, read_kinds
 from denoise.noise import SPEECH_KINDS, draw_n_voices
 from denoise.params import TrainParams
+from denoise.remixing import Remixing, draw_snr_db, energy, equalise, remix, roll_frames
 from denoise.spectrogram import Stft
-
-UNTOUCHED_SNR_DB = 40.0
-
-
-@dataclass(frozen=True)
-class Remixing:
-    """How training pairs are mixed anew: lowest and highest SNR, the share left nearly clean."""
-
-    snr_db: tuple[float, ...]
-    untouched: float
-
-
-def energy(spectrograms: Stft) -> np.ndarray:
-    """Return the energy of each spectrogram of a batch, float32 [batch, 1, 1]."""
-    power = np.square(spectrograms.real) + np.square(spectrograms.imag)
-    return power.sum(axis=(1, 2), keepdims=True)
-
-
-def roll_frames(spectrograms: Stft, rng: Generator) -> Stft:
-    """Turn each spectrogram of a batch by a random number of frames, around its end."""
-    n_frames = spectrograms.shape[1]
-    shifts = rng.integers(n_frames, size=len(spectrograms))
-    order = (np.arange(n_frames) + shifts[:, None]) % n_frames
-    return np.take_along_axis(spectrograms, order[:, :, None], axis=1)
-
-
-def remix(clean: Stft, noise: Stft, snr_db: npt.NDArray[np.float32]) -> Stft:
-    """Mix each clean spectrogram with another clip's noise at a new SNR: fresh pairs at no cost.
-
-    Spectrograms are complex64 [batch, n_frames, n_bins], `snr_db` is float32 [batch]; the STFT is
-    linear, so this is what mixing the waveforms would give.
-    """
-    below = np.exp(snr_db[:, None, None] * np.float32(-np.log(10) / 20))
-    quietest = np.float32(1e-20)
-    gain = np.sqrt(energy(clean) / np.maximum(energy(noise), quietest)) * below
-    return clean + gain * noise
-
-
-def draw_snr_db(rng: Generator, n_clips: int, remixing: Remixing) -> npt.NDArray[np.float32]:
-    """Draw an SNR for each clip, float32 [n_clips]; a share of them is next to untouched."""
-    drawn = rng.uniform(remixing.snr_db[0], remixing.snr_db[1], n_clips)
-    is_untouched = rng.random(n_clips) < remixing.untouched
-    return np.where(is_untouched, UNTOUCHED_SNR_DB, drawn).astype(np.float32)
 
 
 def as_pair(noisy: Stft, clean: Stft) -> tuple[np.ndarray, np.ndarray]:
@@ -104,7 +60,7 @@ class BatchSource:
             return self._cache.noisy(rows), clean
         # from 1 on: to NumPy a last 0 is no other seed, and `order` would give these draws too
         rng = np.random.default_rng([self._seed, epoch, number + 1])
-        clean = roll_frames(clean, rng)
+        clean = equalise(roll_frames(clean, rng), remixing.equalise_db, rng)
         noise = roll_frames(self._draw_noise(rng, len(rows)), rng)
         return remix(clean, noise, draw_snr_db(rng, len(rows), remixing)), clean
 

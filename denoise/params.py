@@ -154,6 +154,7 @@ class TrainParams:
     loss: LossWeights
     remix: bool
     untouched: Annotated[float, Range(0.0, 1.0)]
+    equalise_db: Annotated[float, Range(0.0, 40.0)]
     threads: Annotated[int, Range(1, 256)]
     seed: Annotated[int, Range(0, LARGEST_SEED)]
 

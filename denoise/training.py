@@ -21,8 +21,9 @@ import numpy as np
 from tqdm import tqdm
 
 from denoise.atomic import replacing_folder, write_text
-from denoise.batches import BatchSource, Remixing, as_pair
+from denoise.batches import BatchSource, as_pair
 from denoise.params import TrainParams
+from denoise.remixing import Remixing
 from denoise.spectrogram import Stft
 
 PLATEAU_EPOCHS = 3
@@ -184,7 +185,7 @@ def fit(
     history = checkpoint.load(model)
     for epoch in history:
         on_epoch(epoch)
-    remixing = Remixing(snr_db, params.untouched) if params.remix else None
+    remixing = Remixing(snr_db, params.untouched, params.equalise_db) if params.remix else None
     while not is_finished(params, history):
         rates = learning_rates(params, history, len(train))
         draw = functools.partial(train.shuffled, len(history), remixing=remixing)

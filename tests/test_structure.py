@@ -17,7 +17,7 @@ ORDER = [
     {"audio"},
     {"corpus"},
     {"spectrogram", "noise", "manifest", "determinism", "memory"},
-    {"metrics", "mel", "clips", "classical", "reconstruction", "cache", "recorded"},
+    {"metrics", "mel", "clips", "remixing", "classical", "reconstruction", "cache", "recorded"},
     {"features", "lessons", "listener", "batches", "model", "intelligibility"},
     {"losses", "bundle"},
     {"training", "teaching", "inference"},

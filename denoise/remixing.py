@@ -1,0 +1,73 @@
+"""Mixing clean and noise spectrograms anew: other levels, other places, other microphones."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numpy.random import Generator
+
+from denoise.spectrogram import Stft
+
+SWEEPS = (1, 2, 3, 4)
+SWEEP_SHARES = (1.0, 0.67, 0.5, 0.33)
+UNTOUCHED_SNR_DB = 40.0
+
+
+@dataclass(frozen=True)
+class Remixing:
+    """How training pairs are mixed anew.
+
+    Lowest and highest SNR, the share left nearly clean, how far clean speech is coloured.
+    """
+
+    snr_db: tuple[float, ...]
+    untouched: float
+    equalise_db: float
+
+
+def energy(spectrograms: Stft) -> np.ndarray:
+    """Return the energy of each spectrogram of a batch, float32 [batch, 1, 1]."""
+    power = np.square(spectrograms.real) + np.square(spectrograms.imag)
+    return power.sum(axis=(1, 2), keepdims=True)
+
+
+def roll_frames(spectrograms: Stft, rng: Generator) -> Stft:
+    """Turn each spectrogram of a batch by a random number of frames, around its end."""
+    n_frames = spectrograms.shape[1]
+    shifts = rng.integers(n_frames, size=len(spectrograms))
+    order = (np.arange(n_frames) + shifts[:, None]) % n_frames
+    return np.take_along_axis(spectrograms, order[:, :, None], axis=1)
+
+
+def remix(clean: Stft, noise: Stft, snr_db: npt.NDArray[np.float32]) -> Stft:
+    """Mix each clean spectrogram with another clip's noise at a new SNR: fresh pairs at no cost.
+
+    Spectrograms are complex64 [batch, n_frames, n_bins], `snr_db` is float32 [batch]; the STFT is
+    linear, so this is what mixing the waveforms would give.
+    """
+    below = np.exp(snr_db[:, None, None] * np.float32(-np.log(10) / 20))
+    quietest = np.float32(1e-20)
+    gain = np.sqrt(energy(clean) / np.maximum(energy(noise), quietest)) * below
+    return clean + gain * noise
+
+
+def draw_snr_db(rng: Generator, n_clips: int, remixing: Remixing) -> npt.NDArray[np.float32]:
+    """Draw an SNR for each clip, float32 [n_clips]; a share of them is next to untouched."""
+    drawn = rng.uniform(remixing.snr_db[0], remixing.snr_db[1], n_clips)
+    is_untouched = rng.random(n_clips) < remixing.untouched
+    return np.where(is_untouched, UNTOUCHED_SNR_DB, drawn).astype(np.float32)
+
+
+def equalise(spectrograms: Stft, up_to_db: float, rng: Generator) -> Stft:
+    """Colour each spectrogram of a batch, [batch, n_frames, n_bins], as another microphone would.
+
+    The gain in dB is a sum of four half cosines over frequency, which is warped to look at low ones
+    closer; the widest one swings by up to `up_to_db`, the others less.
+    """
+    n_bins = spectrograms.shape[2]
+    warped = np.log(1 + np.linspace(0, 31, n_bins, dtype=np.float32)) / np.float32(np.log(32))
+    waves = np.cos(np.pi * np.outer(SWEEPS, warped).astype(np.float32))
+    swings_db = up_to_db * rng.uniform(-1, 1, (len(spectrograms), len(SWEEPS))) * SWEEP_SHARES
+    # a sum, and not a matrix product: that may round otherwise on another processor
+    gain_db = np.sum(swings_db.astype(np.float32)[:, :, None] * waves, axis=1)
+    return spectrograms * np.exp(gain_db * np.float32(np.log(10) / 20))[:, None]
