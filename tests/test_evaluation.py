@@ -5,6 +5,7 @@ import pandas as pd
 
 from denoise.evaluation import Disturber, evaluate, understand
 from denoise.inference import Denoiser
+from denoise.noise import Recorded, no_recordings
 from denoise.params import EvaluateParams, SpectrogramParams
 from tests.speechlike import SAMPLE_RATE, voice
 
@@ -33,7 +34,8 @@ def test_rows_say_what_is_understood_of_each_method() -> None:
     clean = voice()
     ear, denoiser = Ear(clean), Denoiser(mute, SPECTROGRAM, SAMPLE_RATE)
     about = pd.Series({"utterance_id": "3_01_0", "speaker_id": "01", "digit": 3, "gender": "male"})
-    disturber = Disturber(SAMPLE_RATE, PARAMS.seed, lambda rng: voice(9))
+    recorded = Recorded(lambda rng: voice(9), no_recordings)
+    disturber = Disturber(SAMPLE_RATE, PARAMS.seed, recorded)
     rows = evaluate([(about, clean)], denoiser, ear, disturber, PARAMS)
     assert list(zip(rows["noise"], rows["snr_db"], strict=True)) == [
         ("white", 0.0),

@@ -14,6 +14,7 @@ from denoise.errors import CorpusError
 from denoise.lessons import Lessons, noisy_takes, prepare_lessons, vary
 from denoise.manifest import COLUMNS
 from denoise.mel import patterns
+from denoise.noise import Recorded, no_recordings
 from denoise.params import ListenerParams, Params
 from tests.corpora import encode, noise_waveform, wav, write_recordings
 from tests.speechlike import SAMPLE_RATE, voice
@@ -89,7 +90,8 @@ def test_a_split_without_a_usable_clip_is_an_error(
 
 def test_noise_is_of_the_params_own_snr(listener: ListenerParams) -> None:
     clean = voice()
-    for noisy in noisy_takes(clean, "0_01_0", SAMPLE_RATE, listener, lambda rng: voice(3)):
+    recorded = Recorded(lambda rng: voice(3), no_recordings)
+    for noisy in noisy_takes(clean, "0_01_0", SAMPLE_RATE, listener, recorded):
         assert -0.1 <= 20 * np.log10(rms(clean) / rms(noisy - clean)) <= 10.1
 
 
