@@ -11,7 +11,8 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,9 +139,9 @@ def train_epoch(
     """Take a step with each batch, at the rate of each; return the mean loss of a clip."""
     model.reset_metrics()
     loss = math.nan
-    for number in progress(len(rates), title):
-        model.optimizer.learning_rate = rates[number]
-        loss = model.train_on_batch(*as_pair(*draw(number)))  # the mean since the reset
+    for rate, (stft, pair) in zip(rates, drawn_ahead(draw, len(rates), title), strict=True):
+        model.optimizer.learning_rate = rate
+        loss = model.train_on_batch(stft, pair)  # the mean since the reset
     return float(loss)
 
 
@@ -150,16 +151,30 @@ def validation_loss(
     """Return the mean loss of a clip in all batches."""
     model.reset_metrics()
     loss = math.nan
-    for number in progress(n_batches, "validation"):
-        loss = model.test_on_batch(*as_pair(*draw(number)))
+    for stft, pair in drawn_ahead(draw, n_batches, "validation"):
+        loss = model.test_on_batch(stft, pair)
     return float(loss)
 
 
-def progress(n_batches: int, title: str) -> Iterable[int]:
-    """Return the numbers of the batches; people at a terminal see how far it is."""
+def drawn_ahead(
+    draw: Callable[[int], tuple[Stft, Stft]], n_batches: int, title: str
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield each batch as a network takes it, with a progress bar for people at a terminal.
+
+    The next one is drawn in a thread while a step is taken with the one before.
+    """
+
+    def take(number: int) -> tuple[np.ndarray, np.ndarray]:
+        return as_pair(*draw(number))
+
     hidden = not sys.stderr.isatty()
-    numbers: Iterable[int] = tqdm(range(n_batches), title, unit="batch", disable=hidden)
-    return numbers
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        coming = pool.submit(take, 0)
+        for number in tqdm(range(n_batches), title, unit="batch", disable=hidden):
+            batch = coming.result()
+            if number + 1 < n_batches:
+                coming = pool.submit(take, number + 1)
+            yield batch
 
 
 def fit(

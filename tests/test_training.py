@@ -18,6 +18,7 @@ from denoise.spectrogram import istft, n_frames, stft
 from denoise.training import (
     Checkpoint,
     best_epoch,
+    drawn_ahead,
     fingerprint,
     fit,
     is_finished,
@@ -157,6 +158,18 @@ def test_same_seed_same_weights_and_an_interrupted_training_too(
     assert again == history
     for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_batches_drawn_ahead_come_in_order_and_errors_come_through() -> None:
+    def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
+        if number == 3:
+            raise PowerCutError
+        return np.full((1, 2, 3), number, np.complex64), np.zeros((1, 2, 3), np.complex64)
+
+    taken = [stft[0, 0, 0, 0] for stft, _ in drawn_ahead(draw, 3, "")]
+    assert taken == [0, 1, 2]
+    with pytest.raises(PowerCutError):
+        list(drawn_ahead(draw, 4, ""))
 
 
 def test_a_checkpoint_is_resumed_by_its_own_training_alone(trained, tmp_path: Path) -> None:
