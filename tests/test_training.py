@@ -110,6 +110,20 @@ def test_mask_has_the_shape_of_its_input_and_no_level(trained, frames: int) -> N
         np.testing.assert_allclose(np.asarray(model(noisy * np.float32(gain))), mask, atol=1e-4)
 
 
+def test_the_network_looks_as_far_as_the_readme_says() -> None:
+    snapshot = Snapshot(COMMITTED.audio, COMMITTED.spectrogram, COMMITTED.model, 1.0)
+    model, hop_length = snapshot.build_model(), COMMITTED.spectrogram.hop_length
+    rng = np.random.default_rng(0)
+    noisy = rng.standard_normal((1, 201, COMMITTED.spectrogram.n_bins, 2), dtype=np.float32)
+    struck = noisy.copy()
+    struck[0, 100] *= 1000
+    masks = [np.asarray(model(stft))[0] for stft in (noisy, struck)]
+    (changed,) = np.nonzero(np.any(masks[0] != masks[1], axis=1))
+    reach = max(100 - changed.min(), changed.max() - 100)
+    seconds = (reach * hop_length + COMMITTED.spectrogram.win_length / 2) / 22050
+    assert seconds == pytest.approx(0.94, abs=0.005)
+
+
 def test_mask_of_silence_is_finite(trained) -> None:
     model, snapshot, _ = trained
     silence = np.zeros((1, 20, snapshot.spectrogram.n_bins, 2), np.float32)
