@@ -42,3 +42,19 @@ def tiny_params() -> Params:
         spectrogram=SpectrogramParams(n_fft=128, hop_length=64, win_length=128),
         noise=NoiseParams(NoiseWeights(**weights), snr_db=(-5.0, 5.0), copies=2, seed=7),
     )
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Collect the figures that are written."""
+    from matplotlib.figure import Figure  # no other test waits for it
+
+    written: list[Any] = []
+    save = Figure.savefig
+
+    def keep(figure: Figure, *arguments: Any, **options: Any) -> None:
+        written.append(figure)
+        save(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return written

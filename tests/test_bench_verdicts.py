@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from benchmarks import picture
@@ -220,17 +219,7 @@ def test_one_speaker_has_a_mean_and_no_interval() -> None:
     assert f"| a rival | {lead:+.2f} | " in text and not re.search(r"\([-\d.]+ to ", text)
 
 
-def test_the_picture_shows_every_mean_and_rings_a_defeat(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drawn: list[Figure] = []
-    save = Figure.savefig
-
-    def keep(figure: Figure, *arguments: Any, **options: Any) -> None:
-        drawn.append(figure)
-        save(figure, *arguments, **options)
-
-    monkeypatch.setattr(Figure, "savefig", keep)
+def test_the_picture_shows_every_mean_and_rings_a_defeat(tmp_path: Path, drawn: list[Any]) -> None:
     results = tree(lead=-0.3)
     picture.draw(results, tmp_path / "one.png")
     picture.draw(results, tmp_path / "two.png")

@@ -48,20 +48,6 @@ Draw = Callable[[Path], None]
 DRAW = pytest.mark.parametrize("draw", [triptych, improvement, curve])
 
 
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Collect the figures that are written."""
-    written: list[Any] = []
-    save = Figure.savefig
-
-    def keep(figure: Figure, *arguments: Any, **options: Any) -> None:
-        written.append(figure)
-        save(figure, *arguments, **options)
-
-    monkeypatch.setattr(Figure, "savefig", keep)
-    return written
-
-
 @DRAW
 def test_the_same_picture_has_the_same_bytes_whatever_the_reader_s_style(
     draw: Draw, tmp_path: Path
