@@ -27,7 +27,8 @@ class Denoiser:
     @classmethod
     def load(cls, path: str | os.PathLike[str], reconstruction: str = "noisy_phase") -> "Denoiser":
         """Load a bundle, to run on TensorFlow; raises BundleError where there is none."""
-        from denoise.bundle import as_function, load_bundle  # TensorFlow: seconds of start-up
+        from denoise.bundle import load_bundle  # TensorFlow: seconds of start-up
+        from denoise.graph import as_function
 
         model, snapshot = load_bundle(path)
         audio, spectrogram = snapshot.audio, snapshot.spectrogram

@@ -5,11 +5,10 @@ other has learnt in noise, and understands noisy clips well: what it understands
 and did not of the noisy one, is information won for any listener. Both have one shape.
 """
 
-import json
+import functools
 import os
-import zipfile
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,13 @@ import keras
 import numpy as np
 from keras import layers
 
-from denoise.atomic import replacing_folder, write_text
+from denoise import stored
 from denoise.audio import Waveform
-from denoise.errors import BundleError, ParamsError
+from denoise.graph import as_function
 from denoise.mel import pattern_shape, patterns
 from denoise.params import AudioParams
-from denoise.schema import build
 
-FORMAT = 1
-DESCRIPTION = "bundle.json"
+KIND = stored.Kind("listener", "Run dvc repro --force listen.")
 RECOGNISERS = ("digits_clean_trained", "digits_noise_trained")
 N_DIGITS = 10
 DROPOUT = 0.3
@@ -81,45 +78,25 @@ class Listener:
         if clips.ndim != 2 or clips.shape[1] != expected:
             raise ValueError(f"Clips of shape {clips.shape} are not [n_clips, {expected}].")
         heard = patterns(clips, self.snapshot.audio.sample_rate)
-        scores = {name: model(heard, training=False) for name, model in self.recognisers.items()}
+        scores = {name: score(heard) for name, score in self._functions.items()}
         return {name: np.argmax(found, axis=1).tolist() for name, found in scores.items()}
+
+    @functools.cached_property
+    def _functions(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+        return {name: as_function(model) for name, model in self.recognisers.items()}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a bundle folder at `path`, whole or not at all."""
-        with replacing_folder(path) as folder:
-            for name, model in self.recognisers.items():
-                weights = {str(i): w for i, w in enumerate(model.get_weights())}
-                np.savez(folder / f"{name}.npz", **weights)
-            description = {"format": FORMAT, **asdict(self.snapshot)}
-            write_text(folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
+        weights = {name: model.get_weights() for name, model in self.recognisers.items()}
+        stored.save(path, self.snapshot, weights)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Listener":
         """Load a bundle; raises BundleError where it is missing, damaged or of another format."""
         folder = Path(path)
-        if not (folder / DESCRIPTION).is_file():
-            raise BundleError(f"No listener at {folder}. Run dvc repro listen.")
-        snapshot = _read_snapshot(folder / DESCRIPTION)
-        recognisers = {n: _load(folder / f"{n}.npz", snapshot) for n in RECOGNISERS}
+        snapshot = stored.load_snapshot(folder, ListenerSnapshot, KIND)
+        recognisers = {name: snapshot.build_recogniser(seed=0) for name in RECOGNISERS}
+        for name, model in recognisers.items():
+            shapes = [weight.shape for weight in model.weights]
+            model.set_weights(stored.load_weights(folder / f"{name}.npz", shapes))
         return cls(recognisers, snapshot)
-
-
-def _read_snapshot(path: Path) -> ListenerSnapshot:
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-        if description.pop("format") != FORMAT:
-            raise BundleError(f"{path} is not of format {FORMAT}. Run dvc repro --force listen.")
-        snapshot: ListenerSnapshot = build(ListenerSnapshot, description)
-    except (ValueError, KeyError, AttributeError, ParamsError) as error:
-        raise BundleError(f"{path} describes no listener: {error}") from error
-    return snapshot
-
-
-def _load(path: Path, snapshot: ListenerSnapshot) -> keras.Model:
-    model = snapshot.build_recogniser(seed=0)
-    try:
-        with np.load(path) as weights:
-            model.set_weights([weights[str(i)] for i in range(len(weights))])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise BundleError(f"{path} does not fit its description: {error}") from error
-    return model

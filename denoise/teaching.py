@@ -14,6 +14,7 @@ from denoise.lessons import Digits, Lessons, vary
 from denoise.listener import N_DIGITS, RECOGNISERS, Listener, ListenerSnapshot
 from denoise.mel import Pattern
 from denoise.params import ListenerParams
+from denoise.schedule import half_cosine, rise
 
 BATCH_SIZE = 32
 EXAMINED_AT_ONCE = 64
@@ -80,8 +81,7 @@ def n_batches(lessons: Lessons) -> int:
 def learning_rates(highest: float, epochs: int, batches_each: int) -> list[list[float]]:
     """Return the rate of each batch of each epoch: it rises at first, then falls to 1 %."""
     count = epochs * batches_each
-    falls = [0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * i / count)) for i in range(count)]
-    rates = [highest * f * min(1, (i + 1) / WARM_UP) for i, f in enumerate(falls)]
+    rates = [highest * rise(i, WARM_UP) * half_cosine(i, count) for i in range(count)]
     return [rates[start : start + batches_each] for start in range(0, count, batches_each)]
 
 

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -25,7 +24,9 @@ from denoise.atomic import replacing_folder, write_text
 from denoise.batches import BatchSource, as_pair
 from denoise.params import TrainParams
 from denoise.remixing import Remixing
+from denoise.schedule import half_cosine, rise
 from denoise.spectrogram import Stft
+from denoise.stored import save_weights
 
 PLATEAU_EPOCHS = 3
 History = list[dict[str, float]]
@@ -40,13 +41,11 @@ def learning_rates(
     `params.warm_up` batches.
     """
     numbers = range(len(history) * n_batches, (len(history) + 1) * n_batches)
-    rises = [min(1.0, (number + 1) / max(1, params.warm_up)) for number in numbers]
+    highest = params.learning_rate
     if params.schedule == "cosine":
-        last = params.epochs * n_batches
-        falls = [0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * i / last)) for i in numbers]
-        return [params.learning_rate * r * f for r, f in zip(rises, falls, strict=True)]
-    rate = params.learning_rate / 2 ** plateaus(history)
-    return [rate * rise for rise in rises]
+        count = params.epochs * n_batches
+        return [highest * rise(i, params.warm_up) * half_cosine(i, count) for i in numbers]
+    return [highest * rise(i, params.warm_up) / 2 ** plateaus(history) for i in numbers]
 
 
 def plateaus(history: Sequence[dict[str, float]]) -> int:
@@ -82,6 +81,11 @@ def fingerprint(settings: str, files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+def state_of(model: keras.Model) -> list[keras.Variable]:
+    """List what a training moves: the network's weights and the optimiser's."""
+    return [*model.weights, *model.optimizer.variables]
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A training's state on disk; `key` tells which training it belongs to."""
@@ -97,9 +101,8 @@ class Checkpoint:
             return []
         if state["key"] != self.key:
             return []
-        state_of = [*model.weights, *model.optimizer.variables]
         with np.load(self.folder / "last.npz") as saved:
-            for number, variable in enumerate(state_of):
+            for number, variable in enumerate(state_of(model)):
                 variable.assign(saved[str(number)])
         history: History = state["history"]
         print(f"Resuming after epoch {len(history)}.")
@@ -110,7 +113,7 @@ class Checkpoint:
         is_best = best_epoch(history) == len(history) - 1
         best = None if is_best else (self.folder / "best.npz").read_bytes()
         with replacing_folder(self.folder) as folder:
-            save_arrays(folder / "last.npz", [*model.weights, *model.optimizer.variables])
+            save_weights(folder / "last.npz", [np.asarray(v) for v in state_of(model)])
             (folder / "best.npz").write_bytes(best or (folder / "last.npz").read_bytes())
             write_text(folder / "state.json", json.dumps({"key": self.key, "history": history}))
 
@@ -124,12 +127,6 @@ class Checkpoint:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def save_arrays(path: Path, variables: Sequence[keras.Variable]) -> None:
-    """Write variables as .npz by their number: a full disk is then an error like any other."""
-    arrays: dict[str, Any] = {str(i): np.asarray(v) for i, v in enumerate(variables)}
-    np.savez(path, **arrays)
-
-
 def train_epoch(
     model: keras.Model,
     draw: Callable[[int], tuple[Stft, Stft]],
@@ -137,23 +134,26 @@ def train_epoch(
     title: str,
 ) -> float:
     """Take a step with each batch, at the rate of each; return the mean loss of a clip."""
-    model.reset_metrics()
-    loss = math.nan
-    for rate, (stft, pair) in zip(rates, drawn_ahead(draw, len(rates), title), strict=True):
-        model.optimizer.learning_rate = rate
-        loss = model.train_on_batch(stft, pair)  # the mean since the reset
-    return float(loss)
+    coming = iter(rates)
+
+    def step(stft: np.ndarray, pair: np.ndarray) -> float:
+        model.optimizer.learning_rate = next(coming)
+        return float(model.train_on_batch(stft, pair))
+
+    return mean_loss(model, step, drawn_ahead(draw, len(rates), title))
 
 
-def validation_loss(
-    model: keras.Model, draw: Callable[[int], tuple[Stft, Stft]], n_batches: int
+def mean_loss(
+    model: keras.Model,
+    loss_so_far: Callable[[np.ndarray, np.ndarray], float],
+    batches: Iterable[tuple[np.ndarray, np.ndarray]],
 ) -> float:
-    """Return the mean loss of a clip in all batches."""
+    """Return the mean loss of a clip in all batches; Keras adds it up from batch to batch."""
     model.reset_metrics()
     loss = math.nan
-    for stft, pair in drawn_ahead(draw, n_batches, "validation"):
-        loss = model.test_on_batch(stft, pair)
-    return float(loss)
+    for stft, pair in batches:
+        loss = loss_so_far(stft, pair)
+    return loss
 
 
 def drawn_ahead(
@@ -193,6 +193,7 @@ def fit(
     one by one: `model.fit`, called for each epoch, took half as long again.
     """
     train, validation = sources
+    validate = functools.partial(drawn_ahead, validation.cached, len(validation), "validation")
     model.compile(
         keras.optimizers.Adam(params.learning_rate, global_clipnorm=1.0), loss, jit_compile=False
     )
@@ -208,7 +209,7 @@ def fit(
             "epoch": len(history) + 1,
             "learning_rate": rates[0],
             "loss": train_epoch(model, draw, rates, f"epoch {len(history) + 1}/{params.epochs}"),
-            "validation_loss": validation_loss(model, validation.cached, len(validation)),
+            "validation_loss": mean_loss(model, model.test_on_batch, validate()),
         }
         print("epoch {epoch}: loss {loss:.4f}, validation {validation_loss:.4f}".format(**entry))
         history.append(entry)

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
-from benchmarks import compare, cost, methods, rnnoise
+from benchmarks import compare, cost, methods, rnnoise, training
 from benchmarks.methods import OURS, blind, is_oracle, list_methods, oracle_method
 from benchmarks.quality import (
     CONDITIONS,
@@ -332,3 +333,28 @@ def test_without_a_listener_the_reason_is_told(tmp_path: Path) -> None:
     listen, left_out = compare.find_listener(tmp_path / "nothing")
     assert listen is None and list_listeners(listen) == {}
     assert "No listener at" in left_out["digits understood"]
+
+
+def test_a_training_is_told_from_its_first_epochs() -> None:
+    tree = {"train": {"epochs": 5}}
+    ours = training.Trainee("ours", tree, first=[12.0, 14.0, 30.0], later=[10.0, 11.0, 90.0])
+    assert ours.seconds() == 14 + 4 * 11
+    longer = training.Trainee("reference", {"train": {"epochs": 25}}, [40.0], [30.0])
+    assert "| ours | 5 | 11.0 | 58 |" in training.render(ours, longer)
+    assert "8% of the reference's time" in training.render(ours, longer)
+
+
+def test_the_reference_is_trained_as_the_documents_say() -> None:
+    for document in ("README.md", "docs/benchmark.md"):
+        text = (ROOT / document).read_text(encoding="utf-8")
+        command = next(part for part in text.split("```") if "architecture=reference" in part)
+        told = dict(re.findall(r"-S (\S+)=(\S+)", command))
+        assert told == {key: str(value) for key, value in training.REFERENCE.items()}
+
+
+def test_params_are_changed_by_their_dotted_keys() -> None:
+    tree = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    changed = training.with_params(tree, training.REFERENCE)
+    assert changed["spectrogram"]["n_fft"] == 2048 and tree["spectrogram"]["n_fft"] != 2048
+    with pytest.raises(KeyError):
+        training.with_params(tree, {"trian.epochs": 1})

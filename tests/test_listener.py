@@ -64,7 +64,7 @@ def test_saved_twice_it_has_the_same_bytes_and_loaded_it_hears_the_same(
 
 
 def test_a_missing_listener_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="Run dvc repro listen"):
+    with pytest.raises(BundleError, match=r"No listener at .* dvc repro --force listen"):
         Listener.load(tmp_path)
 
 

@@ -16,7 +16,7 @@ ORDER = [
     {"params"},
     {"audio"},
     {"corpus"},
-    {"spectrogram", "noise", "manifest", "determinism", "memory"},
+    {"spectrogram", "noise", "manifest", "determinism", "memory", "schedule", "stored", "graph"},
     {"metrics", "mel", "clips", "remixing", "classical", "reconstruction", "cache", "recorded"},
     {"features", "lessons", "listener", "batches", "model", "intelligibility"},
     {"losses", "bundle"},
@@ -25,7 +25,7 @@ ORDER = [
     {"gallery"},
 ]
 TENSORFLOW = {"model", "intelligibility", "losses", "training", "bundle", "determinism"}
-TENSORFLOW |= {"listener", "teaching"}
+TENSORFLOW |= {"graph", "listener", "teaching"}
 
 
 def room_of(module: str) -> str:

@@ -1,5 +1,6 @@
 """The built-in corpus: the same bytes wherever and in whatever order it is made, human variety."""
 
+import dataclasses
 import hashlib
 import io
 import itertools
@@ -22,7 +23,7 @@ import soundfile
 from denoise.corpus import espeak
 from denoise.corpus.archive import META_NAME, CorpusArchive, Utterance
 from denoise.corpus.espeak import Espeak, installed_file
-from denoise.corpus.recording import SAMPLE_RATE
+from denoise.corpus.recording import SAMPLE_RATE, draw_air, draw_recording
 from denoise.corpus.synthetic import (
     draw_speakers,
     name,
@@ -138,6 +139,15 @@ def test_speech_stands_well_above_the_room(clips: Clips) -> None:
         blocks = without_draught[: len(without_draught) // 441 * 441].reshape(-1, 441)
         power = np.mean(np.square(blocks, dtype=np.float64), axis=1) + 1e-12
         assert 10 * np.log10(power.max() / power[:2].mean()) > 30, utterance
+
+
+def test_a_draught_sets_in_without_a_click() -> None:
+    voice = np.pad(np.ones(4000, np.float32), 6000)
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        air = draw_air(voice, dataclasses.replace(draw_recording(rng), draught_db=-12.0), rng)
+        assert np.max(np.abs(air)) > 0.2
+        assert max(np.max(np.abs(air[:10])), np.max(np.abs(air[-10:]))) < 0.02
 
 
 def test_durations_are_those_of_spoken_digits(clips: Clips) -> None:

@@ -266,5 +266,5 @@ def test_missing_and_foreign_bundles_say_what_to_do(trained, tmp_path: Path) -> 
     with pytest.raises(BundleError, match="does not fit"):
         load_bundle(tmp_path / "bundle")
     (tmp_path / "bundle" / "bundle.json").write_text("{}")
-    with pytest.raises(BundleError, match="no model's description"):
+    with pytest.raises(BundleError, match="describes no model"):
         load_bundle(tmp_path / "bundle")

@@ -22,6 +22,7 @@ FLUTTER_DEPTH = 3.0  # samples by which a knot is early or late, about 1 % of pi
 AIR_SAMPLES = (100, 512)  # 5 to 23 ms between two knots of the air's flow: under 110 or 20 Hz
 PUFF_SPREAD_DB = 4.0  # from one utterance to the next
 PUFF_FADE = (0.7, 0.5, 0.35, 0.25, 0.15)  # what is left of a puff one, two... knots later
+FADE_SAMPLES = 662  # 30 ms in which a draught sets in, and goes
 FFT_BLOCK = 8192
 PEOPLE_DB = (6.0, 3.0, 0.0, 0.0, 0.0, -1.0, 0.0, 2.0, 3.0)  # what people have over eSpeak NG
 KNOTS_HZ = (0.0, 60.0, 125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 11_025.0)
@@ -118,12 +119,19 @@ def puff_strength(voice: Waveform, air_samples: int) -> Waveform:
     return strength
 
 
+def fades(n_samples: int) -> Waveform:
+    """Return a gain, float32 [n_samples]: up from 0 at the start, down to 0 at the end."""
+    samples = np.arange(n_samples, dtype=np.float32)
+    from_edge = np.minimum(samples, samples[::-1])
+    return np.minimum(from_edge / np.float32(FADE_SAMPLES), np.float32(1))
+
+
 def draw_air(voice: Waveform, recording: Recording, rng: Generator) -> Waveform:
     """Draw puffs of breath and a draught, float32 [n_samples], against speech of RMS 1."""
     puff_db = recording.puff_db + PUFF_SPREAD_DB * max(-2.0, min(2.0, rng.standard_normal()))
     strength = puff_strength(voice, recording.air_samples)
     puffs = moving_air(strength, recording.air_samples, rng)
-    draught = moving_air(np.ones_like(voice), recording.air_samples, rng)
+    draught = moving_air(np.ones_like(voice), recording.air_samples, rng) * fades(len(voice))
     return (
         np.float32(amplitude(puff_db)) * puffs
         + np.float32(amplitude(recording.draught_db)) * draught

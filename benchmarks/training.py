@@ -1,0 +1,161 @@
+"""What training costs beside the published autoencoder's, both in one run, turn about.
+
+Each is trained by the pipeline's own stages, in a process of its own, for a few epochs; the whole of
+it is told from those. `python -m benchmarks.training` after `dvc repro`.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.cost import describe_machine
+from denoise.errors import DenoiseError
+
+ROOT = Path(__file__).parent.parent
+REFERENCE: Mapping[str, Any] = {
+    "model.architecture": "reference",
+    "spectrogram.n_fft": 2048,
+    "spectrogram.hop_length": 512,
+    "spectrogram.win_length": 2048,
+    "train.epochs": 25,
+    "train.learning_rate": 0.001,
+    "train.schedule": "plateau",
+    "reconstruction": "griffin_lim",
+}
+
+
+@dataclass
+class Trainee:
+    """One training: the params it differs in, how many epochs it has, and what it took."""
+
+    name: str
+    params: dict[str, Any]
+    first: list[float] = field(default_factory=list)  # seconds, from the start to an epoch's end
+    later: list[float] = field(default_factory=list)  # seconds an epoch
+    peak_mb: float = 0.0
+
+    @property
+    def epochs(self) -> int:
+        """Count the epochs of the whole training."""
+        return int(self.params["train"]["epochs"])
+
+    def seconds(self) -> float:
+        """Return how long the whole training takes, start-up included."""
+        return statistics.median(self.first) + (self.epochs - 1) * statistics.median(self.later)
+
+
+def with_params(tree: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of params with `overrides`, keys by dots."""
+    changed: dict[str, Any] = yaml.safe_load(yaml.safe_dump(tree))
+    for key, value in overrides.items():
+        section = changed
+        *path, leaf = key.split(".")
+        for name in path:
+            section = section[name]
+        section[leaf] = value
+    return changed
+
+
+def stage(name: str, folder: Path, params: Path, **paths: Path) -> subprocess.Popen[str]:
+    """Start a stage in `folder`, where a training keeps its checkpoint too."""
+    named = [word for option, path in paths.items() for word in (f"--{option}", str(path))]
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", f"stages.{name}", "--params", str(params), *named],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def prepare(trainee: Trainee, folder: Path, corpus: Mapping[str, Path]) -> None:
+    """Write the spectrograms that `trainee` learns from."""
+    whole = folder / "whole.yaml"
+    whole.write_text(yaml.safe_dump(trainee.params), encoding="utf-8")
+    running = stage("features", folder, whole, **corpus, features=folder / "features")
+    running.communicate()
+    if running.returncode:
+        raise DenoiseError(f"Spectrograms for {trainee.name} failed.")
+
+
+def train(trainee: Trainee, folder: Path, n_epochs: int) -> None:
+    """Train for a few epochs, time each, and note the most memory held."""
+    few = folder / "few.yaml"
+    shortened = with_params(trainee.params, {"train.epochs": n_epochs})
+    few.write_text(yaml.safe_dump(shortened), encoding="utf-8")
+    ends = [time.monotonic()]
+    running = stage(
+        "train",
+        folder,
+        few,
+        features=folder / "features",
+        model=folder / "model",
+        curves=folder / "curves",
+    )
+    for line in running.stdout or ():
+        if line.startswith("epoch "):
+            ends.append(time.monotonic())
+            status = Path(f"/proc/{running.pid}/status")
+            lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
+            peaks = [int(row.split()[1]) * 1024 / 1e6 for row in lines if row.startswith("VmHWM")]
+            trainee.peak_mb = max([trainee.peak_mb, *peaks])
+    if running.wait() or len(ends) != n_epochs + 1:
+        raise DenoiseError(f"The training of {trainee.name} failed.")
+    trainee.first.append(ends[1] - ends[0])
+    trainee.later += [after - before for before, after in zip(ends[1:], ends[2:], strict=False)]
+
+
+def render(ours: Trainee, reference: Trainee) -> str:
+    """Return the comparison as a Markdown table with the ratio under it."""
+    lines = [
+        "| training | epochs | s an epoch | s in all | peak memory, MB |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for trainee in (ours, reference):
+        an_epoch = f"{statistics.median(trainee.later):.1f}"
+        whole = f"{trainee.seconds():.0f}"
+        lines.append(
+            f"| {trainee.name} | {trainee.epochs} | {an_epoch} | {whole} | {trainee.peak_mb:.0f} |"
+        )
+    share = ours.seconds() / reference.seconds()
+    return "\n".join([*lines, "", f"Ours takes {share:.0%} of the reference's time."])
+
+
+def main() -> None:
+    """Train both for a few epochs, turn about, and print what the whole of each would take."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--data", type=Path, default=Path("data"), metavar="FOLDER")
+    parser.add_argument("--rounds", type=int, default=2, help="how often each is trained")
+    parser.add_argument("--epochs", type=int, default=2, help="for how long each time; 2 or more")
+    options = parser.parse_args()
+    tree = yaml.safe_load(options.params.read_text(encoding="utf-8"))
+    data = options.data.resolve()
+    corpus = {"archive": data / "corpus.zip", "noise": data / "noise.zip"}
+    corpus["manifest"] = data / "manifest.csv"
+    trainees = (Trainee("ours", tree), Trainee("reference", with_params(tree, REFERENCE)))
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = [Path(scratch) / trainee.name for trainee in trainees]
+        for trainee, folder in zip(trainees, folders, strict=True):
+            folder.mkdir()
+            prepare(trainee, folder, corpus)
+        for _ in range(options.rounds):
+            for trainee, folder in zip(trainees, folders, strict=True):
+                train(trainee, folder, max(2, options.epochs))
+    machine = describe_machine()
+    print(f"{machine['processor']}, {machine['cores']} cores; {options.rounds} rounds")
+    print(render(*trainees))
+
+
+if __name__ == "__main__":
+    main()
