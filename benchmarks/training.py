@@ -1,7 +1,7 @@
 """What training costs beside the published autoencoder's, both in one run, turn about.
 
-Each is trained by the pipeline's own stages, in a process of its own, for a few epochs; the whole of
-it is told from those. `python -m benchmarks.training` after `dvc repro`.
+Each is trained by the pipeline's own stages, in a process of its own, for a few epochs; the whole
+of it is told from those. `python -m benchmarks.training` after `dvc repro`.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def train(trainee: Trainee, folder: Path, n_epochs: int) -> None:
     if running.wait() or len(ends) != n_epochs + 1:
         raise DenoiseError(f"The training of {trainee.name} failed.")
     trainee.first.append(ends[1] - ends[0])
-    trainee.later += [after - before for before, after in zip(ends[1:], ends[2:], strict=False)]
+    trainee.later += [after - before for before, after in pairwise(ends[1:])]
 
 
 def render(ours: Trainee, reference: Trainee) -> str:
