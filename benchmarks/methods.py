@@ -99,12 +99,15 @@ def _make_reference(bundle: Path, phase: str, sample_rate: int) -> Cleaner:
 
 def make_network(bundle: Path, sample_rate: int, reconstruction: str = "noisy_phase") -> Cleaner:
     """Load a bundle that this pipeline trained; clips at its own rate go through as one batch."""
+    from denoise.bundle import load_network
     from denoise.inference import Denoiser
+    from denoise.reconstruction import clip_denoiser
 
-    denoiser = Denoiser.load(bundle, reconstruction)
-    if denoiser.sample_rate != sample_rate:
-        return blind(denoiser.denoise, sample_rate)
-    return lambda noisy, clean: denoiser.denoise_clips(noisy)
+    network = load_network(bundle)
+    if network.sample_rate != sample_rate:
+        return blind(Denoiser(network).denoise, sample_rate)
+    denoise = clip_denoiser(network, reconstruction)
+    return lambda noisy, clean: denoise(noisy)
 
 
 def _make_classical(name: str, sample_rate: int) -> Cleaner:

@@ -3,6 +3,7 @@
 import io
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 import numpy as np
@@ -15,6 +16,7 @@ from denoise.errors import AudioError
 from denoise.params import AudioParams
 
 Waveform = npt.NDArray[np.float32]
+Source = bytes | str | os.PathLike[str] | BinaryIO
 
 LONGEST_CLIP_SECONDS = 60.0
 SILENCE_RMS = 1e-4  # -80 dB full scale; AudioMNIST's quietest clips lie 15 dB above
@@ -22,11 +24,10 @@ RATES = (4000, 192_000)
 MOST_CHANNELS = 8
 LOUDEST = 1e10  # full scale is 1; larger samples are no sound, and their sums overflow
 BLOCK_FRAMES = 65_536
+QUALITY = "HQ"  # soxr's, for every resampling
 
 
-def decode(
-    source: bytes | str | os.PathLike[str] | BinaryIO, max_seconds: float = LONGEST_CLIP_SECONDS
-) -> tuple[Waveform, int]:
+def decode(source: Source, max_seconds: float = LONGEST_CLIP_SECONDS) -> tuple[Waveform, int]:
     """Decode any format that libsndfile reads into float32 [n_samples, n_channels] and its rate.
 
     Raises AudioError for what `decode_blocks` does, and for audio longer than `max_seconds`.
@@ -42,19 +43,28 @@ def decode(
     return np.concatenate(blocks), sample_rate
 
 
-def decode_blocks(
-    source: bytes | str | os.PathLike[str] | BinaryIO,
-) -> Iterator[tuple[Waveform, int]]:
+def decode_blocks(source: Source) -> Iterator[tuple[Waveform, int]]:
     """Yield one block or more, float32 [n_samples, n_channels], each with the sample rate.
 
-    Frames are counted as they are decoded, since headers lie. Raises AudioError for bytes that are
-    no audio, hold no sample or NaN, are cut short of one, or exceed the rates or channels.
+    Raises AudioError for what `open_audio` and `read_blocks` do.
+    """
+    with open_audio(source) as sound:
+        for block in read_blocks(sound):
+            yield block, int(sound.samplerate)
+
+
+@contextmanager
+def open_audio(source: Source) -> Iterator[soundfile.SoundFile]:
+    """Open audio in any format that libsndfile reads; it is closed on leaving.
+
+    Raises AudioError for bytes that are no audio, also while they are read, and for rates or
+    numbers of channels out of range.
     """
     opened = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
         with soundfile.SoundFile(opened) as sound:
             _check_form(sound)
-            yield from _read_blocks(sound)
+            yield sound
     except soundfile.LibsndfileError as error:
         raise AudioError(f"This is no audio that can be read: {error.error_string}") from error
 
@@ -66,7 +76,12 @@ def _check_form(sound: soundfile.SoundFile) -> None:
         raise AudioError(f"It has {sound.channels} channels; at most {MOST_CHANNELS} are read.")
 
 
-def _read_blocks(sound: soundfile.SoundFile) -> Iterator[tuple[Waveform, int]]:
+def read_blocks(sound: soundfile.SoundFile) -> Iterator[Waveform]:
+    """Yield what `sound` holds, float32 [n_samples, n_channels] each, one block or more.
+
+    Frames are counted as they are decoded, since headers lie. Raises AudioError for audio that
+    holds no sample, or samples that are not finite or beyond LOUDEST.
+    """
     # A file that "cannot seek" is read to its true end, whatever length its header claims.
     sound.seekable = lambda: False
     n_frames = 0
@@ -75,7 +90,7 @@ def _read_blocks(sound: soundfile.SoundFile) -> Iterator[tuple[Waveform, int]]:
             raise AudioError("This audio holds samples that are not finite numbers.")
         if np.abs(block).max() > LOUDEST:
             raise AudioError(f"This audio holds samples beyond {LOUDEST:.0e}; full scale is 1.")
-        yield block, int(sound.samplerate)
+        yield block
         n_frames += len(block)
     if n_frames == 0:
         raise AudioError("This audio holds no samples.")
@@ -97,10 +112,10 @@ def remove_dc(waveform: Waveform) -> Waveform:
 
 
 def resample(waveform: Waveform, from_rate: int, to_rate: int) -> Waveform:
-    """Bring [n_samples] from one sample rate to another with soxr's high quality."""
+    """Bring [n_samples] from one sample rate to another with soxr."""
     if from_rate == to_rate:
         return waveform
-    return np.asarray(soxr.resample(waveform, from_rate, to_rate, quality="HQ"), np.float32)
+    return np.asarray(soxr.resample(waveform, from_rate, to_rate, quality=QUALITY), np.float32)
 
 
 def fit_length(waveform: Waveform, n_samples: int) -> Waveform:

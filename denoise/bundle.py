@@ -11,8 +11,10 @@ from pathlib import Path
 import keras
 
 from denoise import stored
-from denoise.model import build_model
+from denoise.graph import as_function
+from denoise.model import Reach, build_model, reach_of
 from denoise.params import AudioParams, ModelParams, SpectrogramParams
+from denoise.streaming import MaskNetwork
 
 KIND = stored.Kind("model", "Run dvc repro, or name another model.")
 WEIGHTS = "weights"
@@ -26,6 +28,10 @@ class Snapshot:
     spectrogram: SpectrogramParams
     model: ModelParams
     peak: float
+
+    def reach(self) -> Reach:
+        """Return how far the network looks."""
+        return reach_of(self.model, self.audio.sample_rate / self.spectrogram.hop_length)
 
     def build_model(self) -> keras.Model:
         """Build the network, its weights freshly drawn."""
@@ -45,3 +51,11 @@ def load_bundle(path: str | os.PathLike[str]) -> tuple[keras.Model, Snapshot]:
     shapes = [weight.shape for weight in model.weights]
     model.set_weights(stored.load_weights(folder / f"{WEIGHTS}.npz", shapes))
     return model, snapshot
+
+
+def load_network(path: str | os.PathLike[str]) -> MaskNetwork:
+    """Load a bundle to be run by TensorFlow; raises BundleError as `load_bundle` does."""
+    model, snapshot = load_bundle(path)
+    reach, spectrogram = snapshot.reach(), snapshot.spectrogram
+    rate = snapshot.audio.sample_rate
+    return MaskNetwork(as_function(model), spectrogram, rate, reach.frames, reach.stride)

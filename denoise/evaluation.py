@@ -9,9 +9,11 @@ import pandas as pd
 from denoise import metrics
 from denoise.audio import Waveform
 from denoise.classical import wiener
-from denoise.inference import Denoiser
 from denoise.noise import Recorded, make_noisy, utterance_rng
 from denoise.params import EvaluateParams
+
+Denoise = Callable[[Waveform], Waveform]
+"""Cleans clips at the corpus' rate, float32 [n_clips, n_samples]."""
 
 Listen = Callable[[Waveform], Mapping[str, Sequence[int]]]
 """The digit that each recogniser, by its name, hears in each of float32 [n_clips, n_samples]."""
@@ -47,7 +49,7 @@ def conditions(params: EvaluateParams) -> list[Condition]:
 
 def evaluate(
     clips: "Iterable[tuple[pd.Series[object], Waveform]]",
-    denoiser: Denoiser,
+    denoise: Denoise,
     listen: Listen,
     disturber: Disturber,
     params: EvaluateParams,
@@ -60,19 +62,19 @@ def evaluate(
         identity = str(row["utterance_id"])
         noisy = np.stack([disturber.disturb(clean, identity, c) for c in every])
         about = row[["utterance_id", "speaker_id", "digit", "gender"]].to_dict()
-        heard = _hear(noisy, denoiser)
+        heard = _hear(noisy, disturber.sample_rate, denoise)
         understood = understand(clean, heard, listen, int(about["digit"]))
         for number, condition in enumerate(every):
             waveforms = {method: batch[number] for method, batch in heard.items()}
-            figures = measure(clean, waveforms, denoiser.sample_rate, with_pesq)
+            figures = measure(clean, waveforms, disturber.sample_rate, with_pesq)
             rows.append({**about, **vars(condition), **figures, **understood[number]})
     return pd.DataFrame(rows)
 
 
-def _hear(noisy: Waveform, denoiser: Denoiser) -> dict[str, Waveform]:
+def _hear(noisy: Waveform, sample_rate: int, denoise: Denoise) -> dict[str, Waveform]:
     """Return what each method makes of the noisy twins of a clip, [n_conditions, n_samples]."""
-    filtered = np.stack([wiener(twin, denoiser.sample_rate) for twin in noisy])
-    return {"noisy": noisy, "wiener": filtered, "denoised": denoiser.denoise_clips(noisy)}
+    filtered = np.stack([wiener(twin, sample_rate) for twin in noisy])
+    return {"noisy": noisy, "wiener": filtered, "denoised": denoise(noisy)}
 
 
 def understand(

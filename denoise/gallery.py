@@ -15,9 +15,8 @@ from denoise.audio import Waveform, write_wav
 from denoise.clips import Rejected, load_clips
 from denoise.corpus.archive import CorpusArchive
 from denoise.errors import CorpusError
-from denoise.evaluation import Condition, Disturber
+from denoise.evaluation import Condition, Denoise, Disturber
 from denoise.figures import improvement_by_snr, learning_curve, spectrogram_triptych
-from denoise.inference import Denoiser
 from denoise.params import AudioParams, EvaluateParams
 from denoise.report import break_down, table_csv, utterance_csv
 from denoise.report import improvement_by_snr as table_improvement
@@ -44,7 +43,7 @@ def middle_condition(params: EvaluateParams) -> Condition:
 def write_examples(
     corpus: CorpusArchive,
     manifest: pd.DataFrame,
-    denoiser: Denoiser,
+    denoise: Denoise,
     disturber: Disturber,
     audio: AudioParams,
     evaluate: EvaluateParams,
@@ -58,9 +57,9 @@ def write_examples(
     condition = middle_condition(evaluate)
     for split, name in EXAMPLES.items():
         row, clean = _first_clip(corpus, manifest[manifest["split"] == split], audio)
-        identity, rate = str(row["utterance_id"]), denoiser.sample_rate
+        identity, rate = str(row["utterance_id"]), disturber.sample_rate
         noisy = disturber.disturb(clean, identity, condition)
-        heard = {"clean": clean, "noisy": noisy, "denoised": denoiser.denoise_clips(noisy[None])[0]}
+        heard = {"clean": clean, "noisy": noisy, "denoised": denoise(noisy[None])[0]}
         title = (
             f"Digit {row['digit']} by speaker {row['speaker_id']} ({split}), "
             f"{condition.noise} noise at {condition.snr_db:g} dB"

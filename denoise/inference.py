@@ -1,57 +1,69 @@
-"""Denoiser: a waveform in, the denoised waveform out, of the same length, rate and alignment."""
+"""Denoiser: a recording in, the denoised recording out, of the same length, rate and alignment."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from denoise.audio import Waveform, resample
-from denoise.params import SpectrogramParams
-from denoise.reconstruction import RECONSTRUCTIONS
-from denoise.spectrogram import stft
+from denoise.audio import Waveform
+from denoise.streaming import MaskNetwork, Stream
 
 
 @dataclass(frozen=True)
 class Denoiser:
-    """A network with the spectrogram settings it was trained with.
+    """A network, and what one does with it.
 
-    `network` maps float32 [batch, n_frames, n_bins, 2] to the mask [batch, n_frames, n_bins].
+    >>> denoiser = Denoiser.load()
+    >>> denoiser.denoise(np.zeros((48_000, 2), np.float32), 48_000).shape
+    (48000, 2)
     """
 
-    network: Callable[[np.ndarray], np.ndarray]
-    spectrogram: SpectrogramParams
-    sample_rate: int
-    reconstruction: str = "noisy_phase"
+    network: MaskNetwork
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], reconstruction: str = "noisy_phase") -> "Denoiser":
-        """Load a bundle, to run on TensorFlow; raises BundleError where there is none."""
-        from denoise.bundle import load_bundle  # TensorFlow: seconds of start-up
-        from denoise.graph import as_function
+    def load(cls, path: str | os.PathLike[str] | None = None) -> "Denoiser":
+        """Load the model that comes with the program, or another: an ONNX file, or a bundle folder.
 
-        model, snapshot = load_bundle(path)
-        audio, spectrogram = snapshot.audio, snapshot.spectrogram
-        return cls(as_function(model), spectrogram, audio.sample_rate, reconstruction)
-
-    def denoise(self, waveform: Waveform, sample_rate: int) -> Waveform:
-        """Clean float32 [n_samples] at any rate; the result has the same length and rate.
-
-        Raises ValueError for a waveform that is not one-dimensional or not finite.
+        A bundle, as the train stage leaves it, runs on TensorFlow. Raises BundleError where there
+        is no such model.
         """
-        if waveform.ndim != 1 or not np.isfinite(waveform).all():
-            raise ValueError("A waveform is one-dimensional and finite.")
-        if len(waveform) == 0:
-            return waveform
-        at_rate = resample(waveform, sample_rate, self.sample_rate)
-        denoised = resample(self.denoise_clips(at_rate[None])[0], self.sample_rate, sample_rate)
-        missing = max(0, len(waveform) - len(denoised))
-        return np.pad(denoised, (0, missing))[: len(waveform)]
+        if path is not None and Path(path).is_dir():
+            from denoise.bundle import load_network  # TensorFlow: seconds of start-up
 
-    def denoise_clips(self, clips: Waveform) -> Waveform:
-        """Clean a batch of clips of one length at the network's own rate, [batch, n_samples]."""
-        noisy = np.stack([stft(clip, self.spectrogram) for clip in clips])
-        masks = self.network(noisy.view(np.float32).reshape(*noisy.shape, 2))
-        rebuild = RECONSTRUCTIONS[self.reconstruction]
-        pairs = zip(noisy * masks, clips, strict=True)
-        return np.stack([rebuild(masked, self.spectrogram, len(clip)) for masked, clip in pairs])
+            return cls(load_network(path))
+        from denoise import runtime  # a folder's network needs no onnxruntime
+
+        return cls(runtime.load_network(runtime.BUILT_IN if path is None else path))
+
+    def denoise(
+        self,
+        waveform: Waveform,
+        sample_rate: int,
+        strength: float = 1.0,
+        residual: bool = False,
+    ) -> Waveform:
+        """Clean float32 [n_samples] or [n_samples, n_channels]; the result has the same shape.
+
+        `strength`, 0 to 1, is the share of the denoised in the result, the rest being the recording
+        as it is; `residual` gives what is taken away instead. Rates are 4 to 192 kHz. Raises
+        ValueError for anything else, and for samples that are not finite.
+        """
+        if waveform.ndim not in (1, 2):
+            raise ValueError(f"{waveform.shape} is not [n_samples] or [n_samples, n_channels].")
+        channels = np.asarray(waveform[:, None] if waveform.ndim == 1 else waveform, np.float32)
+        stream = self.stream(sample_rate, channels.shape[1], strength, residual)
+        ready = np.concatenate([stream.feed(channels), stream.flush()])
+        return ready.reshape(waveform.shape)
+
+    def stream(
+        self, sample_rate: int, channels: int = 1, strength: float = 1.0, residual: bool = False
+    ) -> Stream:
+        """Return a stream, to be fed piece by piece and flushed: the same samples as one pass.
+
+        >>> stream = Denoiser.load().stream(16_000, channels=1)
+        >>> pieces = [stream.feed(np.zeros((1000, 1), np.float32)) for _ in range(5)]
+        >>> len(np.concatenate([*pieces, stream.flush()]))
+        5000
+        """
+        return Stream(self.network, sample_rate, channels, strength, residual)

@@ -4,6 +4,7 @@ Input: float32 [batch, n_frames, n_bins, 2], the real and imaginary parts of the
 Output: float32 [batch, n_frames, n_bins], the `mask` that the noisy STFT is multiplied with.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -15,6 +16,8 @@ FIRST_LEVEL_BIN = 2  # a DC offset leaks into bins 0 and 1; it must not count as
 QUIETEST_POWER = 1e-20
 BANDS = 64
 DILATIONS = (1, 2, 4, 8)
+CONVOLVED_FRAMES = 6  # each way, by the convolutions over time that are not dilated
+REFERENCE_FRAMES = 9
 Tensor = Any
 
 
@@ -33,6 +36,26 @@ def build_model(
     else:
         mask = skip_autoencoder_mask(stft, params.skip_autoencoder, frames_a_second)
     return keras.Model(stft, mask, name=params.architecture)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How many frames before and after a frame its mask depends on at most.
+
+    And whether it matters where a spectrogram starts: only multiples of `stride` frames give the
+    same masks.
+    """
+
+    frames: int
+    stride: int
+
+
+def reach_of(params: ModelParams, frames_a_second: float) -> Reach:
+    """Return how far the network that `params` name looks."""
+    if params.architecture == "reference":
+        return Reach(round(frames_a_second / 2) + REFERENCE_FRAMES, stride=2)
+    level = round(params.skip_autoencoder.level_seconds * frames_a_second)
+    return Reach(level + CONVOLVED_FRAMES + 2 * sum(DILATIONS), stride=1)
 
 
 def power_of(stft: Tensor) -> Tensor:

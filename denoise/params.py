@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import yaml
 
 from denoise.errors import ParamsError
 from denoise.schema import Choices, Range, build
@@ -202,6 +201,8 @@ class Params:
 
 def load_params(path: str | os.PathLike[str]) -> Params:
     """Read and validate a params file; raises ParamsError naming key, value and range."""
+    import yaml  # the light tool, which has these dataclasses too, comes without
+
     try:
         tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:

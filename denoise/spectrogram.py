@@ -35,8 +35,12 @@ def stft(waveform: Waveform, params: SpectrogramParams) -> Stft:
     count = n_frames(len(waveform), params)
     span = (count - 1) * params.hop_length + params.n_fft
     before = params.n_fft // 2
-    padded = np.pad(waveform, (before, span - before - len(waveform)))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, params.n_fft)[:: params.hop_length]
+    return transform(np.pad(waveform, (before, span - before - len(waveform))), params)
+
+
+def transform(samples: Waveform, params: SpectrogramParams) -> Stft:
+    """Transform each stretch of `n_fft` samples, `hop_length` apart, that lies in `samples`."""
+    frames = np.lib.stride_tricks.sliding_window_view(samples, params.n_fft)[:: params.hop_length]
     return np.fft.rfft(frames * window(params), axis=-1).astype(np.complex64, copy=False)
 
 
@@ -48,13 +52,19 @@ def istft(stft: Stft, params: SpectrogramParams, n_samples: int) -> Waveform:
     """
     if len(stft) != n_frames(n_samples, params):
         raise ValueError(f"{len(stft)} frames do not span {n_samples} samples.")
+    kept = slice(params.n_fft // 2, params.n_fft // 2 + n_samples)
+    added, weights = (total[kept] for total in windowed_sums(stft, params))
+    return added / weights
+
+
+def windowed_sums(stft: Stft, params: SpectrogramParams) -> tuple[Waveform, Waveform]:
+    """Return what `istft` divides, [n_samples] each: frames added up, and their windows' squares.
+
+    The first sample is the first of the first frame, `n_fft // 2` before its centre.
+    """
     frames = np.fft.irfft(stft, n=params.n_fft, axis=-1).astype(np.float32) * window(params)
     squares = np.broadcast_to(np.square(window(params)), frames.shape)
-    before = params.n_fft // 2
-    kept = slice(before, before + n_samples)
-    return (
-        overlap_add(frames, params.hop_length)[kept] / overlap_add(squares, params.hop_length)[kept]
-    )
+    return overlap_add(frames, params.hop_length), overlap_add(squares, params.hop_length)
 
 
 def overlap_add(frames: Waveform, hop_length: int) -> Waveform:

@@ -4,17 +4,11 @@ import numpy as np
 import pandas as pd
 
 from denoise.evaluation import Disturber, evaluate, understand
-from denoise.inference import Denoiser
 from denoise.noise import Recorded, no_recordings
-from denoise.params import EvaluateParams, SpectrogramParams
+from denoise.params import EvaluateParams
 from tests.speechlike import SAMPLE_RATE, voice
 
 PARAMS = EvaluateParams(kinds=("white", "babble"), snr_db=(0.0, 60.0), pesq="never", seed=1)
-SPECTROGRAM = SpectrogramParams(n_fft=512, hop_length=256, win_length=512)
-
-
-def mute(stft: np.ndarray) -> np.ndarray:
-    return np.zeros(stft.shape[:-1], np.float32)
 
 
 class Ear:
@@ -32,11 +26,11 @@ class Ear:
 
 def test_rows_say_what_is_understood_of_each_method() -> None:
     clean = voice()
-    ear, denoiser = Ear(clean), Denoiser(mute, SPECTROGRAM, SAMPLE_RATE)
+    ear = Ear(clean)
     about = pd.Series({"utterance_id": "3_01_0", "speaker_id": "01", "digit": 3, "gender": "male"})
     recorded = Recorded(lambda rng: voice(9), no_recordings)
     disturber = Disturber(SAMPLE_RATE, PARAMS.seed, recorded)
-    rows = evaluate([(about, clean)], denoiser, ear, disturber, PARAMS)
+    rows = evaluate([(about, clean)], np.zeros_like, ear, disturber, PARAMS)
     assert list(zip(rows["noise"], rows["snr_db"], strict=True)) == [
         ("white", 0.0),
         ("white", 60.0),
