@@ -29,7 +29,9 @@ REFERENCE: Mapping[str, Any] = {
     "spectrogram.hop_length": 512,
     "spectrogram.win_length": 2048,
     "train.epochs": 25,
+    "train.batch_size": 16,
     "train.learning_rate": 0.001,
+    "train.beta_2": 0.999,
     "train.schedule": "plateau",
     "reconstruction": "griffin_lim",
 }

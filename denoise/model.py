@@ -15,7 +15,7 @@ from denoise.params import ModelParams, SkipAutoencoderParams, SpectrogramParams
 FIRST_LEVEL_BIN = 2  # a DC offset leaks into bins 0 and 1; it must not count as level
 QUIETEST_POWER = 1e-20
 BANDS = 64
-DILATIONS = (1, 2, 4, 8)
+DILATIONS = (1, 2, 4, 4)
 CONVOLVED_FRAMES = 6  # each way, by the convolutions over time that are not dilated
 REFERENCE_FRAMES = 9
 Tensor = Any

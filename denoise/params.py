@@ -147,6 +147,7 @@ class TrainParams:
     epochs: Annotated[int, Range(1, 100_000)]
     batch_size: Annotated[int, Range(1, 4096)]
     learning_rate: Annotated[float, Range(1e-7, 1.0)]
+    beta_2: Annotated[float, Range(0.5, 0.99999)]
     schedule: Annotated[str, Choices("cosine", "plateau")]
     warm_up: Annotated[int, Range(0, 100_000)]
     patience: Annotated[int, Range(1, 100_000)]

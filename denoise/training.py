@@ -194,9 +194,10 @@ def fit(
     """
     train, validation = sources
     validate = functools.partial(drawn_ahead, validation.cached, len(validation), "validation")
-    model.compile(
-        keras.optimizers.Adam(params.learning_rate, global_clipnorm=1.0), loss, jit_compile=False
+    optimizer = keras.optimizers.Adam(
+        params.learning_rate, beta_2=params.beta_2, global_clipnorm=1.0
     )
+    model.compile(optimizer, loss, jit_compile=False)
     model.optimizer.build(model.trainable_variables)
     history = checkpoint.load(model)
     for epoch in history:

@@ -4,7 +4,6 @@ import argparse
 
 from denoise.atomic import replacing
 from denoise.bundle import load_bundle
-from denoise.determinism import make_deterministic
 from denoise.onnx_graph import to_onnx
 from denoise.params import Params
 from denoise.runtime import NetworkForm
@@ -13,7 +12,6 @@ from stages import run
 
 def main(params: Params, paths: argparse.Namespace) -> None:
     """Write `paths.onnx` from the bundle at `paths.model`."""
-    make_deterministic(params.train.threads)
     model, snapshot = load_bundle(paths.model)
     reach, rate = snapshot.reach(), snapshot.audio.sample_rate
     form = NetworkForm(rate, snapshot.spectrogram, reach.frames, reach.stride)

@@ -20,7 +20,7 @@ import yaml
 
 from tests.closures import ROOT
 
-STAGES = ["download", "sample", "features", "train", "listen", "evaluate"]
+STAGES = ["download", "sample", "features", "train", "export", "listen", "evaluate"]
 TIMEOUT_SECONDS = 300
 
 # Four speakers say each digit once: what three splits need, and little to compute.

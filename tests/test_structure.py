@@ -17,15 +17,17 @@ ORDER = [
     {"audio"},
     {"corpus"},
     {"spectrogram", "noise", "manifest", "determinism", "memory", "schedule", "stored", "graph"},
+    {"streaming"},
     {"metrics", "mel", "clips", "remixing", "classical", "reconstruction", "cache", "recorded"},
     {"features", "lessons", "listener", "batches", "model", "intelligibility"},
-    {"losses", "bundle"},
-    {"training", "teaching", "inference"},
+    {"losses", "bundle", "runtime", "onnx_builder"},
+    {"onnx_nodes"},
+    {"training", "teaching", "inference", "onnx_graph"},
     {"evaluation", "report", "figures"},
     {"gallery"},
 ]
 TENSORFLOW = {"model", "intelligibility", "losses", "training", "bundle", "determinism"}
-TENSORFLOW |= {"graph", "listener", "teaching"}
+TENSORFLOW |= {"graph", "listener", "teaching", "onnx_builder", "onnx_nodes", "onnx_graph"}
 
 
 def room_of(module: str) -> str:
@@ -67,8 +69,9 @@ def test_paths_in_the_command_are_deps_and_outs(stage: str) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_outs_in_git_are_metrics_or_plots(stage: str) -> None:
     # Any other keeps DVC from serving the stage from the run-cache.
+    # `export` is the exception: it takes seconds, and nothing follows from it.
     uncached = [p for p, options in outs_of(STAGES[stage], "outs").items() if "cache" in options]
-    assert uncached == []
+    assert uncached == (["models/denoiser.onnx"] if stage == "export" else [])
 
 
 def test_every_leaf_of_the_params_is_some_stage_s() -> None:
