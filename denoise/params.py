@@ -119,6 +119,7 @@ class SkipAutoencoderParams:
     context: Annotated[int, Range(1, 4096)]
     compression: Annotated[float, Range(0.05, 1.0)]
     level_seconds: Annotated[float, Range(0.05, 5.0)]
+    mask_power: Annotated[float, Range(0.1, 2.0)]
 
 
 @dataclass(frozen=True)
