@@ -138,7 +138,7 @@ def bundle_options(model: Path, reference: Path, more: Mapping[str, Path]) -> li
 def add_bundle_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that name models."""
     models = Path("models")
-    parser.add_argument("--ours", type=Path, default=models / "denoiser", metavar="BUNDLE")
+    parser.add_argument("--ours", type=Path, default=models / "denoiser.onnx", metavar="MODEL")
     parser.add_argument("--reference", type=Path, default=models / "reference", metavar="BUNDLE")
     parser.add_argument("--model", action="append", default=[], type=_named, metavar="NAME=BUNDLE")
 

@@ -98,14 +98,14 @@ def _make_reference(bundle: Path, phase: str, sample_rate: int) -> Cleaner:
 
 
 def make_network(bundle: Path, sample_rate: int, reconstruction: str = "noisy_phase") -> Cleaner:
-    """Load a bundle that this pipeline trained; clips at its own rate go through as one batch."""
-    from denoise.bundle import load_network
+    """Load a model of this pipeline, a bundle or ONNX; clips at its own rate go as one batch."""
     from denoise.inference import Denoiser
     from denoise.reconstruction import clip_denoiser
 
-    network = load_network(bundle)
+    denoiser = Denoiser.load(bundle)
+    network = denoiser.network
     if network.sample_rate != sample_rate:
-        return blind(Denoiser(network).denoise, sample_rate)
+        return blind(denoiser.denoise, sample_rate)
     denoise = clip_denoiser(network, reconstruction)
     return lambda noisy, clean: denoise(noisy)
 

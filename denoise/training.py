@@ -145,15 +145,16 @@ def train_epoch(
 
 def mean_loss(
     model: keras.Model,
-    loss_so_far: Callable[[np.ndarray, np.ndarray], float],
+    loss_of: Callable[[np.ndarray, np.ndarray], float],
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
 ) -> float:
-    """Return the mean loss of a clip in all batches; Keras adds it up from batch to batch."""
-    model.reset_metrics()
-    loss = math.nan
+    """Return the mean loss of a clip over all batches; `loss_of` gives that of one batch."""
+    total, count = 0.0, 0
     for stft, pair in batches:
-        loss = loss_so_far(stft, pair)
-    return loss
+        model.reset_metrics()  # some versions of Keras do it themselves, others add up
+        total += float(loss_of(stft, pair)) * len(stft)
+        count += len(stft)
+    return total / count
 
 
 def drawn_ahead(

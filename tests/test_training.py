@@ -93,6 +93,17 @@ def test_training_lowers_the_loss(trained) -> None:
     assert history[-1]["loss"] < history[0]["loss"]
 
 
+def test_the_validation_loss_is_the_mean_over_all_its_clips(trained, caches: Path) -> None:
+    model, snapshot, history = trained
+    cache = SpectrogramCache(caches, "validation")
+    stft, pair = as_pair(cache.noisy(np.arange(4)), cache.clean(np.arange(4)))
+    params = dataclasses.replace(COMMITTED, spectrogram=snapshot.spectrogram, model=snapshot.model)
+    loss = loss_for(params, snapshot.peak)
+    clips = [float(loss(pair[i : i + 1], model(stft[i : i + 1]))) for i in range(4)]
+    assert np.ptp(clips) > 1e-3
+    assert min(entry["validation_loss"] for entry in history) == pytest.approx(np.mean(clips), 1e-3)
+
+
 def test_reference_has_the_published_number_of_weights() -> None:
     params = tiny("reference")
     model = Snapshot(params.audio, params.spectrogram, params.model, 2.0).build_model()
