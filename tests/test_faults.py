@@ -77,7 +77,7 @@ def test_killed_stages_are_taken_up_and_end_with_the_same_bytes(
     kill_in(project, (project.folder / ".scratch" / "train" / "state.json").exists)
     assert (data / "features").exists() and not model.exists()
     output = project.dvc("repro")
-    assert ran(output) == ["train", "listen", "evaluate"]
+    assert ran(output) == ["train", "export", "listen", "evaluate"]
     assert "Resuming after epoch" in output
     assert project.lock() == undisturbed.lock()
     assert project.content() == undisturbed.content()
