@@ -15,6 +15,7 @@ from tests.closures import ROOT, module_files
 from tests.test_structure import leaves
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMAND_PAGE = (ROOT / "docs" / "command.md").read_text(encoding="utf-8")
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 
@@ -81,17 +82,32 @@ def test_readme_gives_the_committed_figures() -> None:
 
 
 def test_python_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from denoise.bundle import Snapshot, save_bundle
-
-    params = load_params(ROOT / "params.yaml")
-    snapshot = Snapshot(params.audio, params.spectrogram, params.model, 1.0)
-    save_bundle(tmp_path / "models" / "denoiser", snapshot.build_model(), snapshot)
     noisy = np.random.default_rng(0).standard_normal(12_345).astype(np.float32) * np.float32(0.1)
     write_wav(tmp_path / "metrics" / "audio" / "held_out_clip_noisy.wav", noisy, 16_000)
     monkeypatch.chdir(tmp_path)
-    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    names: dict[str, object] = {}
-    exec(compile(example, "README.md", "exec"), names)
+    names = run_example(README)
     assert isinstance(names["denoised"], np.ndarray)
     assert len(names["denoised"]) == 12_345
     assert (tmp_path / "denoised.wav").is_file()
+
+
+def run_example(document: str) -> dict[str, object]:
+    """Run the one example in Python that a document has; return the names it leaves."""
+    (example,) = re.findall(r"```python\n(.*?)```", document, flags=re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(example, "example", "exec"), names)
+    return names
+
+
+def test_python_example_of_the_command_s_page_runs() -> None:
+    names = run_example(COMMAND_PAGE)
+    whole = names["denoiser"].denoise(names["noisy"], 48_000)  # type: ignore[attr-defined]
+    assert np.array_equal(np.concatenate(names["ready"]), whole)  # type: ignore[call-overload]
+
+
+def test_every_option_of_the_command_is_described() -> None:
+    from denoise.arguments import make_parser
+
+    options = {name for action in make_parser()._actions for name in action.option_strings}
+    assert len(options) > 15
+    assert options == set(re.findall(r"`(--?[a-z-]+)`", COMMAND_PAGE))

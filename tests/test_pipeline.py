@@ -105,7 +105,7 @@ def test_git_holds_the_results_and_not_the_data(project: Project) -> None:
     held = set(project.git("ls-files", "-z").split("\0"))
     kept_out = {"data/corpus.zip", "data/noise.zip", "data/corpus.json", "data/features"}
     kept_out |= {"models/denoiser", "models/listener", "metrics/audio"}
-    in_git = {out for out in project.outs() if any(h.startswith(out) for h in held)}
+    in_git = {o for o in project.outs() if any(h == o or h.startswith(f"{o}/") for h in held)}
     assert in_git == set(project.outs()) - kept_out
     assert {"dvc.lock", "data/manifest.csv", "metrics/metrics.json"} <= held
     assert set(project.git("check-ignore", *kept_out).split()) == kept_out
@@ -178,7 +178,7 @@ def test_code_reruns_what_it_concerns(project: Project, name: str, stages: list[
 def test_other_noise_makes_other_features_which_training_reads(project: Project) -> None:
     with params(project, {"noise.weights.pink": 0}):
         assert ran(project.dvc("repro", "features")) == ["features"]
-        assert stages_to_run(project) == ["train", "evaluate"]
+        assert stages_to_run(project) == ["train", "export", "evaluate"]
     assert_served(project, "features")
 
 
