@@ -10,7 +10,7 @@ import yaml
 
 from benchmarks.table import results
 from denoise.audio import write_wav
-from denoise.params import NOISE_KINDS, load_params, parse_params
+from denoise.params import NOISE_KINDS, parse_params
 from tests.closures import ROOT, module_files
 from tests.test_structure import leaves
 
