@@ -108,11 +108,15 @@ def find(inputs: Iterable[str], request: Request) -> list[Found]:
     """Return what files, folders and patterns stand for; raises UsageError for one of nothing."""
     found: list[Found] = []
     for name in inputs:
-        if glob.has_magic(name) and not Path(name).exists():
+        if _is_pattern(name):
             found += _matches(name, request)
         else:
             found += _at(Path(name), Path(Path(name).name), request)
     return found
+
+
+def _is_pattern(name: str) -> bool:
+    return glob.has_magic(name) and not Path(name).exists()
 
 
 def _matches(pattern: str, request: Request) -> list[Found]:
@@ -177,6 +181,7 @@ def _is_folder(request: Request, n_found: int) -> bool:
     output = Path(request.output)
     is_named = request.output.endswith(("/", os.sep))
     many = n_found > 1 or any(Path(name).is_dir() for name in request.inputs)
+    many |= any(map(_is_pattern, request.inputs)) and not formats.is_audio(output)
     if many and output.exists() and not output.is_dir():
         raise UsageError(f"{output} is a file: name a folder for more than one recording.")
     return many or is_named or output.is_dir()

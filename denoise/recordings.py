@@ -153,7 +153,7 @@ def can_write(form: Form, encoding: Encoding) -> bool:
     try:
         with _encoder(io.BytesIO(), form, encoding):
             return True
-    except soundfile.LibsndfileError:
+    except (soundfile.LibsndfileError, ValueError):  # ValueError: of a pair that never goes
         return False
 
 
