@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import tomllib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -110,6 +111,10 @@ def test_a_second_run_takes_no_result_for_a_recording(model: Path) -> None:
     assert files() == before
     assert run(model, "in", "--residual") == 0
     assert {name for name in files() - before if "denoised" in name} == set()
+    assert run(model, "in", "-o", "in/x", "--format", "mp3") == 0
+    before = files()
+    assert run(model, "in", "-o", "in/x", "--format", "mp3", "--overwrite") == 0
+    assert files() == before
 
 
 @pytest.mark.parametrize(
@@ -323,13 +328,21 @@ def test_a_bundle_folder_is_loaded_by_tensorflow(
     assert "needs keras, which is not installed" in capsys.readouterr().err
 
 
-def test_more_jobs_give_the_same_bytes(model: Path) -> None:
+def test_more_jobs_give_the_same_bytes(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def work(clean: jobs.Clean, tasks: Sequence[Task], n_threads: int) -> Iterator[jobs.Outcome]:
+        asked.append(n_threads)
+        return jobs.work(clean, tasks, n_threads)
+
+    monkeypatch.setattr(cli, "work", work)
     for number in range(6):
         record(f"in/{number}.wav", n_samples=30_000 + number, channels=1 + number % 2)
     assert run(model, "in", "-o", "one", "--jobs", "1", "-q") == 0
     assert run(model, "in", "-o", "four", "--jobs", "4", "-q") == 0
     for path in Path("one").iterdir():
         assert path.read_bytes() == Path("four", path.name).read_bytes()
+    assert asked == [1, 4]
 
 
 def test_jobs_run_side_by_side_and_stop_when_called_off() -> None:
