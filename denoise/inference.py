@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from denoise.audio import Waveform
+from denoise.files import Options, Progress, Report, denoise_file
 from denoise.streaming import MaskNetwork, Stream
 
 
@@ -55,6 +56,23 @@ class Denoiser:
         stream = self.stream(sample_rate, channels.shape[1], strength, residual)
         ready = np.concatenate([stream.feed(channels), stream.flush()])
         return ready.reshape(waveform.shape)
+
+    def denoise_file(
+        self,
+        source: str | os.PathLike[str],
+        target: str | os.PathLike[str],
+        strength: float = 1.0,
+        residual: bool = False,
+        format: str | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Clean one file into another, of any length; see `denoise.files.denoise_file`.
+
+        The target keeps rate, channels, length, format and subtype, unless its extension or
+        `format` (wav, flac, ogg, mp3, aiff) says otherwise. Raises DenoiseError.
+        """
+        options = Options(strength, residual, format)
+        return denoise_file(self.network, source, target, options, progress)
 
     def stream(
         self, sample_rate: int, channels: int = 1, strength: float = 1.0, residual: bool = False

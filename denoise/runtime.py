@@ -30,7 +30,9 @@ LOADING_ERRORS: tuple[type[Exception], ...] = (
     ValueError,
     ParamsError,
 )
-BUILT_IN = Path(__file__).parent.parent / "models" / "denoiser.onnx"
+_HERE = Path(__file__).parent
+_MODELS = _HERE / "models"  # in an installed package; a checkout has them beside it
+BUILT_IN = (_MODELS if _MODELS.is_dir() else _HERE.parent / "models") / "denoiser.onnx"
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,26 @@ DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES = DVC["stages"]
 
 ORDER = [
-    {"errors", "atomic"},
+    {"errors", "atomic", "version"},
+    {"formats"},
     {"schema"},
     {"params"},
     {"audio"},
     {"corpus"},
     {"spectrogram", "noise", "manifest", "determinism", "memory", "schedule", "stored", "graph"},
-    {"streaming"},
+    {"streaming", "recordings"},
+    {"files"},
     {"metrics", "mel", "clips", "remixing", "classical", "reconstruction", "cache", "recorded"},
     {"features", "lessons", "listener", "batches", "model", "intelligibility"},
     {"losses", "bundle", "runtime", "onnx_builder"},
     {"onnx_nodes"},
     {"training", "teaching", "inference", "onnx_graph"},
     {"evaluation", "report", "figures"},
-    {"gallery"},
+    {"gallery", "arguments", "console", "plan"},
+    {"jobs", "pipes"},
+    {"summary"},
+    {"cli"},
+    {"__main__"},
 ]
 TENSORFLOW = {"model", "intelligibility", "losses", "training", "bundle", "determinism"}
 TENSORFLOW |= {"graph", "listener", "teaching", "onnx_builder", "onnx_nodes", "onnx_graph"}

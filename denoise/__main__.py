@@ -1,0 +1,8 @@
+"""python -m denoise: the command line."""
+
+import sys
+
+from denoise.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""The command line: denoise IN... [-o OUT]."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from denoise.arguments import make_parser
+from denoise.console import NORMAL, QUIET, VERBOSE, Console
+from denoise.errors import BundleError, DenoiseError
+from denoise.jobs import work
+from denoise.pipes import Files, connected
+from denoise.plan import Plan, Request, Task, UsageError, make_plan
+from denoise.summary import Summary, line
+
+if TYPE_CHECKING:  # numpy, onnxruntime and soundfile start when there is work for them
+    from denoise.files import Progress, Report
+    from denoise.inference import Denoiser
+    from denoise.jobs import Clean, Outcome
+
+DONE, SOME_FAILED, USAGE, NO_MODEL, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status."""
+    options = make_parser().parse_args(arguments)
+    try:
+        return clean(options)
+    except UsageError as error:
+        return _fail(error, USAGE)
+    except BundleError as error:
+        return _fail(error, NO_MODEL)
+    except DenoiseError as error:
+        return _fail(error, SOME_FAILED)
+    except BrokenPipeError:  # who read standard output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SOME_FAILED
+    except KeyboardInterrupt:
+        return _fail("interrupted; nothing half-written was kept", INTERRUPTED)
+
+
+def _fail(error: object, status: int) -> int:
+    print(f"denoise: {error}", file=sys.stderr)
+    return status
+
+
+def clean(options: argparse.Namespace) -> int:
+    """Plan, load the model, clean, report; return the exit status."""
+    plan = make_plan(_request(options))
+    _check_standard_streams(options, plan)
+    if options.dry_run:
+        return _announce(plan, options.json)
+    level = QUIET if options.quiet else VERBOSE if options.verbose else NORMAL
+    started = time.perf_counter()
+    outcomes = list(_outcomes(plan, options, level))
+    result = Summary(plan, outcomes, time.perf_counter() - started)
+    if options.json:
+        print(result.to_json())
+    if result.failed or (level > QUIET and len(plan.tasks) + len(plan.skipped) > 1):
+        print(result, file=sys.stderr)
+    return SOME_FAILED if result.failed else DONE
+
+
+def _request(options: argparse.Namespace) -> Request:
+    existing = "overwrite" if options.overwrite else "skip" if options.skip_existing else "refuse"
+    wanted = (options.output, options.suffix, options.format, options.residual)
+    return Request(tuple(options.inputs), *wanted, existing)
+
+
+def _check_standard_streams(options: argparse.Namespace, plan: Plan) -> None:
+    """Raise UsageError where audio would come from a keyboard, or go where it does no good."""
+    if any(task.source is None for task in plan.tasks) and sys.stdin.isatty():
+        raise UsageError("Standard input is a terminal: pipe a recording into it.")
+    if any(task.target is None for task in plan.tasks) and not options.dry_run:
+        if options.json:
+            raise UsageError("Standard output is taken by the recording: leave out --json.")
+        if sys.stdout.isatty():
+            raise UsageError("Standard output is a terminal: name a file with -o, or pipe on.")
+
+
+def _announce(plan: Plan, as_json: bool) -> int:
+    """Say what would be done."""
+    if as_json:
+        print(Summary(plan).to_json())
+        return DONE
+    for task in plan.tasks:
+        print(f"would write {task.target_name} from {task.source_name}")
+    for task in plan.skipped:
+        print(f"would skip {task.source_name}: {task.target_name} exists")
+    return DONE
+
+
+def _outcomes(plan: Plan, options: argparse.Namespace, level: int) -> Iterator["Outcome"]:
+    """Yield what became of each task, once the console has told of it."""
+    with Console(level, len(plan.tasks)) as console:
+        for task in plan.skipped:
+            console.say(f"{task.target_name} exists: skipped", VERBOSE)
+        if not plan.tasks:
+            return
+        denoiser = _load(options.model)
+        with connected(plan.tasks) as files:
+            clean_one = _cleaner(denoiser, files, options, console)
+            for outcome in work(clean_one, plan.tasks, options.jobs):
+                console.say(*line(outcome, level >= VERBOSE))
+                yield outcome
+
+
+def _load(model: str | None) -> "Denoiser":
+    """Load the model; raises BundleError where it is missing or bad."""
+    from denoise.inference import Denoiser
+
+    try:
+        return Denoiser.load(model)
+    except ModuleNotFoundError as error:
+        raise BundleError(
+            f"The model needs {error.name}, which is not installed. A bundle folder takes the "
+            "packages in requirements.txt, an ONNX file only what pip install . brings."
+        ) from error
+
+
+def _cleaner(
+    denoiser: "Denoiser", files: Files, options: argparse.Namespace, console: Console
+) -> "Clean":
+    """Return what cleans one task's file."""
+
+    def clean_one(task: Task, check: "Progress") -> "Report":
+        source, target = files[task]
+        asked = options.format or ("wav" if task.target is None else None)
+        show = console.follow()
+
+        def progress(done: int, claimed: int | None) -> None:
+            check(done, claimed)
+            show(min(1.0, done / claimed) if claimed else 0.0)
+
+        try:
+            how = (options.strength, options.residual, asked, progress)
+            return denoiser.denoise_file(source, target, *how)
+        except DenoiseError as error:  # spooled files have names that say nothing
+            text = str(error).replace(str(source), task.source_name)
+            raise DenoiseError(text.replace(str(target), task.target_name)) from error
+        finally:
+            show(1.0)
+
+    return clean_one

@@ -1,0 +1,45 @@
+"""Networks too small to need training."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from denoise.params import SpectrogramParams
+from denoise.runtime import NetworkForm
+from denoise.streaming import MaskNetwork
+
+SPECTROGRAM = SpectrogramParams(n_fft=128, hop_length=64, win_length=128)
+RATE = 8000
+
+
+def gain_network(gain: float) -> MaskNetwork:
+    """Return a network that gives the same mask everywhere."""
+
+    def mask(spectrograms: np.ndarray) -> np.ndarray:
+        return np.full(spectrograms.shape[:-1], gain, np.float32)
+
+    return MaskNetwork(mask, SPECTROGRAM, RATE, context_frames=0)
+
+
+def write_halving_model(path: Path) -> Path:
+    """Write an ONNX file whose mask is 0.5 everywhere; return its path."""
+    axes = ["batch", "n_frames", SPECTROGRAM.n_bins]
+    declare, kind = helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+    constants = [
+        helper.make_tensor(name, kind, [], [x]) for name, x in (("no", 0.0), ("half", 0.5))
+    ]
+    nodes = [
+        helper.make_node("ReduceMin", ["stft"], ["least"], axes=[3], keepdims=0),
+        helper.make_node("Mul", ["least", "no"], ["nothing"]),
+        helper.make_node("Add", ["nothing", "half"], ["mask"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "half", [declare("stft", kind, [*axes, 2])], [declare("mask", kind, axes)], constants
+    )
+    file = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    form = NetworkForm(RATE, SPECTROGRAM, context_frames=0, stride=1)
+    helper.set_model_props(file, form.to_metadata())
+    path.write_bytes(file.SerializeToString())
+    return path
