@@ -68,10 +68,9 @@ def run(arguments: Sequence[str]) -> int:
     if not source.is_file():
         raise UsageError(f"No file at {source}.")
     url = _address(options, source, target)
-    token = options.token or os.environ.get("DENOISE_TOKEN")
     for tries_left in range(max(0, options.retries), -1, -1):
         try:
-            _clean(_request(url, source, token), source, target, options.timeout)
+            _clean(url, source, target, options)
             return 0
         except urllib.error.HTTPError as error:
             with error:
@@ -81,9 +80,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _address(options: argparse.Namespace, source: Path, target: Path) -> str:
     """Return the route's address, with the query that the options ask for."""
-    parts = urllib.parse.urlsplit(options.url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise UsageError(f"{options.url} is no address like http://127.0.0.1:8765.")
+    parts = _parts(options.url)
     query: dict[str, str] = {}
     if options.strength is not None:
         query["strength"] = f"{options.strength:g}"
@@ -96,6 +93,18 @@ def _address(options: argparse.Namespace, source: Path, target: Path) -> str:
     return f"{base}/v1/denoise?{urllib.parse.urlencode(query)}"
 
 
+def _parts(url: str) -> urllib.parse.SplitResult:
+    """Split a server's address; raises UsageError for what is none."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # of the port, or a bracket
+        is_address = None
+    if not is_address:
+        raise UsageError(f"{url} is no address like http://127.0.0.1:8765.")
+    return parts
+
+
 def _choice(name: str, target: Path) -> str:
     """Return what the server calls a format."""
     for choice in formats.CHOICES:
@@ -104,32 +113,33 @@ def _choice(name: str, target: Path) -> str:
     raise UsageError(f"A server does not write {target.suffix}: say --format wav.")
 
 
-def _request(url: str, source: Path, token: str | None) -> urllib.request.Request:
-    headers = {
-        "Content-Type": "application/octet-stream",
-        "Content-Length": str(source.stat().st_size),
-    }
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
-    return urllib.request.Request(url, headers=headers, method="POST")
+def _headers(options: argparse.Namespace, source: Path) -> dict[str, str]:
+    size = str(source.stat().st_size)
+    headers = {"Content-Type": "application/octet-stream", "Content-Length": size}
+    token = options.token or os.environ.get("DENOISE_TOKEN")
+    return headers | ({"Authorization": f"Bearer {token}"} if token else {})
 
 
-def _clean(request: urllib.request.Request, source: Path, target: Path, timeout: float) -> None:
+def _clean(url: str, source: Path, target: Path, options: argparse.Namespace) -> None:
     """Send the recording; write the answer, which appears whole or not at all."""
     opener = urllib.request.build_opener(NoRedirect)
+    host = urllib.parse.urlsplit(url).netloc
     try:
-        with source.open("rb") as request.data, opener.open(request, timeout=timeout) as answer:
-            _keep(answer, target)
+        with source.open("rb") as file:
+            headers = _headers(options, source)
+            request = urllib.request.Request(url, file, headers, method="POST")
+            with opener.open(request, timeout=options.timeout) as answer:
+                _keep(answer, target)
     except urllib.error.HTTPError:
         raise
     except (urllib.error.URLError, http.client.HTTPException, ConnectionError) as error:
         reason = getattr(error, "reason", None) or error
         raise ServerError(
-            f"{request.host} does not answer: {reason}. Is denoise serve running there?"
+            f"{host} does not answer: {reason}. Is denoise serve running there?"
         ) from error
     except TimeoutError as error:
         raise ServerError(
-            f"{request.host} was silent for {timeout:g} s: raise --timeout."
+            f"{host} was silent for {options.timeout:g} s: raise --timeout."
         ) from error
     except OSError as error:
         raise DenoiseError(f"{error.filename or target}: {error.strerror or error}.") from error

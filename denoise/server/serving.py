@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from waitress import wasyncore
@@ -10,7 +11,7 @@ from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer, create_server
 from waitress.task import ErrorTask
 
-from denoise.server.app import create_app
+from denoise.server.app import HEADERS, create_app
 from denoise.server.limits import MIB
 from denoise.server.problems import BY_STATUS, MEDIA_TYPE, ProblemError
 from denoise.server.service import Service
@@ -38,10 +39,17 @@ class Refusal(ErrorTask):
     def execute(self) -> None:
         """Answer, and close the connection."""
         kind = BY_STATUS.get(self.request.error.code, "bad-request")
-        problem = ProblemError(kind, "The request was refused before it was read to its end.")
+        announced = self.request.headers.get("CONTENT_LENGTH", "")
+        is_large = kind == "too-large"
+        problem = ProblemError(
+            kind,
+            "The request was refused before it was read to its end.",
+            self.channel.adj.max_request_body_size - MIB if is_large else None,
+            int(announced) if is_large and announced.isdigit() else None,
+        )
         body = problem.to_json()
-        self.status = f"{problem.status} {problem.title}"
-        self.response_headers.append(("Content-Type", MEDIA_TYPE))
+        self.status = f"{problem.status} {HTTPStatus(problem.status).phrase}"
+        self.response_headers += [("Content-Type", MEDIA_TYPE), *HEADERS.items()]
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body)
