@@ -1,11 +1,15 @@
 """The routes of denoise serve: what they answer, refuse, and never say."""
 
 import dataclasses
+import gc
 import io
 import json
 import re
+import tempfile
 import time
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +34,7 @@ from tests.test_audio import flac_claiming
 LIMITS = Limits(body_bytes=200_000, channel_seconds=20, deadline_seconds=30, slots=1, queue=0)
 NOISY = (0.1 * np.random.default_rng(5).standard_normal((3000, 1))).astype(np.float32)
 WAV = encode(NOISY, "WAV", "FLOAT", RATE)
+NO_SAMPLES = encode(np.zeros((0, 1)))
 WORKING = [route.path for route in ROUTES if route.works]
 
 
@@ -155,6 +160,7 @@ def test_a_late_sound_stays_late_however_long_it_is(client: FlaskClient) -> None
     late = np.zeros((19 * RATE, 1))
     late[15 * RATE : 16 * RATE] = 0.5
     told = client.post("/v1/spectrogram", data=encode(late, "WAV", "PCM_U8", RATE)).get_json()
+    assert 200 <= len(told["db"]) <= 400
     loudest = [told["seconds"][i] for i, row in enumerate(told["db"]) if row[0] > -20]
     assert 14.8 < min(loudest) < 15.2 and 15.8 < max(loudest) < 16.2
 
@@ -347,8 +353,13 @@ def test_503_while_it_stops() -> None:
     assert client.get("/livez").status_code == 200
 
 
+LONG = encode(np.tile(NOISY, (50, 1)), "OGG", "VORBIS", RATE)  # four blocks
+WIDE = encode(np.tile(NOISY, (1, 4)))  # a block a channel, all at the end
+
+
 @pytest.mark.parametrize("path", ["/v1/denoise", "/"])
-def test_504_stops_the_work(path: str) -> None:
+@pytest.mark.parametrize("sound", [LONG, WIDE], ids=["long", "wide"])
+def test_504_stops_the_work(path: str, sound: bytes) -> None:
     calls: list[int] = []
 
     def mask(spectrograms: np.ndarray) -> np.ndarray:
@@ -358,10 +369,31 @@ def test_504_stops_the_work(path: str) -> None:
 
     slow = dataclasses.replace(gain_network(1), mask=mask)
     client = client_of(make_service(slow, deadline_seconds=0.1))
-    sound = encode(np.tile(NOISY, (50, 1)), "OGG", "VORBIS", RATE)  # four blocks
     told = refusal(client.post(path, **form(sound)), 504)
     assert told["limit"] == 0.1 < told["actual"]
     assert len(calls) in (1, 2)
+
+
+def test_nothing_is_left_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def mask(spectrograms: np.ndarray) -> np.ndarray:
+        seen.append(len(list(tmp_path.iterdir())))
+        return spectrograms[..., 0] * 0
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    client = client_of(make_service(dataclasses.replace(gain_network(1), mask=mask)))
+    for path in WORKING:
+        for content, status in ((WAV, 200), (NO_SAMPLES, 422), (b"", 400), (b"x", 415)):
+            with warnings.catch_warnings(record=True) as caught:  # of what goes by chance alone
+                warnings.simplefilter("always")
+                with client.post(path, **form(content)) as response:
+                    assert response.status_code == status
+                del response
+                gc.collect()
+            assert [each for each in caught if "TemporaryDirectory" in str(each.message)] == []
+    assert set(seen) == {1}
+    assert list(tmp_path.iterdir()) == []
 
 
 def wav(samples: np.ndarray, rate: int = RATE) -> bytes:
