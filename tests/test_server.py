@@ -198,6 +198,7 @@ def test_meters_count(client: FlaskClient) -> None:
     assert 'denoise_request_seconds_count{route="/v1/denoise"} 2\n' in text
     assert "denoise_audio_seconds_total 0.375\n" in text
     assert "denoise_in_flight 1\n" in text  # this one
+    assert "denoise_places_taken 0\n" in text
 
 
 @pytest.mark.parametrize("path", ["/v1/limits", "/nothing", "/v1/denoise"])

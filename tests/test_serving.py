@@ -64,20 +64,20 @@ def ask_later(netloc: str, answers: list[Answer]) -> threading.Thread:
     return thread
 
 
-def wait_until_in_flight(netloc: str, number: int) -> None:
-    line = f"denoise_in_flight {number + 1}\n".encode()  # and the one that asks
+def wait_until_taken(netloc: str, number: int) -> None:
+    line = f"denoise_places_taken {number}\n".encode()
     for _ in range(200):
         if line in ask(netloc, "GET", "/metrics")[2]:
             return
         time.sleep(0.02)
-    raise AssertionError(f"never {number} requests in flight")
+    raise AssertionError(f"never {number} places taken")
 
 
 def test_a_full_queue_is_told_and_a_signal_lets_what_runs_finish() -> None:
-    with serving(["tests.slow_server", "0.8"]) as (process, netloc):
+    with serving(["tests.slow_server", "1"]) as (process, netloc):
         answers: list[Answer] = []
         threads = [ask_later(netloc, answers) for _ in range(2)]
-        wait_until_in_flight(netloc, 2)
+        wait_until_taken(netloc, 2)
         status, headers, body = ask(netloc, "POST", "/v1/denoise", WAV)
         assert (status, json.loads(body)["type"]) == (503, "urn:denoise:busy")
         assert int(headers["Retry-After"]) > 0

@@ -10,6 +10,7 @@ HELP = {
     "audio_seconds_total": ("counter", "Seconds of audio that were worked on."),
     "busy_total": ("counter", "Requests refused because all places were taken."),
     "in_flight": ("gauge", "Requests being answered."),
+    "places_taken": ("gauge", "Requests that are worked on, or wait for it."),
 }
 
 
@@ -34,10 +35,11 @@ class Meters:
             self._requests[route, status] += 1
             self._seconds[route] = self._seconds.get(route, 0.0) + seconds
 
-    def to_text(self) -> str:
-        """Return all of it."""
+    def to_text(self, places_taken: int) -> str:
+        """Return all of it, and how many places are taken now."""
         with self._lock:
             families = {name: {"": total} for name, total in self._totals.items()}
+            families["places_taken"] = {"": places_taken}
             families["requests_total"] = {
                 f'{{route="{route}",status="{status}"}}': count
                 for (route, status), count in sorted(self._requests.items())

@@ -18,6 +18,11 @@ class Slots:
         self._lock = threading.Lock()
         self._free = threading.Semaphore(running)
 
+    @property
+    def n_taken(self) -> int:
+        """Count those who work or wait."""
+        return self._taken
+
     @contextmanager
     def taken(self, deadline: Deadline) -> Iterator[None]:
         """Work in a slot; raises ProblemError where no place is left, or none came in time."""

@@ -53,6 +53,10 @@ def _light(service: Service) -> Views:
             raise ProblemError("stopping", "The server is stopping: it takes no new work.")
         return {"status": "ready"}
 
+    def metrics() -> Response:
+        text = service.meters.to_text(service.slots.n_taken)
+        return Response(text, content_type=METERS_TYPE)
+
     routes = [f"{route.method} {route.path}" for route in ROUTES]
     return {
         "index": lambda: {"name": "denoise", "routes": routes},
@@ -60,7 +64,7 @@ def _light(service: Service) -> Views:
         "limits": service.limits.to_json,
         "livez": lambda: {"status": "alive"},
         "readyz": ready,
-        "metrics": lambda: Response(service.meters.to_text(), content_type=METERS_TYPE),
+        "metrics": metrics,
         "openapi": openapi.describe,
     }
 
