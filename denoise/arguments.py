@@ -13,6 +13,8 @@ examples:
   denoise recordings/ -o cleaned/      the same tree, cleaned
   denoise *.flac --jobs 4 --skip-existing
   ffmpeg -i film.mkv -f wav - | denoise - > clean.wav
+  denoise serve --help                 over HTTP
+  denoise client --help                sends a recording to a server
 
 exit status: 0 all done, 1 some failed, 2 a command line that cannot be done, 3 no model,
 130 interrupted. Files appear whole or not at all.

@@ -1,4 +1,4 @@
-"""The command line: denoise IN... [-o OUT]."""
+"""The command line: denoise IN... [-o OUT], denoise serve, denoise client."""
 
 import argparse
 import os
@@ -25,9 +25,8 @@ DONE, SOME_FAILED, USAGE, NO_MODEL, INTERRUPTED = 0, 1, 2, 3, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
-    options = make_parser().parse_args(arguments)
     try:
-        return clean(options)
+        return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
     except UsageError as error:
         return _fail(error, USAGE)
     except BundleError as error:
@@ -39,6 +38,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return SOME_FAILED
     except KeyboardInterrupt:
         return _fail("interrupted; nothing half-written was kept", INTERRUPTED)
+
+
+def _dispatch(words: list[str]) -> int:
+    """Do what the first word names; a file of such a name is ./serve."""
+    if words[:1] == ["serve"]:
+        from denoise.server.command import serve  # Flask and waitress, for this alone
+
+        return serve(words[1:])
+    if words[:1] == ["client"]:
+        from denoise.client import run
+
+        return run(words[1:])
+    return clean(make_parser().parse_args(words))
 
 
 def _fail(error: object, status: int) -> int:

@@ -28,7 +28,7 @@ ORDER = [
     {"evaluation", "report", "figures"},
     {"gallery", "arguments", "console", "plan"},
     {"jobs", "pipes"},
-    {"summary"},
+    {"summary", "server", "client"},
     {"cli"},
     {"__main__"},
 ]

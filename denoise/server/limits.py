@@ -1,0 +1,83 @@
+"""What one request may ask for, and how long it may take."""
+
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from denoise import formats
+from denoise.audio import MOST_CHANNELS, RATES
+from denoise.server.problems import ProblemError
+
+MIB = 2**20
+
+
+def count_cores() -> int:
+    """Return how many cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The bounds of a request; `slots` run side by side, `queue` more wait."""
+
+    body_bytes: int = 32 * MIB
+    channel_seconds: float = 600.0
+    channels: int = MOST_CHANNELS
+    deadline_seconds: float = 60.0
+    slots: int = field(default_factory=count_cores)
+    queue: int = 4
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the limits, and what is read and written, as JSON has them."""
+        rates = {"least_sample_rate": RATES[0], "most_sample_rate": RATES[1]}
+        return {**asdict(self), **rates, "formats": list(formats.CHOICES)}
+
+    def check_form(self, sample_rate: int, channels: int) -> None:
+        """Raise ProblemError for a rate or a number of channels out of range."""
+        if not RATES[0] <= sample_rate <= RATES[1]:
+            limit = RATES[0] if sample_rate < RATES[0] else RATES[1]
+            detail = f"Sample rates from {RATES[0]} to {RATES[1]} Hz are taken."
+            raise ProblemError("bad-audio", detail, limit, sample_rate)
+        if channels > self.channels:
+            detail = f"At most {self.channels} channels are taken."
+            raise ProblemError("bad-audio", detail, self.channels, channels)
+
+    def check_length(self, n_samples: int, sample_rate: int, channels: int) -> None:
+        """Raise ProblemError once more was decoded than `channel_seconds`."""
+        seconds = n_samples * channels / sample_rate
+        if seconds > self.channel_seconds:
+            detail = f"At most {self.channel_seconds:g} s of audio are taken, all channels added up"
+            detail += "; reading stopped there. Send shorter pieces, or fewer channels."
+            raise ProblemError("too-long", detail, self.channel_seconds, round(seconds, 3))
+
+
+class Deadline:
+    """The end of the time that a request has."""
+
+    def __init__(self, seconds: float) -> None:
+        """Start now."""
+        self.seconds = seconds
+        self._started = time.monotonic()
+
+    @property
+    def spent(self) -> float:
+        """Return the seconds since the start."""
+        return time.monotonic() - self._started
+
+    @property
+    def left(self) -> float:
+        """Return the seconds that remain, 0 or more."""
+        return max(0.0, self.seconds - self.spent)
+
+    def check(self) -> None:
+        """Raise ProblemError once the time is over."""
+        if self.left == 0:
+            raise self.problem()
+
+    def problem(self) -> ProblemError:
+        """Return what is told once the time is over."""
+        detail = f"It was not done within {self.seconds:g} s; the work was stopped. Send less."
+        return ProblemError("too-slow", detail, self.seconds, round(self.spent, 3))

@@ -1,0 +1,38 @@
+"""What all requests share."""
+
+from dataclasses import asdict, dataclass, field
+from threading import Event
+from typing import Any
+
+from denoise.server.limits import Limits
+from denoise.server.meters import Meters
+from denoise.server.slots import Slots
+from denoise.streaming import MaskNetwork
+
+
+@dataclass
+class Service:
+    """All that requests share; `is_stopping` refuses new work."""
+
+    network: MaskNetwork
+    limits: Limits
+    token: str | None = None
+    is_stopping: Event = field(default_factory=Event)
+    meters: Meters = field(default_factory=Meters)
+    slots: Slots = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the slots that the limits ask for."""
+        self.slots = Slots(self.limits.slots, self.limits.queue)
+
+    def describe_network(self) -> dict[str, Any]:
+        """Return the network's form as JSON has it."""
+        network = self.network
+        return {
+            "sample_rate": network.sample_rate,
+            "spectrogram": asdict(network.spectrogram),
+            "context_frames": network.context_frames,
+            "context_seconds": round(
+                network.context_frames * network.spectrogram.hop_length / network.sample_rate, 6
+            ),
+        }

@@ -1,0 +1,23 @@
+"""A server whose network takes its time, for tests: python -m tests.slow_server SECONDS."""
+
+import sys
+import time
+
+import numpy as np
+
+from denoise.params import SpectrogramParams
+from denoise.server.limits import Limits
+from denoise.server.service import Service
+from denoise.server.serving import Server
+from denoise.streaming import MaskNetwork
+
+
+def mask(spectrograms: np.ndarray) -> np.ndarray:
+    time.sleep(float(sys.argv[1]))
+    return np.full(spectrograms.shape[:-1], 0.5, np.float32)
+
+
+if __name__ == "__main__":
+    network = MaskNetwork(mask, SpectrogramParams(128, 64, 128), 8000, context_frames=0)
+    server = Server(Service(network, Limits(slots=1, queue=1)), "127.0.0.1", 0)
+    server.run(lambda: print(f"denoise serves on {server.url}", flush=True))
