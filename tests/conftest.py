@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import signal
 from typing import Any
 
 import pytest
@@ -22,6 +23,10 @@ from tests.closures import ROOT
 # Derandomised: a test that fails here fails everywhere. No deadline: machines are busy.
 settings.register_profile("tests", derandomize=True, deadline=None, max_examples=30, database=None)
 settings.load_profile("tests")
+
+# What a shell starts in the background may come to life deaf to Ctrl-C, and hand that down.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 COMMITTED = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 
