@@ -1,6 +1,7 @@
 """The comparison as a picture: a panel a measure, a band a condition, a dot a method."""
 
 import os
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,8 +34,9 @@ LOOKS = (
 GREYS = ("o", "s", "D", "^")
 BAND = 0.84  # of the height that a condition has
 COLUMNS = 2
+TITLE_WIDTH = 52  # letters; a panel is no wider
 CAPTION = (
-    "Means over speakers, 95 % intervals. Hollow: on the same clips no difference from ours is "
+    "Means over speakers, 95 % intervals. Hollow: on the same clips no difference from ours is\n"
     "shown. Ringed: better than ours, as the oracles are."
 )
 
@@ -95,7 +97,8 @@ def _draw_measure(axes: Axes, tree: Tree, measure: str) -> None:
     axes.grid(visible=False, axis="y")
     about = tree["measures"][measure]
     arrow = "higher is better" if about["higher_is_better"] else "lower is better"
-    axes.set_title(f"{about['label']} ({arrow})", loc="left", fontsize=11)
+    title = textwrap.fill(f"{about['label']} ({arrow})", TITLE_WIDTH)
+    axes.set_title(title, loc="left", fontsize=11)
 
 
 def _draw_dot(axes: Axes, tree: Tree, key: tuple[str, str, str], index: int) -> None:
