@@ -85,16 +85,22 @@ def _time_once(cleaner: Cleaner, noisy: Waveform) -> float:
 
 def peak_memory_mb() -> float | None:
     """Return the most memory that this process has held, in MB; None where no system call tells."""
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage would tell the parent's peak where that is higher
-        lines = status.read_text(encoding="utf-8").splitlines()
-        peak_kib = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-        return round(peak_kib * 1024 / 1e6, 1)
+    peak = status_mb("VmHWM")  # getrusage would tell the parent's peak where that is higher
+    if peak is not None:
+        return round(peak, 1)
     if sys.platform != "darwin":
         return None
     import resource
 
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 1)
+
+
+def status_mb(key: str, process: int | str = "self") -> float | None:
+    """Return a figure that Linux keeps of a process' memory, in MB; None where there is none."""
+    status = Path(f"/proc/{process}/status")
+    lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
+    found = (int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(f"{key}:"))
+    return next(found, None)
 
 
 def hold_to_one_core() -> None:

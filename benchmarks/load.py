@@ -18,12 +18,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from benchmarks.cost import describe_machine
+from benchmarks.cost import describe_machine, status_mb
 
 SAMPLE_RATE = 16_000
 TIMEOUT_SECONDS = 120.0
@@ -90,13 +89,6 @@ def load(url: str, body: bytes, n_clients: int, n_requests: int) -> tuple[Tally,
     return tally, time.monotonic() - started
 
 
-def held_mb(pid: int) -> float:
-    """Return the memory that a process holds now, in MB; 0 where the system does not tell."""
-    status = Path(f"/proc/{pid}/status")
-    lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
-    return sum(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmRSS"))
-
-
 def render(n_clients: int, tally: Tally, elapsed: float, memory_mb: float) -> str:
     """Return a row of the table."""
     spread = statistics.quantiles(tally.seconds, n=20)
@@ -127,7 +119,9 @@ def main(words: Sequence[str] | None = None) -> None:
         for n_clients in options.clients:
             url, body = f"{address}/v1/denoise", second_of_noise()
             tally, elapsed = load(url, body, n_clients, options.requests)
-            print(render(n_clients, tally, elapsed, held_mb(server.pid)), flush=True)
+            print(
+                render(n_clients, tally, elapsed, status_mb("VmRSS", server.pid) or 0), flush=True
+            )
     finally:
         server.terminate()
         print(f"\nThe server ended with status {server.wait()}.")

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.cost import describe_machine
+from benchmarks.cost import describe_machine, status_mb
 from denoise.errors import DenoiseError
 
 ROOT = Path(__file__).parent.parent
@@ -108,10 +108,8 @@ def train(trainee: Trainee, folder: Path, n_epochs: int) -> None:
     for line in running.stdout or ():
         if line.startswith("epoch "):
             ends.append(time.monotonic())
-            status = Path(f"/proc/{running.pid}/status")
-            lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
-            peaks = [int(row.split()[1]) * 1024 / 1e6 for row in lines if row.startswith("VmHWM")]
-            trainee.peak_mb = max([trainee.peak_mb, *peaks])
+            peak = status_mb("VmHWM", running.pid) or 0
+            trainee.peak_mb = max(trainee.peak_mb, peak)
     if running.wait() or len(ends) != n_epochs + 1:
         raise DenoiseError(f"The training of {trainee.name} failed.")
     trainee.first.append(ends[1] - ends[0])

@@ -6,6 +6,7 @@ from typing import Any
 from denoise import formats
 from denoise.version import VERSION
 
+TOKEN = "DENOISE_TOKEN"  # the variable that server and client look into
 EXAMPLES = """
 examples:
   denoise talk.wav                     writes talk-denoised.wav beside it

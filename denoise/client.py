@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from denoise import formats
-from denoise.arguments import strength
+from denoise.arguments import TOKEN, strength
 from denoise.atomic import replacing
 from denoise.errors import DenoiseError
 from denoise.plan import UsageError
@@ -51,7 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--strength", type=strength, metavar="0..1", help="default: 1")
     parser.add_argument("--residual", action="store_true", help="get what is removed instead")
     parser.add_argument("--format", choices=formats.CHOICES, help="default: by the output's name")
-    parser.add_argument("--token", help="default: $DENOISE_TOKEN")
+    parser.add_argument("--token", help=f"default: ${TOKEN}")
     parser.add_argument("--retries", type=int, default=5, metavar="N", help="while it is busy")
     parser.add_argument(
         "--timeout", type=float, default=120.0, metavar="S", help="seconds without a byte"
@@ -116,7 +116,7 @@ def _choice(name: str, target: Path) -> str:
 def _headers(options: argparse.Namespace, source: Path) -> dict[str, str]:
     size = str(source.stat().st_size)
     headers = {"Content-Type": "application/octet-stream", "Content-Length": size}
-    token = options.token or os.environ.get("DENOISE_TOKEN")
+    token = options.token or os.environ.get(TOKEN)
     return headers | ({"Authorization": f"Bearer {token}"} if token else {})
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from denoise.console import NORMAL, QUIET
@@ -56,12 +56,11 @@ class Summary:
     plan: Plan
     outcomes: Sequence[Outcome] = ()
     elapsed_seconds: float = 0.0
-    failed: int = field(init=False)
 
-    def __post_init__(self) -> None:
+    @property
+    def failed(self) -> int:
         """Count what failed."""
-        failed = sum(outcome.report is None for outcome in self.outcomes)
-        object.__setattr__(self, "failed", failed)
+        return sum(outcome.report is None for outcome in self.outcomes)
 
     def __str__(self) -> str:
         """Return one line on all files."""

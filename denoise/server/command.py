@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from denoise.arguments import TOKEN
 from denoise.plan import UsageError
 from denoise.server.limits import MIB, Limits
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:  # Flask and waitress are an extra
     from denoise.server.serving import Server
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-TOKEN = "DENOISE_TOKEN"
 DEFAULTS = Limits()
 
 

@@ -10,6 +10,7 @@ from flask import Response, request
 
 from denoise import formats
 from denoise.files import Options, Report
+from denoise.plan import SUFFIXES
 from denoise.server import asking, openapi
 from denoise.server.limits import Deadline
 from denoise.server.meters import MEDIA_TYPE as METERS_TYPE
@@ -113,9 +114,8 @@ def _working_on(service: Service, takes_raw: bool = True) -> Iterator[Working]:
 def _audio(report: Report, name: str, options: Options, stack: ExitStack) -> Response:
     """Return the recording that was made."""
     form, encoding = report.form, report.encoding
-    suffix = "-residual" if options.residual else "-denoised"
     extension = EXTENSIONS.get(encoding.format, "wav")
-    file_name = asking.safe_name(name, suffix, extension)
+    file_name = asking.safe_name(name, SUFFIXES[options.residual], extension)
     response = _file(report.target, stack, MEDIA_TYPES[encoding.format])
     response.headers["Content-Disposition"] = f'attachment; filename="{file_name}"'
     response.headers["Audio-Sample-Rate"] = str(form.sample_rate)
