@@ -170,13 +170,12 @@ def test_light_routes(client: FlaskClient) -> None:
     assert client.get("/v1/limits").get_json()["body_bytes"] == LIMITS.body_bytes
     assert client.get("/livez").get_json() == {"status": "alive"}
     assert client.get("/readyz").get_json() == {"status": "ready"}
-    assert "POST /v1/denoise" in client.get("/").get_json()["routes"]
 
 
 def test_the_openapi_document_has_flask_s_routes_and_no_other() -> None:
     app = create_app(make_service())
     served = {
-        (rule.rule, method.lower())
+        (rule.rule.replace("<", "{").replace(">", "}"), method.lower())
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD"}
     }

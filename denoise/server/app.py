@@ -24,7 +24,7 @@ HEADERS = {
 }
 DETAILS = {
     "bad-request": "The body or the headers are malformed.",
-    "not-found": "GET / names the routes.",
+    "not-found": "GET /openapi.json names the routes.",
     "wrong-method": "The header Allow names the methods.",
     "failed": "This is not your fault. The server's log says more.",
 }
@@ -66,7 +66,8 @@ def _watch(app: Flask, service: Service) -> None:
         route = request.url_rule.rule if request.url_rule else "none"
         seconds = time.monotonic() - g.started
         service.meters.answered(route, response.status_code, seconds)
-        response.headers.update(HEADERS)
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
         return response
 
     @app.teardown_request

@@ -30,7 +30,8 @@ def describe() -> dict[str, Any]:
     """Return the document."""
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+        path = route.path.replace("<", "{").replace(">", "}")
+        paths.setdefault(path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
         "info": {"title": "denoise", "version": VERSION},
@@ -48,15 +49,22 @@ def _operation(route: Route) -> dict[str, Any]:
         "summary": route.summary,
         "responses": {"200": _answer(route)} | _problems(route),
     }
-    if route.query:
-        operation["parameters"] = [
-            {"name": name, "in": "query", "schema": schema} for name, schema in route.query.items()
-        ]
+    if parameters := _parameters(route):
+        operation["parameters"] = parameters
     if route.works:
         operation["requestBody"] = {"required": True, "content": _body(route)}
     if not route.is_open:
         operation["security"] = [{}, {"token": []}]  # the server may ask for none
     return operation
+
+
+def _parameters(route: Route) -> list[dict[str, Any]]:
+    named = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in route.names
+    ]
+    asked = [{"name": name, "in": "query", "schema": how} for name, how in route.query.items()]
+    return named + asked
 
 
 def _answer(route: Route) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """The table of routes: what Flask serves and the OpenAPI document describes."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from denoise import formats
 
 JSON = "application/json"
+HTML = "text/html"
 AUDIO = ("audio/wav", "audio/flac", "audio/ogg", "audio/mpeg", "audio/aiff")
 
 
@@ -31,7 +33,13 @@ class Route:
         """Return the statuses that this route may refuse with."""
         if self.works:
             return (400, 401, 403, 413, 415, 422, 500, 503, 504)
-        return (400, 500) if self.is_open else (400, 401, 500)
+        named = (404,) if self.names else ()
+        return (400, *named, 500) if self.is_open else (400, 401, *named, 500)
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of what its path leaves open."""
+        return re.findall(r"<(\w+)>", self.path)
 
 
 HOW: dict[str, dict[str, Any]] = {
@@ -40,7 +48,8 @@ HOW: dict[str, dict[str, Any]] = {
     "format": {"type": "string", "enum": list(formats.CHOICES)},
 }
 ROUTES = (
-    Route("/", "GET", "index", "The routes", is_open=True),
+    Route("/", "GET", "page", "The page, for people", (HTML,), is_open=True),
+    Route("/page/<name>", "GET", "part", "What the page is made of", ("*/*",), is_open=True),
     Route(
         "/",
         "POST",

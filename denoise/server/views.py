@@ -11,17 +11,17 @@ from flask import Response, request
 from denoise import formats
 from denoise.files import Options, Report
 from denoise.plan import SUFFIXES
-from denoise.server import asking, openapi
+from denoise.server import asking, openapi, page
 from denoise.server.limits import Deadline
 from denoise.server.meters import MEDIA_TYPE as METERS_TYPE
 from denoise.server.problems import ProblemError
-from denoise.server.routes import JSON, ROUTES
+from denoise.server.routes import JSON
 from denoise.server.service import Service
 from denoise.server.work import MEDIA_TYPES, Worker
 
 CHUNK_BYTES = 2**16
 EXTENSIONS = {name: extension for extension, name in reversed(formats.BY_EXTENSION.items())}
-Views = dict[str, Callable[[], Any]]
+Views = dict[str, Callable[..., Any]]
 
 
 class Sent:
@@ -58,9 +58,16 @@ def _light(service: Service) -> Views:
         text = service.meters.to_text(service.slots.n_taken)
         return Response(text, content_type=METERS_TYPE)
 
-    routes = [f"{route.method} {route.path}" for route in ROUTES]
+    parts = page.load_parts()
+
+    def part(name: str) -> Response:
+        if name not in parts:
+            raise ProblemError("not-found", "The page has no such part.")
+        return parts[name].answer(request)
+
     return {
-        "index": lambda: {"name": "denoise", "routes": routes},
+        "page": lambda: part(page.INDEX),
+        "part": part,
         "model": service.describe_network,
         "limits": service.limits.to_json,
         "livez": lambda: {"status": "alive"},

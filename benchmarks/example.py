@@ -1,0 +1,55 @@
+"""The page's example: a voice that no training heard, in noise. `python -m benchmarks.example`.
+
+It writes denoise/server/web/example.flac, which is in git, since eSpeak NG is not there when pages
+are served.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from denoise import noise
+from denoise.atomic import replacing
+from denoise.corpus.espeak import Espeak
+from denoise.corpus.recording import SAMPLE_RATE, record
+from denoise.corpus.synthetic import draw_speakers, name, voice_text
+from denoise.params import SyntheticParams
+
+TARGET = Path("denoise/server/web/example.flac")
+WORDS = "nine, four, one, seven, two."
+SPEAKER = "06"
+PEOPLE = SyntheticParams(speakers=8, repetitions=1, seed=77)  # the corpus' seed is another
+SNR_DB = 3.0
+KIND = "pink"
+RATE = 16_000
+PEAK = 0.5
+
+
+def speak() -> np.ndarray:
+    """Return the words as they were recorded, float32 [n_samples] at SAMPLE_RATE."""
+    voice, recording = draw_speakers(PEOPLE)[SPEAKER]
+    with Espeak({name(voice): voice_text(voice)}) as espeak:
+        spoken = espeak.say(
+            WORDS, name(voice), rate=round(voice.rate), pitch=50, pitch_range=60, seed=7
+        )
+    padding = (int(0.4 * SAMPLE_RATE),) * 2
+    rng = np.random.default_rng(PEOPLE.seed)
+    return record(spoken.astype(np.float32), recording, padding, 0.0, rng) / np.float32(2**15)
+
+
+def main() -> None:
+    """Write the example."""
+    clean = soxr.resample(speak(), SAMPLE_RATE, RATE)
+    drawn = noise.KINDS[KIND](np.random.default_rng(PEOPLE.seed), len(clean), RATE)
+    noisy = noise.mix(clean, drawn, SNR_DB)
+    with replacing(TARGET) as temporary:
+        soundfile.write(
+            temporary, PEAK * noisy / np.abs(noisy).max(), RATE, "PCM_16", format="FLAC"
+        )
+    print(f"{TARGET}: {len(noisy) / RATE:.1f} s, {TARGET.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""The page at /: what it is made of, read once, and how that is answered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import PurePath
+
+from flask import Request, Response
+
+INDEX = "index.html"
+MEDIA_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".flac": "audio/flac",
+}
+HEADERS = {
+    # Nothing comes from elsewhere, and no other site may show the page as a part of its own.
+    "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-cache",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file of the page."""
+
+    content: bytes
+    media_type: str
+
+    def answer(self, request: Request) -> Response:
+        """Return it, or 304 to a browser that has it."""
+        response = Response(self.content, content_type=self.media_type, headers=HEADERS)
+        response.add_etag()
+        response.make_conditional(request)
+        return response
+
+
+def load_parts() -> Mapping[str, Part]:
+    """Read the page's files, by name."""
+    parts = {}
+    for file in files("denoise.server").joinpath("web").iterdir():
+        media_type = MEDIA_TYPES.get(PurePath(file.name).suffix)
+        if media_type is not None:
+            parts[file.name] = Part(file.read_bytes(), media_type)
+    return parts

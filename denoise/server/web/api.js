@@ -1,0 +1,110 @@
+/** The server's side: recordings sent with progress, refusals as Problems. */
+
+const TRIES = 6;
+const TOKEN = "denoise-token";
+
+/** What the server refused, or that it does not answer (status 0). */
+export class Problem extends Error {
+  constructor(title, detail, status = 0, retryAfter = 0) {
+    super(detail);
+    this.name = "Problem";
+    this.title = title;
+    this.status = status;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** Keep a token until the tab is closed. */
+export const keepToken = (token) => sessionStorage.setItem(TOKEN, token);
+
+function credentials() {
+  const token = sessionStorage.getItem(TOKEN);
+  return token ? { Authorization: `Bearer ${token}` } : {};
+}
+
+/** Ask a route for JSON; null where it gives none, since the page works without. */
+export async function ask(path) {
+  try {
+    const answer = await fetch(path, { headers: credentials() });
+    return answer.ok ? await answer.json() : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Have a recording cleaned, and wait while the server is busy.
+ *
+ * tell(what, share) hears of "sending", "cleaning", "receiving" and "waiting"; share is 0 to 1, or
+ * null where it is not known. Returns { blob, sampleRate, extension }; throws a Problem, or the
+ * signal's reason.
+ */
+export async function denoise(file, query, tell, signal) {
+  const path = `v1/denoise?${new URLSearchParams(query)}`;
+  for (let left = TRIES - 1; ; left -= 1) {
+    try {
+      return await send(path, file, tell, signal);
+    } catch (problem) {
+      if (problem.status !== 503 || left === 0) throw problem;
+      tell("waiting", null);
+      await pause(problem.retryAfter, signal);
+    }
+  }
+}
+
+function send(path, file, tell, signal) {
+  signal.throwIfAborted();
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest(); // fetch does not tell how far an upload has come
+    const abort = () => request.abort();
+    signal.addEventListener("abort", abort);
+    request.open("POST", path);
+    request.responseType = "blob";
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    for (const [name, value] of Object.entries(credentials())) request.setRequestHeader(name, value);
+    request.upload.onprogress = (event) => tell("sending", share(event));
+    request.upload.onload = () => tell("cleaning", null);
+    request.onprogress = (event) => request.status === 200 && tell("receiving", share(event));
+    request.onabort = () => reject(signal.reason);
+    request.onerror = () => reject(new Problem("The server does not answer.",
+      "Is it still running? If so, the recording may have been moved since it was chosen."));
+    request.onload = () => read(request).then(resolve, reject);
+    request.onloadend = () => signal.removeEventListener("abort", abort);
+    tell("sending", 0);
+    request.send(file);
+  });
+}
+
+const share = (event) => (event.lengthComputable ? event.loaded / event.total : null);
+
+async function read(request) {
+  if (request.status !== 200) throw await refusal(request);
+  const name = /filename="([^"]*)"/.exec(request.getResponseHeader("Content-Disposition") ?? "");
+  return {
+    blob: request.response,
+    sampleRate: Number(request.getResponseHeader("Audio-Sample-Rate")),
+    extension: name ? name[1].split(".").pop() : "wav",
+  };
+}
+
+async function refusal(request) {
+  const retryAfter = Number(request.getResponseHeader("Retry-After")) || 1;
+  try {
+    const told = JSON.parse(await request.response.text());
+    return new Problem(`${told.title}.`, told.detail, request.status, retryAfter);
+  } catch {
+    const detail = `It answered ${request.status}, and not in its own words: is a proxy between?`;
+    return new Problem("The server cannot be understood.", detail, request.status, retryAfter);
+  }
+}
+
+function pause(seconds, signal) {
+  signal.throwIfAborted();
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, 1000 * Math.min(60, seconds));
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    });
+  });
+}

@@ -1,0 +1,176 @@
+/** Spectrograms on canvases: one scale of decibels, axes, and a cursor where the sound stands. */
+
+import { clock } from "./dom.js";
+
+const RANGE_DB = 80;
+const MOST_HZ = 12000; // speech has little above, and the network keeps none
+const MARGIN = { left: 40, right: 8, top: 4, bottom: 20 }; // for the axes, in CSS pixels
+const LETTERS = "12px system-ui, sans-serif";
+const COLOURS = [[5, 6, 15], [43, 26, 94], [154, 44, 111], [238, 122, 58], [255, 244, 184]];
+
+/** The colour of a level from 0 (the scale's bottom) to 1 (its top): [red, green, blue]. */
+export function colour(level) {
+  const place = Math.max(0, Math.min(1, level)) * (COLOURS.length - 1);
+  const low = Math.min(COLOURS.length - 2, Math.floor(place));
+  return COLOURS[low].map((from, i) => Math.round(from + (place - low) * (COLOURS[low + 1][i] - from)));
+}
+
+/** The scale's top for a spectrogram: a multiple of 10 dB. */
+export const topOf = ({ db }) => 10 * Math.ceil(db.reduce((most, value) => Math.max(most, value), -Infinity) / 10);
+
+/** Steps of 1, 2 or 5 times a power of ten, such that about `count` of them make `length`. */
+function stepFor(length, count) {
+  const rough = length / Math.max(1, count);
+  const power = 10 ** Math.floor(Math.log10(rough));
+  return power * [1, 2, 5, 10].find((factor) => factor * power >= rough);
+}
+
+/** Make a canvas as sharp as the screen; return what to draw on it with, in CSS pixels. */
+function sharpen(canvas) {
+  const { width, height } = canvas.getBoundingClientRect();
+  const pixels = window.devicePixelRatio || 1;
+  canvas.width = Math.round(width * pixels);
+  canvas.height = Math.round(height * pixels);
+  const pen = canvas.getContext("2d");
+  pen.scale(pixels, pixels);
+  pen.font = LETTERS;
+  pen.fillStyle = pen.strokeStyle = getComputedStyle(canvas).color;
+  return { pen, width, height };
+}
+
+/** A canvas with a spectrogram. */
+export class Picture {
+  #image = null; // the spectrogram alone, a pixel a value
+  #drawn = document.createElement("canvas"); // all but the cursor
+  #shown = null;
+
+  /** seek(seconds) is called for a click, or a drag, on the picture. */
+  constructor(canvas, name, seek) {
+    Object.assign(this, { canvas, name });
+    const go = (event) => event.buttons === 1 && this.#shown && seek(this.#secondsAt(event.offsetX));
+    canvas.addEventListener("pointerdown", go);
+    canvas.addEventListener("pointermove", go);
+    new ResizeObserver(() => this.#draw()).observe(canvas);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
+  }
+
+  /** Show a spectrogram of a recording that lasts `duration` seconds; topDb is the scale's top. */
+  show(spectrogram, duration, topDb) {
+    this.#shown = { ...spectrogram, duration, topDb, hz: Math.min(MOST_HZ, spectrogram.topHz) };
+    this.#image = this.#paint();
+    const reach = `0 to ${clock(duration)}, 0 to ${(this.#shown.hz / 1000).toFixed(1)} kHz`;
+    this.canvas.setAttribute("aria-label", `Spectrogram, ${this.name}: ${reach}`);
+    this.#draw();
+  }
+
+  /** Draw the cursor at a position in seconds. */
+  point(seconds) {
+    if (!this.#shown || !this.#drawn.width) return;
+    const pen = this.canvas.getContext("2d");
+    pen.save();
+    pen.setTransform(1, 0, 0, 1, 0, 0);
+    pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    pen.drawImage(this.#drawn, 0, 0);
+    pen.restore();
+    const { x, y, width, height } = this.#frame();
+    const at = x + (width * seconds) / this.#shown.duration;
+    for (const [thickness, style] of [[4, "#000"], [2, "#fff"]]) {
+      pen.lineWidth = thickness;
+      pen.strokeStyle = style;
+      pen.beginPath();
+      pen.moveTo(at, y);
+      pen.lineTo(at, y + height);
+      pen.stroke();
+    }
+    this.seconds = seconds;
+  }
+
+  #frame() {
+    const { width, height } = this.canvas.getBoundingClientRect();
+    const { left, right, top, bottom } = MARGIN;
+    return { x: left, y: top, width: Math.max(1, width - left - right), height: height - top - bottom };
+  }
+
+  #secondsAt(offset) {
+    const { x, width } = this.#frame();
+    return this.#shown.duration * Math.max(0, Math.min(1, (offset - x) / width));
+  }
+
+  #paint() {
+    const { db, columns, rows, topHz, topDb, hz } = this.#shown;
+    const shownRows = Math.ceil((rows * hz) / topHz);
+    const image = new OffscreenCanvas(columns, shownRows);
+    const pen = image.getContext("2d");
+    const pixels = pen.createImageData(columns, shownRows);
+    for (let column = 0; column < columns; column += 1) {
+      for (let row = 0; row < shownRows; row += 1) {
+        const level = 1 + (db[column * rows + row] - topDb) / RANGE_DB;
+        pixels.data.set([...colour(level), 255], 4 * ((shownRows - 1 - row) * columns + column));
+      }
+    }
+    pen.putImageData(pixels, 0, 0);
+    return image;
+  }
+
+  #draw() {
+    if (!this.#shown || !this.canvas.clientWidth) return;
+    const { pen } = sharpen(this.canvas);
+    const { x, y, width, height } = this.#frame();
+    pen.drawImage(this.#image, x, y, width, height);
+    this.#drawTimes(pen);
+    this.#drawHz(pen);
+    this.#drawn.width = this.canvas.width;
+    this.#drawn.height = this.canvas.height;
+    this.#drawn.getContext("2d").drawImage(this.canvas, 0, 0);
+    this.point(this.seconds ?? 0);
+  }
+
+  #drawTimes(pen) {
+    const { x, y, width, height } = this.#frame();
+    const { duration } = this.#shown;
+    const step = stepFor(duration, width / 80);
+    pen.textBaseline = "top";
+    for (let i = 0; i * step <= duration + 1e-9; i += 1) {
+      const at = x + (width * i * step) / duration;
+      const text = i === 0 ? "0 s" : duration < 60 ? String(Number((i * step).toFixed(3))) : clock(i * step, 0);
+      pen.fillRect(at, y + height, 1, 4);
+      pen.textAlign = at + 20 > x + width ? "right" : i === 0 ? "left" : "center";
+      pen.fillText(text, at, y + height + 6);
+    }
+  }
+
+  #drawHz(pen) {
+    const { x, y, height } = this.#frame();
+    const { hz } = this.#shown;
+    const step = stepFor(hz, height / 28);
+    pen.textAlign = "right";
+    for (let i = 0; i * step <= hz + 1e-9; i += 1) {
+      const at = y + height * (1 - (i * step) / hz);
+      pen.textBaseline = at < y + 8 ? "top" : "middle";
+      if (at > y + height - 2) pen.textBaseline = "bottom";
+      pen.fillRect(x - 4, Math.min(at, y + height - 1), 4, 1);
+      pen.fillText(i === 0 ? "0 Hz" : `${Number(((i * step) / 1000).toFixed(2))}k`, x - 6, at);
+    }
+  }
+}
+
+/** Draw what the colours mean, for a scale whose top is topDb. */
+export function drawScale(canvas, topDb) {
+  if (!canvas.clientWidth) return;
+  const { pen, width } = sharpen(canvas);
+  const ink = pen.fillStyle;
+  const [x, length] = [MARGIN.left, width - MARGIN.left - MARGIN.right];
+  for (let i = 0; i < length; i += 1) {
+    pen.fillStyle = `rgb(${colour(i / length)})`;
+    pen.fillRect(x + i, 2, 1.5, 12);
+  }
+  pen.fillStyle = ink;
+  pen.textBaseline = "top";
+  const steps = length < 400 ? 2 : 4;
+  for (let i = 0; i <= steps; i += 1) {
+    const db = topDb - RANGE_DB * (1 - i / steps);
+    pen.textAlign = i === 0 ? "left" : i === steps ? "right" : "center";
+    pen.fillText(`${db} dB`.replace("-", "−"), x + (length * i) / steps, 18);
+  }
+  canvas.setAttribute("aria-label", `Colours from ${topDb - RANGE_DB} to ${topDb} dB; 0 dB is a full-scale tone`);
+}

@@ -1,0 +1,116 @@
+/** Plays a recording before and after, both at once: what is heard is a matter of two gains. */
+
+const FADE_SECONDS = 0.008; // a time constant: no click, and at once to the ear
+
+/** How much of [before, after] is heard: strength mixes them, removed is what lies between. */
+export function shares(heard, strength) {
+  if (heard === "before") return [1, 0];
+  return heard === "after" ? [1 - strength, strength] : [strength, -strength];
+}
+
+export class Player {
+  #makeContext;
+  #context = null;
+  #buffers = [];
+  #gains = [];
+  #sources = [];
+  #started = 0; // the context's time at which the recording's first sample would have sounded
+  #rest = 0; // where it stands while it does not play
+  #heard = "after";
+  #strength = 1;
+
+  /** Call changed() when it starts and stops. */
+  constructor(changed, makeContext = () => new AudioContext()) {
+    this.changed = changed;
+    this.#makeContext = makeContext;
+  }
+
+  get isPlaying() { return this.#sources.length > 0; }
+
+  get duration() { return this.#buffers.length ? this.#buffers[0].duration : 0; }
+
+  get position() {
+    if (!this.isPlaying) return this.#rest;
+    return Math.min(this.duration, Math.max(0, this.#context.currentTime - this.#started));
+  }
+
+  set heard(heard) {
+    this.#heard = heard;
+    this.#fade();
+  }
+
+  set strength(strength) {
+    this.#strength = strength;
+    this.#fade();
+  }
+
+  /** Take two AudioBuffers of one length; the player stands at their start. */
+  load(before, after) {
+    this.pause();
+    this.#buffers = [before, after];
+    this.#rest = 0;
+  }
+
+  /** Play on from where it stands, or from the start if that is the end. */
+  async play() {
+    if (this.isPlaying || !this.#buffers.length) return;
+    this.#context ??= this.#makeContext();
+    if (this.#context instanceof AudioContext) await this.#context.resume();
+    if (this.isPlaying) return; // asked for twice meanwhile
+    if (this.#rest >= this.duration) this.#rest = 0;
+    this.#start();
+    this.changed();
+  }
+
+  pause() {
+    if (!this.isPlaying) return;
+    this.#rest = this.position;
+    this.#stop();
+    this.changed();
+  }
+
+  /** Go to a position, in seconds; playing goes on. */
+  seek(seconds) {
+    const wasPlaying = this.isPlaying;
+    if (wasPlaying) this.#stop();
+    this.#rest = Math.min(this.duration, Math.max(0, seconds));
+    if (wasPlaying) this.#start();
+  }
+
+  #start() {
+    const context = this.#context;
+    this.#started = context.currentTime - this.#rest;
+    this.#gains = [];
+    this.#sources = this.#buffers.map((buffer) => {
+      const gain = new GainNode(context, { gain: 0 });
+      const source = new AudioBufferSourceNode(context, { buffer });
+      source.connect(gain).connect(context.destination);
+      source.start(context.currentTime, this.#rest);
+      this.#gains.push(gain);
+      return source;
+    });
+    const [first] = this.#sources;
+    first.onended = () => this.#sources[0] === first && this.#end();
+    this.#fade();
+  }
+
+  #fade() {
+    const targets = shares(this.#heard, this.#strength);
+    this.#gains.forEach((gain, i) => gain.gain.setTargetAtTime(targets[i], this.#context.currentTime, FADE_SECONDS));
+  }
+
+  #stop() {
+    const now = this.#context.currentTime;
+    for (const gain of this.#gains) gain.gain.setTargetAtTime(0, now, FADE_SECONDS);
+    for (const source of this.#sources) source.stop(now + 8 * FADE_SECONDS);
+    this.#sources = [];
+    this.#gains = [];
+  }
+
+  #end() {
+    this.#sources = [];
+    this.#gains = [];
+    this.#rest = this.duration;
+    this.changed();
+  }
+}

@@ -1,0 +1,85 @@
+/** The microphone -> a WAV file, as the microphone gave it. */
+
+import { Problem } from "./api.js";
+import { encodeWav } from "./wav.js";
+
+const SILENCE_DB = -60;
+// A browser's own noise suppression would be cleaned once more; its gain moves in mid-word.
+const AS_IT_IS = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+const REFUSED = {
+  NotAllowedError: ["The microphone is not allowed.", "Allow it for this page in the browser's settings."],
+  NotFoundError: ["There is no microphone.", "Plug one in, or choose a file."],
+  NotReadableError: ["The microphone cannot be used.", "Another program may hold it."],
+};
+
+/** Records until `stop` or `discard`. */
+export class Recorder {
+  #blocks = [];
+  #count = 0;
+  #whenLast;
+
+  /** hear(seconds, levelDb) is called as it goes on. */
+  constructor(stream, context, node, hear) {
+    Object.assign(this, { stream, context, node, hear });
+    node.port.onmessage = ({ data }) => this.#take(data);
+  }
+
+  /** Ask for the microphone and begin; throws a Problem where there is none. */
+  static async start(hear) {
+    if (!navigator.mediaDevices || !window.AudioWorkletNode) {
+      throw new Problem("This page may not record.",
+        "Browsers let pages record that come over HTTPS or from this computer (127.0.0.1) alone.");
+    }
+    const stream = await microphone();
+    const context = new AudioContext();
+    try {
+      await context.audioWorklet.addModule(new URL("recorder-worklet.js", import.meta.url));
+      const node = new AudioWorkletNode(context, "recorder", { numberOfOutputs: 0 });
+      context.createMediaStreamSource(stream).connect(node);
+      return new Recorder(stream, context, node, hear);
+    } catch (error) {
+      release(stream, context);
+      throw error;
+    }
+  }
+
+  /** End it, and return what was recorded as a File. */
+  async stop() {
+    const last = new Promise((resolve) => { this.#whenLast = resolve; });
+    this.node.port.postMessage("stop");
+    await last;
+    release(this.stream, this.context);
+    return new File([encodeWav(this.#blocks, this.context.sampleRate)], "recording.wav");
+  }
+
+  /** End it, and keep nothing. */
+  discard() {
+    release(this.stream, this.context);
+  }
+
+  #take({ samples, isLast }) {
+    this.#blocks.push(samples);
+    this.#count += samples.length;
+    if (isLast) this.#whenLast();
+    else this.hear(this.#count / this.context.sampleRate, peakDb(samples));
+  }
+}
+
+async function microphone() {
+  try {
+    return await navigator.mediaDevices.getUserMedia({ audio: AS_IT_IS });
+  } catch (error) {
+    const [title, detail] = REFUSED[error.name] ?? ["The microphone cannot be used.", error.message];
+    throw new Problem(title, detail);
+  }
+}
+
+function release(stream, context) {
+  for (const track of stream.getTracks()) track.stop();
+  context.close();
+}
+
+function peakDb(samples) {
+  const peak = samples.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
+  return Math.max(SILENCE_DB, 20 * Math.log10(peak));
+}
