@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 
-from denoise.audio import MOST_CHANNELS, QUALITY, RATES, Waveform
+from denoise.audio import QUALITY, Waveform, out_of_range
 from denoise.params import SpectrogramParams
 from denoise.spectrogram import Stft, n_frames, transform, windowed_sums
 
@@ -141,7 +141,10 @@ class Stream:
         it is; `residual` asks for what that takes away instead. Raises ValueError for a rate, a
         number of channels or a strength out of range.
         """
-        check_form(sample_rate, channels, strength)
+        if excess := out_of_range(sample_rate, channels):
+            raise ValueError(excess.message)
+        if not 0 <= strength <= 1:
+            raise ValueError(f"A strength of {strength:g} lies outside 0 to 1.")
         self._channels = channels
         self._to_network, self._from_network = (
             _resampler(*rates, channels)
@@ -182,16 +185,6 @@ class Stream:
         denoised = denoised[: len(self._noisy)]
         noisy, self._noisy = np.split(self._noisy, [len(denoised)])
         return self._of_noisy * noisy + self._of_denoised * denoised
-
-
-def check_form(sample_rate: int, channels: int, strength: float = 1.0) -> None:
-    """Raise ValueError for a rate, a number of channels or a strength out of range."""
-    if not RATES[0] <= sample_rate <= RATES[1]:
-        raise ValueError(f"A rate of {sample_rate} Hz lies outside {RATES[0]} to {RATES[1]}.")
-    if not 1 <= channels <= MOST_CHANNELS:
-        raise ValueError(f"{channels} channels are not 1 to {MOST_CHANNELS}.")
-    if not 0 <= strength <= 1:
-        raise ValueError(f"A strength of {strength:g} lies outside 0 to 1.")
 
 
 def _resampler(from_rate: int, to_rate: int, channels: int) -> Callable[[Waveform, bool], Waveform]:
