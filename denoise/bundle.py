@@ -48,8 +48,7 @@ def load_bundle(path: str | os.PathLike[str]) -> tuple[keras.Model, Snapshot]:
     folder = Path(path)
     snapshot = stored.load_snapshot(folder, Snapshot, KIND)
     model = snapshot.build_model()
-    shapes = [weight.shape for weight in model.weights]
-    model.set_weights(stored.load_weights(folder / f"{WEIGHTS}.npz", shapes))
+    stored.load_weights(folder / f"{WEIGHTS}.npz", model.weights)
     return model, snapshot
 
 
