@@ -39,7 +39,7 @@ RECONSTRUCTIONS: Mapping[str, Callable[[Stft, SpectrogramParams, int], Waveform]
 
 def clip_denoiser(network: MaskNetwork, reconstruction: str) -> Callable[[Waveform], Waveform]:
     """Return what cleans clips of one length at the network's rate, [batch, n_samples], at once."""
-    spectrogram, rebuild = network.spectrogram, RECONSTRUCTIONS[reconstruction]
+    spectrogram, rebuild = network.form.spectrogram, RECONSTRUCTIONS[reconstruction]
 
     def denoise(clips: Waveform) -> Waveform:
         noisy = np.stack([stft(clip, spectrogram) for clip in clips])

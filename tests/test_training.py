@@ -133,7 +133,7 @@ def test_the_network_looks_as_far_as_the_readme_says() -> None:
     reach = max(100 - changed.min(), changed.max() - 100)
     seconds = (reach * hop_length + COMMITTED.spectrogram.win_length / 2) / 22050
     assert seconds == pytest.approx(1.08, abs=0.005)
-    assert reach == snapshot.reach().frames
+    assert reach == snapshot.form().context_frames
 
 
 def test_mask_of_silence_is_finite(trained) -> None:
