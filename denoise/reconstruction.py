@@ -6,7 +6,7 @@ import numpy as np
 
 from denoise.audio import Waveform
 from denoise.params import SpectrogramParams
-from denoise.spectrogram import Stft, istft, magnitude, stft
+from denoise.spectrogram import Stft, istft, magnitude, real_parts, stft
 from denoise.streaming import MaskNetwork
 
 GRIFFIN_LIM_ITERATIONS = 32
@@ -43,7 +43,7 @@ def clip_denoiser(network: MaskNetwork, reconstruction: str) -> Callable[[Wavefo
 
     def denoise(clips: Waveform) -> Waveform:
         noisy = np.stack([stft(clip, spectrogram) for clip in clips])
-        masked = noisy * network.mask(noisy.view(np.float32).reshape(*noisy.shape, 2))
+        masked = noisy * network.mask(real_parts(noisy))
         return np.stack([rebuild(each, spectrogram, clips.shape[1]) for each in masked])
 
     return denoise

@@ -12,7 +12,7 @@ import soxr
 
 from denoise.audio import QUALITY, Waveform, out_of_range
 from denoise.params import SpectrogramParams
-from denoise.spectrogram import Stft, n_frames, transform, windowed_sums
+from denoise.spectrogram import Stft, n_frames, real_parts, transform, windowed_sums
 
 BLOCK_SECONDS = 6.0
 LEAST_WEIGHT = np.float32(1e-6)  # outside the waveform the windows fade out
@@ -106,7 +106,7 @@ class BlockDenoiser:
         end = min(last, self._next + self._form.block_frames)
         seen = (last - self._first - 1) * spectrogram.hop_length + spectrogram.n_fft
         noisy = transform(self._samples[:seen], spectrogram)
-        mask = self._mask(noisy.view(np.float32).reshape(1, *noisy.shape, 2))[0]
+        mask = self._mask(real_parts(noisy)[None])[0]
         block = slice(self._next - self._first, end - self._first)
         complete = self._add(noisy[block] * mask[block])
         self._next = end

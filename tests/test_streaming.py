@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from denoise.params import SpectrogramParams
-from denoise.spectrogram import istft, stft
+from denoise.spectrogram import istft, real_parts, stft
 from denoise.streaming import BlockDenoiser, MaskNetwork, NetworkForm, Stream
 
 PARAMS = SpectrogramParams(n_fft=128, hop_length=64, win_length=128)
@@ -59,7 +59,7 @@ def test_blocks_give_what_the_whole_gives(n_samples: int, sizes: list[int]) -> N
     once = fed(BlockDenoiser(NETWORK), iter([waveform]))
     np.testing.assert_array_equal(streamed, once)
     noisy = stft(waveform, PARAMS)
-    mask = neighbourly(noisy.view(np.float32).reshape(1, *noisy.shape, 2))[0]
+    mask = neighbourly(real_parts(noisy)[None])[0]
     np.testing.assert_allclose(once, istft(noisy * mask, PARAMS, n_samples), atol=1e-5)
 
 
