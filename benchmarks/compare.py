@@ -102,23 +102,25 @@ def compare(options: argparse.Namespace) -> tuple[dict[str, Any], pd.DataFrame]:
     params, manifest = load_params(options.params), read_manifest(options.manifest)
     rate = params.audio.sample_rate
     listener, left_out = find_listener(options.listener)
-    measures = quality.list_measures(has_pesq()) | quality.list_listeners(listener)
+    left_out |= _without_pesq(has_pesq())
+    judge = quality.make_judge(has_pesq(), listener)
     with CorpusArchive(options.archive) as corpus:
         clips, rejected = read_clips(corpus, manifest, params, options.limit)
         recorded = Recorded(TrainingSpeech(corpus, manifest, params.audio), no_recordings)
         disturber = Disturber(rate, params.evaluate.seed, recorded)
         methods = named_methods(options, clips)
         cleaners, unmade = make_cleaners(methods, rate, {OURS, *dict(options.model)})
-        left_out |= unmade | _without_pesq(measures)
+        left_out |= unmade
         progress = tqdm(clips, unit="clip", disable=not sys.stderr.isatty())
-        rows = quality.measure_all(progress, cleaners, disturber, measures)
+        rows = quality.measure_all(progress, cleaners, disturber, judge)
         noisy = _timed_clips(clips, disturber)
+    measures = {name: measure for name, measure in quality.MEASURES.items() if name in rows}
     made = [method for method in methods if method.name in cleaners]
     return {
         "test_set": describe_test_set(options, clips, rejected),
         "machine": cost.describe_machine(),
         "conditions": {name: asdict(c) for name, c in quality.CONDITIONS.items()},
-        "measures": {name: _about(measure) for name, measure in measures.items()},
+        "measures": {name: asdict(measure) for name, measure in measures.items()},
         "methods": describe_methods(made, options, noisy, rate),
         "left_out": left_out,
         "undefined": verdicts.undefined(rows, measures),
@@ -153,16 +155,12 @@ def named_methods(options: argparse.Namespace, clips: Sequence[quality.Clip]) ->
     return methods
 
 
-def _without_pesq(measures: Mapping[str, quality.Measure]) -> dict[str, str]:
-    if "pesq" in measures:
+def _without_pesq(has_it: bool) -> dict[str, str]:
+    if has_it:
         return {}
     reason = "the package pesq is not installed here: make bench builds it where a C compiler is."
     print(f"PESQ is left out: {reason}", flush=True)
     return {"PESQ": reason}
-
-
-def _about(measure: quality.Measure) -> dict[str, Any]:
-    return {name: value for name, value in vars(measure).items() if name != "score"}
 
 
 def _timed_clips(clips: Sequence[quality.Clip], disturber: Disturber) -> np.ndarray:

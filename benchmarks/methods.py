@@ -104,7 +104,7 @@ def make_network(bundle: Path, sample_rate: int, reconstruction: str = "noisy_ph
 
     denoiser = Denoiser.load(bundle)
     network = denoiser.network
-    if network.sample_rate != sample_rate:
+    if network.form.sample_rate != sample_rate:
         return blind(denoiser.denoise, sample_rate)
     denoise = clip_denoiser(network, reconstruction)
     return lambda noisy, clean: denoise(noisy)

@@ -1,19 +1,14 @@
-"""Every method on every test clip in every condition, by every measure: a table, a row each.
-
-A measure is a name with a function over the twins of one clip.
-"""
+"""Every method on every test clip in every condition, by every measure: a table, a row each."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.methods import Cleaner
-from denoise import metrics
 from denoise.audio import Waveform
-from denoise.evaluation import Condition, Disturber, Listen
+from denoise.evaluation import Condition, Disturber, Listen, measure
 
 
 @dataclass(frozen=True)
@@ -29,16 +24,25 @@ class Clip:
 
 @dataclass(frozen=True)
 class Measure:
-    """How what is heard of a clip is judged: `score(clip, heard [batch, n_samples])`, [batch].
-
-    nan stands for what is not defined.
-    """
+    """What a column of scores is called, and how it is read."""
 
     label: str
-    score: Callable[[Clip, Waveform], Sequence[float]]
     higher_is_better: bool = True
     decimals: int = 2
 
+
+Judge = Callable[[Clip, Waveform], Sequence[Mapping[str, float]]]
+"""(a clip, what is heard of it [batch, n_samples]) -> the scores of each, by measure; nan stands
+for what is not defined."""
+
+MEASURES = {
+    "si_sdr_db": Measure("SI-SDR, dB", decimals=1),
+    "estoi": Measure("ESTOI", decimals=3),
+    "pesq": Measure("PESQ"),
+    "lsd_db": Measure("log-spectral distance, dB", higher_is_better=False, decimals=1),
+    "digits_clean_trained": Measure("digits understood by a recogniser trained on clean speech"),
+    "digits_noise_trained": Measure("digits understood by a recogniser trained in noise"),
+}
 
 # Gains 1, 2 and 0.5 of white noise at the clip's own RMS, and two kinds that are harder.
 CONDITIONS = {
@@ -50,54 +54,27 @@ CONDITIONS = {
 }
 
 
-def each(
-    score: Callable[[Waveform, Waveform, int], float],
-) -> Callable[[Clip, Waveform], Sequence[float]]:
-    """Lift a metric of denoise.metrics to the twins of a clip."""
+def make_judge(with_pesq: bool, listen: Listen | None) -> Judge:
+    """Judge by every metric, and by whether each recogniser hears the digit that was said.
 
-    def score_each(clip: Clip, heard: Waveform) -> Sequence[float]:
-        return [score(clip.clean, waveform, clip.sample_rate) for waveform in heard]
+    PESQ and digits are left out where they cannot be had.
+    """
 
-    return score_each
+    def judge(clip: Clip, heard: Waveform) -> list[dict[str, float]]:
+        scores = [measure(clip.clean, each, clip.sample_rate, with_pesq) for each in heard]
+        for name, digits in (listen(heard) if listen else {}).items():
+            for score, digit in zip(scores, digits, strict=True):
+                score[name] = float(digit == clip.digit)
+        return scores
 
-
-def list_measures(with_pesq: bool) -> dict[str, Measure]:
-    """Return the measures, by name; PESQ only where it can be had."""
-    pesq = {"pesq": Measure("PESQ", each(metrics.pesq_wide_band))}
-    return {
-        "si_sdr_db": Measure(
-            "SI-SDR, dB", each(lambda c, h, rate: metrics.si_sdr_db(c, h)), True, 1
-        ),
-        "estoi": Measure("ESTOI", each(metrics.estoi), True, 3),
-        **(pesq if with_pesq else {}),
-        "lsd_db": Measure(
-            "log-spectral distance, dB", each(metrics.log_spectral_distance_db), False, 1
-        ),
-    }
-
-
-def list_listeners(listen: Listen | None) -> dict[str, Measure]:
-    """Return whether each recogniser of the machine listener hears the digit that was said."""
-    if listen is None:
-        return {}
-
-    def score(recogniser: str, clip: Clip, heard: Waveform) -> Sequence[float]:
-        return [float(digit == clip.digit) for digit in listen(heard)[recogniser]]
-
-    label = "digits understood by a recogniser trained "
-    return {
-        "digits_clean_trained": Measure(
-            label + "on clean speech", partial(score, "digits_clean_trained")
-        ),
-        "digits_noise_trained": Measure(label + "in noise", partial(score, "digits_noise_trained")),
-    }
+    return judge
 
 
 def measure_all(
     clips: Iterable[Clip],
     cleaners: Mapping[str, Cleaner],
     disturber: Disturber,
-    measures: Mapping[str, Measure],
+    judge: Judge,
     conditions: Mapping[str, Condition] = CONDITIONS,
 ) -> pd.DataFrame:
     """Return utterance_id, speaker_id, condition, method and a column a measure.
@@ -109,11 +86,9 @@ def measure_all(
         about = {"utterance_id": clip.utterance_id, "speaker_id": clip.speaker_id}
         twins = [disturber.disturb(clip.clean, clip.utterance_id, c) for c in conditions.values()]
         for method, cleaner in cleaners.items():
-            heard = cleaner(np.stack(twins), clip.clean)
-            scores = {name: measure.score(clip, heard) for name, measure in measures.items()}
+            scores = judge(clip, cleaner(np.stack(twins), clip.clean))
             rows += [
-                {**about, "condition": condition, "method": method}
-                | {name: float(score[index]) for name, score in scores.items()}
-                for index, condition in enumerate(conditions)
+                {**about, "condition": condition, "method": method, **score}
+                for condition, score in zip(conditions, scores, strict=True)
             ]
     return pd.DataFrame(rows)

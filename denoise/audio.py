@@ -4,7 +4,7 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -63,17 +63,31 @@ def open_audio(source: Source) -> Iterator[soundfile.SoundFile]:
     opened = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
         with soundfile.SoundFile(opened) as sound:
-            _check_form(sound)
+            if excess := out_of_range(sound.samplerate, sound.channels):
+                raise AudioError(excess.message)
             yield sound
     except soundfile.LibsndfileError as error:
         raise AudioError(f"This is no audio that can be read: {error.error_string}") from error
 
 
-def _check_form(sound: soundfile.SoundFile) -> None:
-    if not RATES[0] <= sound.samplerate <= RATES[1]:
-        raise AudioError(f"Its rate, {sound.samplerate} Hz, lies outside {RATES[0]} to {RATES[1]}.")
-    if sound.channels > MOST_CHANNELS:
-        raise AudioError(f"It has {sound.channels} channels; at most {MOST_CHANNELS} are read.")
+class Excess(NamedTuple):
+    """What lies out of range: a sentence, the bound that is passed, and the value."""
+
+    message: str
+    limit: int
+    actual: int
+
+
+def out_of_range(
+    sample_rate: int, channels: int, most_channels: int = MOST_CHANNELS
+) -> Excess | None:
+    """Return what of a form lies out of range, the rate first, or None."""
+    bounds = (("Hz", sample_rate, *RATES), ("channels", channels, 1, most_channels))
+    for unit, actual, least, most in bounds:
+        if not least <= actual <= most:
+            message = f"{actual} {unit} cannot be worked on: {least} to {most} can."
+            return Excess(message, least if actual < least else most, actual)
+    return None
 
 
 def read_blocks(sound: soundfile.SoundFile) -> Iterator[Waveform]:

@@ -4,18 +4,19 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 from numpy.random import Generator
 
 from denoise.cache import SpectrogramCache, read_kinds
 from denoise.noise import SPEECH_KINDS, draw_n_voices
 from denoise.params import TrainParams
 from denoise.remixing import Remixing, draw_snr_db, energy, equalise, remix, roll_frames
-from denoise.spectrogram import Stft
+from denoise.spectrogram import Stft, real_parts
 
 
 def as_pair(noisy: Stft, clean: Stft) -> tuple[np.ndarray, np.ndarray]:
     """Return a network's input [..., 2] and a loss's `y_true` [..., 4] of complex spectrograms."""
-    parts = [s.view(np.float32).reshape(*s.shape, 2) for s in (noisy, clean)]
+    parts = real_parts(noisy), real_parts(clean)
     return parts[0], np.concatenate(parts, axis=-1)
 
 
@@ -46,9 +47,15 @@ class BatchSource:
 
     def cached(self, number: int) -> tuple[Stft, Stft]:
         """Return batch `number` in cached order: noisy and clean [batch, n_frames, n_bins]."""
+        return self.noisy(number), self._cache.clean(self._rows(number))
+
+    def noisy(self, number: int) -> Stft:
+        """Return the noisy half of `cached(number)` without reading the other."""
+        return self._cache.noisy(self._rows(number))
+
+    def _rows(self, number: int) -> npt.NDArray[np.int64]:
         start = number * self._batch_size
-        rows = np.arange(start, min(start + self._batch_size, len(self._cache)))
-        return self._cache.noisy(rows), self._cache.clean(rows)
+        return np.arange(start, min(start + self._batch_size, len(self._cache)))
 
     def shuffled(self, epoch: int, number: int, remixing: Remixing | None) -> tuple[Stft, Stft]:
         """Return batch `number` of `epoch`, shuffled; or remixed and rolled in time."""

@@ -12,9 +12,9 @@ import keras
 
 from denoise import stored
 from denoise.graph import as_function
-from denoise.model import Reach, build_model, reach_of
+from denoise.model import build_model, reach_of
 from denoise.params import AudioParams, ModelParams, SpectrogramParams
-from denoise.streaming import MaskNetwork
+from denoise.streaming import MaskNetwork, NetworkForm
 
 KIND = stored.Kind("model", "Run dvc repro, or name another model.")
 WEIGHTS = "weights"
@@ -29,9 +29,11 @@ class Snapshot:
     model: ModelParams
     peak: float
 
-    def reach(self) -> Reach:
-        """Return how far the network looks."""
-        return reach_of(self.model, self.audio.sample_rate / self.spectrogram.hop_length)
+    def form(self) -> NetworkForm:
+        """Return the form of the network's spectrograms, and how far it looks."""
+        rate, spectrogram = self.audio.sample_rate, self.spectrogram
+        reach = reach_of(self.model, rate / spectrogram.hop_length)
+        return NetworkForm(rate, spectrogram, reach.frames, reach.stride)
 
     def build_model(self) -> keras.Model:
         """Build the network, its weights freshly drawn."""
@@ -48,14 +50,11 @@ def load_bundle(path: str | os.PathLike[str]) -> tuple[keras.Model, Snapshot]:
     folder = Path(path)
     snapshot = stored.load_snapshot(folder, Snapshot, KIND)
     model = snapshot.build_model()
-    shapes = [weight.shape for weight in model.weights]
-    model.set_weights(stored.load_weights(folder / f"{WEIGHTS}.npz", shapes))
+    stored.load_weights(folder / f"{WEIGHTS}.npz", model.weights)
     return model, snapshot
 
 
 def load_network(path: str | os.PathLike[str]) -> MaskNetwork:
     """Load a bundle to be run by TensorFlow; raises BundleError as `load_bundle` does."""
     model, snapshot = load_bundle(path)
-    reach, spectrogram = snapshot.reach(), snapshot.spectrogram
-    rate = snapshot.audio.sample_rate
-    return MaskNetwork(as_function(model), spectrogram, rate, reach.frames, reach.stride)
+    return MaskNetwork(as_function(model), snapshot.form())

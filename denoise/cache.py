@@ -19,7 +19,7 @@ import numpy.typing as npt
 from denoise.audio import Waveform, rms
 from denoise.errors import CorpusError, ParamsError
 from denoise.params import SpectrogramParams
-from denoise.spectrogram import Stft, stft
+from denoise.spectrogram import Stft, real_parts, stft
 
 STORED = np.dtype("<f2")
 LARGEST_STORED = 65504.0
@@ -45,7 +45,7 @@ class SpectrogramWriter:
 
     def append(self, spectrogram: Stft) -> None:
         """Add one row, complex64 [n_frames, n_bins]."""
-        row = np.ascontiguousarray(spectrogram).view(np.float32).reshape(*spectrogram.shape, 2)
+        row = real_parts(spectrogram)
         if row.shape != self._row_shape:
             raise ValueError(f"A row of shape {row.shape} among rows of shape {self._row_shape}.")
         if (peak := np.abs(row).max()) > LARGEST_STORED:

@@ -66,7 +66,7 @@ def evaluate(
         understood = understand(clean, heard, listen, int(about["digit"]))
         for number, condition in enumerate(every):
             waveforms = {method: batch[number] for method, batch in heard.items()}
-            figures = measure(clean, waveforms, disturber.sample_rate, with_pesq)
+            figures = _measure_each(clean, waveforms, disturber.sample_rate, with_pesq)
             rows.append({**about, **vars(condition), **figures, **understood[number]})
     return pd.DataFrame(rows)
 
@@ -94,15 +94,26 @@ def understand(
     return [{name: float(part[n]) for name, part in columns.items()} for n in range(count)]
 
 
-def measure(
+def _measure_each(
     clean: Waveform, heard: Mapping[str, Waveform], sample_rate: int, with_pesq: bool
 ) -> dict[str, float]:
     """Return `<metric>_<method>` for each waveform of `heard`, all float32 [n_samples]."""
-    figures: dict[str, float] = {}
-    for method, waveform in heard.items():
-        figures[f"si_sdr_db_{method}"] = metrics.si_sdr_db(clean, waveform)
-        figures[f"estoi_{method}"] = metrics.estoi(clean, waveform, sample_rate)
-        figures[f"lsd_db_{method}"] = metrics.log_spectral_distance_db(clean, waveform, sample_rate)
-        if with_pesq:
-            figures[f"pesq_{method}"] = metrics.pesq_wide_band(clean, waveform, sample_rate)
+    return {
+        f"{metric}_{method}": figure
+        for method, waveform in heard.items()
+        for metric, figure in measure(clean, waveform, sample_rate, with_pesq).items()
+    }
+
+
+def measure(
+    clean: Waveform, waveform: Waveform, sample_rate: int, with_pesq: bool
+) -> dict[str, float]:
+    """Return every metric of float32 [n_samples] by its name, PESQ where it is asked for."""
+    figures = {
+        "si_sdr_db": metrics.si_sdr_db(clean, waveform),
+        "estoi": metrics.estoi(clean, waveform, sample_rate),
+        "lsd_db": metrics.log_spectral_distance_db(clean, waveform, sample_rate),
+    }
+    if with_pesq:
+        figures["pesq"] = metrics.pesq_wide_band(clean, waveform, sample_rate)
     return figures

@@ -97,6 +97,5 @@ class Listener:
         snapshot = stored.load_snapshot(folder, ListenerSnapshot, KIND)
         recognisers = {name: snapshot.build_recogniser(seed=0) for name in RECOGNISERS}
         for name, model in recognisers.items():
-            shapes = [weight.shape for weight in model.weights]
-            model.set_weights(stored.load_weights(folder / f"{name}.npz", shapes))
+            stored.load_weights(folder / f"{name}.npz", model.weights)
         return cls(recognisers, snapshot)

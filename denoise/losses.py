@@ -11,11 +11,11 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from denoise.batches import BatchSource, as_pair
+from denoise.batches import BatchSource
 from denoise.intelligibility import envelope_correlation, third_octaves
 from denoise.model import power_of, reference_level
 from denoise.params import LossWeights, Params, SpectrogramParams
-from denoise.spectrogram import overlap_add, window
+from denoise.spectrogram import overlap_add, real_parts, window
 
 FAINTEST = 1e-6
 Tensor = Any
@@ -132,8 +132,7 @@ def peak_for(params: Params, train: BatchSource) -> float:
     frames_a_second = params.audio.sample_rate / params.spectrogram.hop_length
     peak = 0.0
     for number in range(len(train)):
-        noisy, clean = train.cached(number)
-        stft, _ = as_pair(noisy, clean)
+        stft = real_parts(train.noisy(number))
         ratio = ops.sqrt(power_of(stft)) / reference_level(stft, frames_a_second)
         peak = max(peak, float(ops.max(ratio)))
     return peak

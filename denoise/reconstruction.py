@@ -6,7 +6,7 @@ import numpy as np
 
 from denoise.audio import Waveform
 from denoise.params import SpectrogramParams
-from denoise.spectrogram import Stft, istft, magnitude, stft
+from denoise.spectrogram import Stft, istft, magnitude, real_parts, stft
 from denoise.streaming import MaskNetwork
 
 GRIFFIN_LIM_ITERATIONS = 32
@@ -39,11 +39,11 @@ RECONSTRUCTIONS: Mapping[str, Callable[[Stft, SpectrogramParams, int], Waveform]
 
 def clip_denoiser(network: MaskNetwork, reconstruction: str) -> Callable[[Waveform], Waveform]:
     """Return what cleans clips of one length at the network's rate, [batch, n_samples], at once."""
-    spectrogram, rebuild = network.spectrogram, RECONSTRUCTIONS[reconstruction]
+    spectrogram, rebuild = network.form.spectrogram, RECONSTRUCTIONS[reconstruction]
 
     def denoise(clips: Waveform) -> Waveform:
         noisy = np.stack([stft(clip, spectrogram) for clip in clips])
-        masked = noisy * network.mask(noisy.view(np.float32).reshape(*noisy.shape, 2))
+        masked = noisy * network.mask(real_parts(noisy))
         return np.stack([rebuild(each, spectrogram, clips.shape[1]) for each in masked])
 
     return denoise

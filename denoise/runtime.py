@@ -6,16 +6,15 @@ The file's metadata hold, under KEY, what inference needs beside the graph, as J
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 from denoise.errors import BundleError, ParamsError
-from denoise.params import SpectrogramParams
 from denoise.schema import build
-from denoise.streaming import MaskNetwork
+from denoise.streaming import MaskNetwork, NetworkForm
 
 FORMAT = 1
 KEY = "denoise"
@@ -35,27 +34,18 @@ _MODELS = _HERE / "models"  # in an installed package; a checkout has them besid
 BUILT_IN = (_MODELS if _MODELS.is_dir() else _HERE.parent / "models") / "denoiser.onnx"
 
 
-@dataclass(frozen=True)
-class NetworkForm:
-    """What inference needs to know of a network; see `MaskNetwork`."""
+def to_metadata(form: NetworkForm) -> dict[str, str]:
+    """Return a network's form as an ONNX file's metadata."""
+    return {KEY: json.dumps({"format": FORMAT, **asdict(form)}, sort_keys=True)}
 
-    sample_rate: int
-    spectrogram: SpectrogramParams
-    context_frames: int
-    stride: int
 
-    def to_metadata(self) -> dict[str, str]:
-        """Return the form as an ONNX file's metadata."""
-        return {KEY: json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)}
-
-    @classmethod
-    def from_metadata(cls, metadata: Mapping[str, str]) -> "NetworkForm":
-        """Read the form; raises ValueError where the metadata hold none of this format."""
-        description = json.loads(metadata.get(KEY, "null"))
-        if not isinstance(description, dict) or description.pop("format", None) != FORMAT:
-            raise ValueError(f"it holds no {KEY} metadata of format {FORMAT}")
-        form: NetworkForm = build(cls, description)
-        return form
+def from_metadata(metadata: Mapping[str, str]) -> NetworkForm:
+    """Read a network's form; raises ValueError where the metadata hold none of this format."""
+    description = json.loads(metadata.get(KEY, "null"))
+    if not isinstance(description, dict) or description.pop("format", None) != FORMAT:
+        raise ValueError(f"it holds no {KEY} metadata of format {FORMAT}")
+    form: NetworkForm = build(NetworkForm, description)
+    return form
 
 
 def load_network(path: str | os.PathLike[str]) -> MaskNetwork:
@@ -70,7 +60,7 @@ def load_network(path: str | os.PathLike[str]) -> MaskNetwork:
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
-        form = NetworkForm.from_metadata(session.get_modelmeta().custom_metadata_map)
+        form = from_metadata(session.get_modelmeta().custom_metadata_map)
         (stft,), (mask,) = session.get_inputs(), session.get_outputs()
     except LOADING_ERRORS as error:
         reason = str(error).splitlines()[0]
@@ -80,4 +70,4 @@ def load_network(path: str | os.PathLike[str]) -> MaskNetwork:
         (masks,) = session.run([mask.name], {stft.name: spectrograms})
         return np.asarray(masks)
 
-    return MaskNetwork(run, form.spectrogram, form.sample_rate, form.context_frames, form.stride)
+    return MaskNetwork(run, form)

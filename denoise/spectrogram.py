@@ -79,6 +79,11 @@ def overlap_add(frames: Waveform, hop_length: int) -> Waveform:
     return total.reshape(-1)
 
 
+def real_parts(stft: Stft) -> npt.NDArray[np.float32]:
+    """Return real and imaginary parts side by side, [..., n_bins, 2], as networks take them."""
+    return np.ascontiguousarray(stft).view(np.float32).reshape(*stft.shape, 2)
+
+
 def magnitude(stft: Stft) -> Magnitude:
     """Return |stft| by a square root, whose bytes no processor changes."""
     return np.sqrt(np.square(stft.real) + np.square(stft.imag))

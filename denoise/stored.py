@@ -61,14 +61,15 @@ def load_snapshot(folder: Path, snapshot: type[T], kind: Kind) -> T:
     return found
 
 
-def load_weights(path: Path, expected: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
-    """Read a network's arrays; raises BundleError where they are not of the `expected` shapes."""
+def load_weights(path: Path, variables: Sequence[Any]) -> None:
+    """Give Keras variables the arrays of a file; raises BundleError where these are not theirs."""
     try:
         with np.load(path) as saved:
             weights = [saved[str(number)] for number in range(len(saved))]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise BundleError(f"{path} does not fit its description: {error}") from error
     found = [weight.shape for weight in weights]
-    if found != list(expected):
+    if found != [tuple(variable.shape) for variable in variables]:
         raise BundleError(f"{path} does not fit its description: it holds arrays of {found}.")
-    return weights
+    for variable, weight in zip(variables, weights, strict=True):
+        variable.assign(weight)

@@ -10,27 +10,26 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 
-from denoise.audio import MOST_CHANNELS, QUALITY, RATES, Waveform
+from denoise.audio import QUALITY, Waveform, out_of_range
 from denoise.params import SpectrogramParams
-from denoise.spectrogram import Stft, n_frames, transform, windowed_sums
+from denoise.spectrogram import Stft, n_frames, real_parts, transform, windowed_sums
 
 BLOCK_SECONDS = 6.0
 LEAST_WEIGHT = np.float32(1e-6)  # outside the waveform the windows fade out
 
 
 @dataclass(frozen=True)
-class MaskNetwork:
-    """A network that masks spectrograms, and the form that they have.
+class NetworkForm:
+    """The form of the spectrograms that a network masks, and how far it looks.
 
-    `mask` maps float32 [batch, n_frames, n_bins, 2] to [batch, n_frames, n_bins]. No mask depends
-    on what lies more than `context_frames` away, nor on where a multiple of `stride` frames starts.
+    No mask depends on what lies more than `context_frames` away, nor on where a multiple of
+    `stride` frames starts.
     """
 
-    mask: Callable[[np.ndarray], np.ndarray]
-    spectrogram: SpectrogramParams
     sample_rate: int
+    spectrogram: SpectrogramParams
     context_frames: int
-    stride: int = 1
+    stride: int
 
     @property
     def block_frames(self) -> int:
@@ -44,13 +43,22 @@ class MaskNetwork:
         return self.stride * -(-self.context_frames // self.stride)
 
 
+@dataclass(frozen=True)
+class MaskNetwork:
+    """A network: `mask` maps float32 [batch, n_frames, n_bins, 2] to [batch, n_frames, n_bins]."""
+
+    mask: Callable[[np.ndarray], np.ndarray]
+    form: NetworkForm
+
+
 class BlockDenoiser:
     """Cleans one channel at the network's own rate."""
 
     def __init__(self, network: MaskNetwork) -> None:
         """Start before the first sample."""
-        self._network = network
-        self._before = network.spectrogram.n_fft // 2
+        self._mask, self._form = network.mask, network.form
+        self._spectrogram = network.form.spectrogram
+        self._before = self._spectrogram.n_fft // 2
         self._samples = np.zeros(self._before, np.float32)  # from the first frame that is kept
         self._first = 0  # that frame
         self._next = 0  # the first frame that is not cleaned yet
@@ -63,7 +71,7 @@ class BlockDenoiser:
         """Take float32 [n_samples]; return what is ready, [n_ready]."""
         self._samples = np.concatenate([self._samples, samples])
         self._received += len(samples)
-        hop, ready = self._network.spectrogram.hop_length, []
+        hop, ready = self._spectrogram.hop_length, []
         while self._received >= (self._seen() - 1) * hop + self._before:
             ready.append(self._clean_block(self._seen()))
         return self._emit(ready)
@@ -72,7 +80,7 @@ class BlockDenoiser:
         """End the waveform; return the rest of it."""
         if self._received == 0:
             return np.zeros(0, np.float32)
-        spectrogram, ready = self._network.spectrogram, []
+        spectrogram, ready = self._spectrogram, []
         count = n_frames(self._received, spectrogram)
         end = (count - 1) * spectrogram.hop_length + spectrogram.n_fft
         self._samples = np.pad(self._samples, (0, end - self._before - self._received))
@@ -82,7 +90,7 @@ class BlockDenoiser:
 
     def _seen(self) -> int:
         """Return the end of the frames that the next block is cleaned with."""
-        return self._next + self._network.block_frames + self._network.margin_frames
+        return self._next + self._form.block_frames + self._form.margin_frames
 
     def _emit(self, parts: list[Waveform]) -> Waveform:
         """Join samples, those before the first and after the last of the waveform left out."""
@@ -94,29 +102,29 @@ class BlockDenoiser:
 
     def _clean_block(self, last: int) -> Waveform:
         """Clean the next block, seeing frames up to `last`; return the samples it completes."""
-        network, spectrogram = self._network, self._network.spectrogram
-        end = min(last, self._next + network.block_frames)
+        spectrogram = self._spectrogram
+        end = min(last, self._next + self._form.block_frames)
         seen = (last - self._first - 1) * spectrogram.hop_length + spectrogram.n_fft
         noisy = transform(self._samples[:seen], spectrogram)
-        mask = network.mask(noisy.view(np.float32).reshape(1, *noisy.shape, 2))[0]
+        mask = self._mask(real_parts(noisy)[None])[0]
         block = slice(self._next - self._first, end - self._first)
         complete = self._add(noisy[block] * mask[block])
         self._next = end
-        self._forget(max(0, end - network.margin_frames))
+        self._forget(max(0, end - self._form.margin_frames))
         return complete
 
     def _add(self, cleaned: Stft) -> Waveform:
         """Add the frames of a block to those before; return the samples that no more will touch."""
-        sums = np.stack(windowed_sums(cleaned, self._network.spectrogram))
+        sums = np.stack(windowed_sums(cleaned, self._spectrogram))
         sums[:, : self._sums.shape[1]] += self._sums
-        complete = len(cleaned) * self._network.spectrogram.hop_length
+        complete = len(cleaned) * self._spectrogram.hop_length
         self._sums = sums[:, complete:]
         added, weights = sums[:, :complete]
         return added / np.maximum(weights, LEAST_WEIGHT)
 
     def _forget(self, first: int) -> None:
         """Let go of the samples before frame `first`."""
-        forgotten = (first - self._first) * self._network.spectrogram.hop_length
+        forgotten = (first - self._first) * self._spectrogram.hop_length
         self._samples = self._samples[forgotten:]
         self._first = first
 
@@ -141,11 +149,13 @@ class Stream:
         it is; `residual` asks for what that takes away instead. Raises ValueError for a rate, a
         number of channels or a strength out of range.
         """
-        check_form(sample_rate, channels, strength)
-        self._channels = channels
+        if excess := out_of_range(sample_rate, channels):
+            raise ValueError(excess.message)
+        if not 0 <= strength <= 1:
+            raise ValueError(f"A strength of {strength:g} lies outside 0 to 1.")
+        self._channels, inner = channels, network.form.sample_rate
         self._to_network, self._from_network = (
-            _resampler(*rates, channels)
-            for rates in ((sample_rate, network.sample_rate), (network.sample_rate, sample_rate))
+            _resampler(*rates, channels) for rates in ((sample_rate, inner), (inner, sample_rate))
         )
         self._denoisers = [BlockDenoiser(network) for _ in range(channels)]
         self._noisy = np.zeros((0, channels), np.float32)  # what has no counterpart yet
@@ -182,16 +192,6 @@ class Stream:
         denoised = denoised[: len(self._noisy)]
         noisy, self._noisy = np.split(self._noisy, [len(denoised)])
         return self._of_noisy * noisy + self._of_denoised * denoised
-
-
-def check_form(sample_rate: int, channels: int, strength: float = 1.0) -> None:
-    """Raise ValueError for a rate, a number of channels or a strength out of range."""
-    if not RATES[0] <= sample_rate <= RATES[1]:
-        raise ValueError(f"A rate of {sample_rate} Hz lies outside {RATES[0]} to {RATES[1]}.")
-    if not 1 <= channels <= MOST_CHANNELS:
-        raise ValueError(f"{channels} channels are not 1 to {MOST_CHANNELS}.")
-    if not 0 <= strength <= 1:
-        raise ValueError(f"A strength of {strength:g} lies outside 0 to 1.")
 
 
 def _resampler(from_rate: int, to_rate: int, channels: int) -> Callable[[Waveform, bool], Waveform]:

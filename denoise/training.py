@@ -26,7 +26,7 @@ from denoise.params import TrainParams
 from denoise.remixing import Remixing
 from denoise.schedule import half_cosine, rise
 from denoise.spectrogram import Stft
-from denoise.stored import save_weights
+from denoise.stored import load_weights, save_weights
 
 PLATEAU_EPOCHS = 3
 History = list[dict[str, float]]
@@ -101,9 +101,7 @@ class Checkpoint:
             return []
         if state["key"] != self.key:
             return []
-        with np.load(self.folder / "last.npz") as saved:
-            for number, variable in enumerate(state_of(model)):
-                variable.assign(saved[str(number)])
+        load_weights(self.folder / "last.npz", state_of(model))
         history: History = state["history"]
         print(f"Resuming after epoch {len(history)}.")
         return history
@@ -118,9 +116,8 @@ class Checkpoint:
             write_text(folder / "state.json", json.dumps({"key": self.key, "history": history}))
 
     def load_best(self, model: keras.Model) -> None:
-        """Give the model the weights of its best epoch."""
-        with np.load(self.folder / "best.npz") as saved:
-            model.set_weights([saved[str(number)] for number in range(len(model.weights))])
+        """Give the model, and its optimiser, the state of the best epoch."""
+        load_weights(self.folder / "best.npz", state_of(model))
 
     def remove(self) -> None:
         """Forget the state: the training is done, and a forced one shall start anew."""

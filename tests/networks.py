@@ -7,11 +7,12 @@ import onnx
 from onnx import helper
 
 from denoise.params import SpectrogramParams
-from denoise.runtime import NetworkForm
-from denoise.streaming import MaskNetwork
+from denoise.runtime import to_metadata
+from denoise.streaming import MaskNetwork, NetworkForm
 
 SPECTROGRAM = SpectrogramParams(n_fft=128, hop_length=64, win_length=128)
 RATE = 8000
+FORM = NetworkForm(RATE, SPECTROGRAM, context_frames=0, stride=1)
 
 
 def gain_network(gain: float) -> MaskNetwork:
@@ -20,7 +21,7 @@ def gain_network(gain: float) -> MaskNetwork:
     def mask(spectrograms: np.ndarray) -> np.ndarray:
         return np.full(spectrograms.shape[:-1], gain, np.float32)
 
-    return MaskNetwork(mask, SPECTROGRAM, RATE, context_frames=0)
+    return MaskNetwork(mask, FORM)
 
 
 def write_halving_model(path: Path) -> Path:
@@ -39,7 +40,6 @@ def write_halving_model(path: Path) -> Path:
         nodes, "half", [declare("stft", kind, [*axes, 2])], [declare("mask", kind, axes)], constants
     )
     file = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
-    form = NetworkForm(RATE, SPECTROGRAM, context_frames=0, stride=1)
-    helper.set_model_props(file, form.to_metadata())
+    helper.set_model_props(file, to_metadata(FORM))
     path.write_bytes(file.SerializeToString())
     return path

@@ -9,7 +9,7 @@ from denoise.params import SpectrogramParams
 from denoise.server.limits import Limits
 from denoise.server.service import Service
 from denoise.server.serving import Server
-from denoise.streaming import MaskNetwork
+from denoise.streaming import MaskNetwork, NetworkForm
 
 
 def mask(spectrograms: np.ndarray) -> np.ndarray:
@@ -18,6 +18,6 @@ def mask(spectrograms: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    network = MaskNetwork(mask, SpectrogramParams(128, 64, 128), 8000, context_frames=0)
-    server = Server(Service(network, Limits(slots=1, queue=1)), "127.0.0.1", 0)
+    form = NetworkForm(8000, SpectrogramParams(128, 64, 128), context_frames=0, stride=1)
+    server = Server(Service(MaskNetwork(mask, form), Limits(slots=1, queue=1)), "127.0.0.1", 0)
     server.run(lambda: print(f"denoise serves on {server.url}", flush=True))

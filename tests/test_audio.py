@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from denoise.audio import (
     LOUDEST,
+    MOST_CHANNELS,
     SILENCE_RMS,
     decode,
     fit_length,
     is_silent,
     load_clip,
+    out_of_range,
     remove_dc,
     resample,
     rms,
@@ -249,7 +251,27 @@ def test_a_rate_that_is_no_recordings_is_named(sample_rate: int) -> None:
 
 
 def test_too_many_channels_are_counted() -> None:
-    assert "9 channels; at most 8" in error_of(encode(noise_waveform(8, channels=9)))
+    error = error_of(encode(noise_waveform(8, channels=9)))
+    assert "9 channels cannot be worked on: 1 to 8 can." in error
+
+
+@pytest.mark.parametrize(
+    ("form", "found"),
+    [
+        ((4000, 1), None),
+        ((192_000, MOST_CHANNELS), None),
+        ((3999, 9), (4000, 3999)),
+        ((192_001, 1), (192_000, 192_001)),
+        ((8000, 0), (1, 0)),
+        ((8000, MOST_CHANNELS + 1), (MOST_CHANNELS, MOST_CHANNELS + 1)),
+        ((8000, 3, 2), (2, 3)),
+    ],
+)
+def test_the_bound_that_is_passed_is_told(
+    form: tuple[int, ...], found: tuple[int, int] | None
+) -> None:
+    excess = out_of_range(*form)
+    assert (excess and excess[1:]) == found
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.5])

@@ -173,6 +173,16 @@ def test_cached_batches_are_in_cached_order(cache: SpectrogramCache) -> None:
     np.testing.assert_array_equal(clean, cache.clean(np.arange(8, 12)))
 
 
+def test_the_noisy_half_is_had_without_the_clean_one(
+    cache: SpectrogramCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = BatchSource(cache, WHITE, 4, seed=3)
+    both = [source.cached(number) for number in range(len(source))]
+    monkeypatch.delattr(SpectrogramCache, "clean")
+    for number, (noisy, _) in enumerate(both):
+        np.testing.assert_array_equal(source.noisy(number), noisy)
+
+
 @pytest.mark.parametrize("remixing", [None, REMIXING])
 def test_a_batch_depends_on_seed_epoch_and_number_alone(
     cache: SpectrogramCache, remixing: Remixing | None

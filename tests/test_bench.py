@@ -14,13 +14,13 @@ from benchmarks import compare, cost, methods, rnnoise, training
 from benchmarks.methods import OURS, blind, is_oracle, list_methods, oracle_method
 from benchmarks.quality import (
     CONDITIONS,
+    MEASURES,
     Clip,
-    Measure,
-    list_listeners,
-    list_measures,
+    make_judge,
     measure_all,
 )
 from benchmarks.report import render
+from denoise import metrics
 from denoise.classical import wiener
 from denoise.corpus.archive import CorpusArchive
 from denoise.errors import DenoiseError
@@ -196,12 +196,13 @@ def test_every_method_hears_the_same_noise_and_any_measure_can_be_plugged_in() -
 
         return cleaner
 
-    digits = Measure("digits", lambda clip, waveforms: [clip.digit] * len(waveforms))
-    level = Measure("level", lambda clip, waveforms: np.abs(waveforms).max(axis=1))
+    def judge(clip: Clip, waveforms: np.ndarray) -> list[dict[str, float]]:
+        return [{"digits": clip.digit, "level": np.abs(each).max()} for each in waveforms]
+
     conditions = {"loud": Condition("white", -6.0), "soft": Condition("white", 6.0)}
     clips = [Clip(f"{d}_01_0", "01", d, CLEAN, SAMPLE_RATE) for d in (3, 4)]
     cleaners = {name: listen(name) for name in heard}
-    rows = measure_all(clips, cleaners, DISTURBER, {"digits": digits, "level": level}, conditions)
+    rows = measure_all(clips, cleaners, DISTURBER, judge, conditions)
     np.testing.assert_array_equal(heard["one"], heard["two"])
     assert not np.array_equal(heard["one"][0], heard["one"][1])
     assert len(rows) == 2 * 2 * 2
@@ -210,11 +211,16 @@ def test_every_method_hears_the_same_noise_and_any_measure_can_be_plugged_in() -
     assert means["loud"] > 1.3 * means["soft"]
 
 
-def test_pesq_is_measured_only_where_it_can_be_had(capsys: pytest.CaptureFixture[str]) -> None:
-    assert list(list_measures(with_pesq=False)) == ["si_sdr_db", "estoi", "lsd_db"]
-    assert list(list_measures(with_pesq=True)) == ["si_sdr_db", "estoi", "pesq", "lsd_db"]
-    assert compare._without_pesq(list_measures(with_pesq=True)) == {}
-    assert "C compiler" in compare._without_pesq(list_measures(with_pesq=False))["PESQ"]
+def test_pesq_is_measured_only_where_it_can_be_had(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(metrics, "pesq_wide_band", lambda *_: 4.5)
+    clip, noisy = Clip("a", "1", 7, CLEAN, SAMPLE_RATE), (CLEAN + white(CLEAN, 0))[None]
+    (without,), (score,) = (make_judge(pesq, None)(clip, noisy) for pesq in (False, True))
+    assert score == {**without, "pesq": 4.5}
+    assert without.keys() == {"si_sdr_db", "estoi", "lsd_db"}
+    assert compare._without_pesq(True) == {}
+    assert "C compiler" in compare._without_pesq(False)["PESQ"]
     assert "PESQ is left out" in capsys.readouterr().out
 
 
@@ -322,16 +328,23 @@ def test_the_makefile_installs_what_is_locked() -> None:
 
 
 def test_a_digit_is_understood_where_it_is_the_one_said() -> None:
-    clip = Clip("a", "1", 7, np.zeros(9, np.float32), SAMPLE_RATE)
-    heard = {"digits_clean_trained": [7, 1], "digits_noise_trained": [0, 7]}
-    measures = list_listeners(lambda clips: heard)
-    scores = {name: measure.score(clip, np.zeros((2, 9))) for name, measure in measures.items()}
-    assert scores == {"digits_clean_trained": [1.0, 0.0], "digits_noise_trained": [0.0, 1.0]}
+    clip = Clip("a", "1", 7, CLEAN, SAMPLE_RATE)
+    asked = []
+
+    def listen(clips: np.ndarray) -> dict[str, list[int]]:
+        asked.append(len(clips))
+        return {"digits_clean_trained": [7, 1], "digits_noise_trained": [0, 7]}
+
+    scores = pd.DataFrame(make_judge(False, listen)(clip, np.stack([CLEAN, CLEAN])))
+    assert scores["digits_clean_trained"].tolist() == [1.0, 0.0]
+    assert scores["digits_noise_trained"].tolist() == [0.0, 1.0]
+    assert asked == [2]  # once for both
+    assert set(MEASURES) == {*scores, "pesq"}
 
 
 def test_without_a_listener_the_reason_is_told(tmp_path: Path) -> None:
     listen, left_out = compare.find_listener(tmp_path / "nothing")
-    assert listen is None and list_listeners(listen) == {}
+    assert listen is None
     assert "No listener at" in left_out["digits understood"]
 
 

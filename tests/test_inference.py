@@ -6,18 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from denoise.inference import Denoiser
-from denoise.params import SpectrogramParams
 from denoise.streaming import MaskNetwork
-
-PARAMS = SpectrogramParams(n_fft=128, hop_length=64, win_length=128)
-RATE = 8000
+from tests.networks import FORM, RATE, gain_network
 
 
 def denoiser(gain: float = 1.0) -> Denoiser:
-    def mask(spectrograms: np.ndarray) -> np.ndarray:
-        return np.full(spectrograms.shape[:-1], gain, np.float32)
-
-    return Denoiser(MaskNetwork(mask, PARAMS, RATE, context_frames=0))
+    return Denoiser(gain_network(gain))
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -60,7 +54,7 @@ def test_each_bin_gets_its_own_mask() -> None:
 
     time = np.arange(RATE) / RATE
     low, high = (np.sin(2 * np.pi * hertz * time).astype(np.float32) for hertz in (500, 3000))
-    network = MaskNetwork(low_pass, PARAMS, RATE, context_frames=0)
+    network = MaskNetwork(low_pass, FORM)
     denoised = Denoiser(network).denoise(low + high, RATE)
     np.testing.assert_allclose(denoised[200:-200], low[200:-200], atol=1e-3)
 

@@ -20,7 +20,7 @@ from denoise.model import CropFrames, build_model
 from denoise.onnx_builder import ExportError
 from denoise.onnx_graph import to_onnx
 from denoise.params import load_params
-from denoise.spectrogram import stft
+from denoise.spectrogram import real_parts, stft
 from tests.closures import ROOT
 from tests.speechlike import voice, white
 
@@ -58,7 +58,7 @@ def spoken(batch: int, n_frames: int) -> np.ndarray:
             for seed, clean in enumerate(voices)
         ]
     )
-    return noisy.view(np.float32).reshape(*noisy.shape, 2)[:, :n_frames]
+    return real_parts(noisy)[:, :n_frames]
 
 
 def runner(file: bytes) -> Callable[[np.ndarray], np.ndarray]:

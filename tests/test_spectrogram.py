@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from denoise.params import SpectrogramParams
-from denoise.spectrogram import istft, magnitude, n_frames, overlap_add, stft, window
+from denoise.spectrogram import istft, magnitude, n_frames, overlap_add, real_parts, stft, window
 
 COMMITTED = SpectrogramParams(n_fft=512, hop_length=256, win_length=512)
 
@@ -138,3 +138,9 @@ def test_magnitude_is_the_absolute_value(seed: int) -> None:
     spectrogram = stft(noise(999, seed), COMMITTED)
     assert magnitude(spectrogram).dtype == np.float32
     np.testing.assert_allclose(magnitude(spectrogram), np.abs(spectrogram), rtol=1e-6)
+
+
+def test_real_parts_are_those_of_any_layout() -> None:
+    spectrogram = stft(noise(999), COMMITTED)
+    for each in (spectrogram, spectrogram.T, spectrogram[::2, None]):
+        np.testing.assert_array_equal(real_parts(each), np.stack([each.real, each.imag], -1))

@@ -1,6 +1,7 @@
 """A stream gives, sample for sample, what one pass gives, whatever pieces it is fed."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from denoise.params import SpectrogramParams
-from denoise.spectrogram import istft, stft
-from denoise.streaming import BlockDenoiser, MaskNetwork, Stream
+from denoise.spectrogram import istft, real_parts, stft
+from denoise.streaming import BlockDenoiser, MaskNetwork, NetworkForm, Stream
 
 PARAMS = SpectrogramParams(n_fft=128, hop_length=64, win_length=128)
 RATE = 8000
@@ -26,7 +27,8 @@ def neighbourly(spectrograms: np.ndarray) -> np.ndarray:
     return mask
 
 
-NETWORK = MaskNetwork(neighbourly, PARAMS, RATE, REACH)
+FORM = NetworkForm(RATE, PARAMS, REACH, stride=1)
+NETWORK = MaskNetwork(neighbourly, FORM)
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -57,12 +59,12 @@ def test_blocks_give_what_the_whole_gives(n_samples: int, sizes: list[int]) -> N
     once = fed(BlockDenoiser(NETWORK), iter([waveform]))
     np.testing.assert_array_equal(streamed, once)
     noisy = stft(waveform, PARAMS)
-    mask = neighbourly(noisy.view(np.float32).reshape(1, *noisy.shape, 2))[0]
+    mask = neighbourly(real_parts(noisy)[None])[0]
     np.testing.assert_allclose(once, istft(noisy * mask, PARAMS, n_samples), atol=1e-5)
 
 
 def test_a_network_that_looks_further_than_it_says_is_found_out() -> None:
-    short_sighted = MaskNetwork(neighbourly, PARAMS, RATE, REACH - 1)
+    short_sighted = MaskNetwork(neighbourly, replace(FORM, context_frames=REACH - 1))
     waveform = noise(100_000)
     ours = fed(BlockDenoiser(short_sighted), iter([waveform]))
     assert np.abs(ours - fed(BlockDenoiser(NETWORK), iter([waveform]))).max() > 1e-4
@@ -77,14 +79,12 @@ def test_blocks_start_where_the_network_can_start(stride: int) -> None:
         starts.append(len(numbers))
         return np.ones(spectrograms.shape[:-1], np.float32)
 
-    network = MaskNetwork(mask, PARAMS, RATE, context_frames=4, stride=stride)
-    fed(BlockDenoiser(network), iter([noise(150_000)]))
-    assert network.block_frames % stride == 0 and network.margin_frames % stride == 0
-    assert network.margin_frames >= 4
-    assert starts[:2] == [
-        network.block_frames + network.margin_frames,
-        network.block_frames + 2 * network.margin_frames,
-    ]
+    form = NetworkForm(RATE, PARAMS, context_frames=4, stride=stride)
+    fed(BlockDenoiser(MaskNetwork(mask, form)), iter([noise(150_000)]))
+    block, margin = form.block_frames, form.margin_frames
+    assert block % stride == 0 and margin % stride == 0
+    assert margin >= 4
+    assert starts[:2] == [block + margin, block + 2 * margin]
 
 
 @pytest.mark.parametrize("rate", [4000, 7999, 8000, 44_100, 192_000])
@@ -104,7 +104,7 @@ def test_memory_does_not_grow_with_the_stream() -> None:
     for _ in range(40):
         stream.feed(noise(16_000, 2))
         held.append(sum(len(each._samples) for each in stream._denoisers) + len(stream._noisy))
-    longest = 2 * (NETWORK.block_frames + 2 * NETWORK.margin_frames + 2) * PARAMS.hop_length
+    longest = 2 * (FORM.block_frames + 2 * FORM.margin_frames + 2) * PARAMS.hop_length
     assert max(held) < 3 * longest
     assert max(held[20:]) <= max(held[:20])
 

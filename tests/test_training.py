@@ -133,7 +133,7 @@ def test_the_network_looks_as_far_as_the_readme_says() -> None:
     reach = max(100 - changed.min(), changed.max() - 100)
     seconds = (reach * hop_length + COMMITTED.spectrogram.win_length / 2) / 22050
     assert seconds == pytest.approx(1.08, abs=0.005)
-    assert reach == snapshot.reach().frames
+    assert reach == snapshot.form().context_frames
 
 
 def test_mask_of_silence_is_finite(trained) -> None:
@@ -209,6 +209,22 @@ def test_a_checkpoint_is_resumed_by_its_own_training_alone(trained, tmp_path: Pa
     assert Checkpoint(tmp_path / "state", "one").load(fresh) == history
     for one, other in zip(model.get_weights(), fresh.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+    (tmp_path / "state" / "last.npz").write_bytes(b"cut short")
+    with pytest.raises(BundleError, match=r"last\.npz does not fit"):
+        Checkpoint(tmp_path / "state", "one").load(fresh)
+
+
+def test_the_best_epoch_is_what_a_checkpoint_gives_at_the_end(trained, tmp_path: Path) -> None:
+    _, snapshot, _ = trained
+    model = snapshot.build_model()
+    model.compile("adam", "mse")
+    checkpoint, history = Checkpoint(tmp_path / "state", "one"), []
+    for number, loss in enumerate((2.0, 1.0, 3.0)):
+        model.set_weights([np.full_like(w, number) for w in model.get_weights()])
+        history.append({"validation_loss": loss})
+        checkpoint.save(model, history)
+    checkpoint.load_best(model)
+    assert all((weight == 1).all() for weight in model.get_weights())
 
 
 def test_fingerprint_changes_with_settings_and_content(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from denoise import formats
-from denoise.audio import MOST_CHANNELS, RATES
+from denoise.audio import MOST_CHANNELS, RATES, out_of_range
 from denoise.server.problems import ProblemError
 
 MIB = 2**20
@@ -37,13 +37,8 @@ class Limits:
 
     def check_form(self, sample_rate: int, channels: int) -> None:
         """Raise ProblemError for a rate or a number of channels out of range."""
-        if not RATES[0] <= sample_rate <= RATES[1]:
-            limit = RATES[0] if sample_rate < RATES[0] else RATES[1]
-            detail = f"Sample rates from {RATES[0]} to {RATES[1]} Hz are taken."
-            raise ProblemError("bad-audio", detail, limit, sample_rate)
-        if channels > self.channels:
-            detail = f"At most {self.channels} channels are taken."
-            raise ProblemError("bad-audio", detail, self.channels, channels)
+        if excess := out_of_range(sample_rate, channels, self.channels):
+            raise ProblemError("bad-audio", *excess)
 
     def check_length(self, n_samples: int, sample_rate: int, channels: int) -> None:
         """Raise ProblemError once more was decoded than `channel_seconds`."""

@@ -31,22 +31,17 @@ class Overview:
     def feed(self, samples: Waveform) -> None:
         """Take float32 [n_samples]."""
         self._n_samples += len(samples)
-        self._samples = np.concatenate([self._samples, samples])
-        while (count := (len(self._samples) - FORM.n_fft) // FORM.hop_length + 1) > 0:
-            count = min(count, CHUNK_FRAMES)
-            self._add(self._samples[: (count - 1) * FORM.hop_length + FORM.n_fft])
-            self._samples = self._samples[count * FORM.hop_length :]
+        self._take(samples)
 
     def flush(self) -> dict[str, Any]:
         """Return the spectrogram: dB of full scale, [n_frames, n_bins], and both axes."""
-        left = self._n_samples
-        self.feed(np.zeros(FORM.n_fft, np.float32))
-        self._n_samples = left
+        self._take(np.zeros(FORM.n_fft, np.float32))  # the last frame reaches beyond the end
         if len(self._powers):
             self._columns = np.vstack([self._columns, self._powers.mean(axis=0)])
         spacing = self._a_column * FORM.hop_length / self._sample_rate
         seconds = np.arange(len(self._columns)) * spacing
-        shown = max(1, int(np.count_nonzero(seconds <= left / self._sample_rate)))
+        duration = self._n_samples / self._sample_rate
+        shown = max(1, int(np.count_nonzero(seconds <= duration)))
         width = BINS_A_ROW * self._sample_rate / FORM.n_fft
         hz = (np.arange(N_ROWS) + 0.5 - 0.5 / BINS_A_ROW) * width
         db = 10 * np.log10(np.maximum(self._columns[:shown], FLOOR))
@@ -55,8 +50,15 @@ class Overview:
             "seconds": np.round(seconds[:shown], 6).tolist(),
             "hz": np.round(hz, 3).tolist(),
             "sample_rate": self._sample_rate,
-            "duration_seconds": left / self._sample_rate,
+            "duration_seconds": duration,
         }
+
+    def _take(self, samples: Waveform) -> None:
+        self._samples = np.concatenate([self._samples, samples])
+        while (count := (len(self._samples) - FORM.n_fft) // FORM.hop_length + 1) > 0:
+            count = min(count, CHUNK_FRAMES)
+            self._add(self._samples[: (count - 1) * FORM.hop_length + FORM.n_fft])
+            self._samples = self._samples[count * FORM.hop_length :]
 
     def _add(self, samples: Waveform) -> None:
         stft = transform(samples, FORM)[:, :-1]

@@ -27,12 +27,11 @@ class Service:
 
     def describe_network(self) -> dict[str, Any]:
         """Return the network's form as JSON has it."""
-        network = self.network
+        form = self.network.form
+        context_seconds = form.context_frames * form.spectrogram.hop_length / form.sample_rate
         return {
-            "sample_rate": network.sample_rate,
-            "spectrogram": asdict(network.spectrogram),
-            "context_frames": network.context_frames,
-            "context_seconds": round(
-                network.context_frames * network.spectrogram.hop_length / network.sample_rate, 6
-            ),
+            "sample_rate": form.sample_rate,
+            "spectrogram": asdict(form.spectrogram),
+            "context_frames": form.context_frames,
+            "context_seconds": round(context_seconds, 6),
         }
