@@ -30,6 +30,7 @@ REFERENCE: Mapping[str, Any] = {
     "spectrogram.win_length": 2048,
     "train.epochs": 25,
     "train.batch_size": 16,
+    "train.optimizer": "adam",
     "train.learning_rate": 0.001,
     "train.beta_2": 0.999,
     "train.schedule": "plateau",

@@ -147,7 +147,9 @@ class TrainParams:
 
     epochs: Annotated[int, Range(1, 100_000)]
     batch_size: Annotated[int, Range(1, 4096)]
+    optimizer: Annotated[str, Choices("muon", "adam")]
     learning_rate: Annotated[float, Range(1e-7, 1.0)]
+    kernel_factor: Annotated[float, Range(1e-3, 1e3)]
     beta_2: Annotated[float, Range(0.5, 0.99999)]
     schedule: Annotated[str, Choices("cosine", "plateau")]
     warm_up: Annotated[int, Range(0, 100_000)]

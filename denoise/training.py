@@ -22,6 +22,8 @@ from tqdm import tqdm
 
 from denoise.atomic import replacing_folder, write_text
 from denoise.batches import BatchSource, as_pair
+from denoise.learner import Learner
+from denoise.optimizer import build_optimizer
 from denoise.params import TrainParams
 from denoise.remixing import Remixing
 from denoise.schedule import half_cosine, rise
@@ -30,6 +32,7 @@ from denoise.stored import load_weights, save_weights
 
 PLATEAU_EPOCHS = 3
 History = list[dict[str, float]]
+Variables = Sequence[keras.Variable]
 
 
 def learning_rates(
@@ -81,11 +84,6 @@ def fingerprint(settings: str, files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def state_of(model: keras.Model) -> list[keras.Variable]:
-    """List what a training moves: the network's weights and the optimiser's."""
-    return [*model.weights, *model.optimizer.variables]
-
-
 @dataclass(frozen=True)
 class Checkpoint:
     """A training's state on disk; `key` tells which training it belongs to."""
@@ -93,31 +91,31 @@ class Checkpoint:
     folder: Path
     key: str
 
-    def load(self, model: keras.Model) -> History:
-        """Restore weights and optimiser if a state of this very training is there."""
+    def load(self, variables: Variables) -> History:
+        """Restore what a training moves if a state of this very training is there."""
         try:
             state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return []
         if state["key"] != self.key:
             return []
-        load_weights(self.folder / "last.npz", state_of(model))
+        load_weights(self.folder / "last.npz", variables)
         history: History = state["history"]
         print(f"Resuming after epoch {len(history)}.")
         return history
 
-    def save(self, model: keras.Model, history: History) -> None:
+    def save(self, variables: Variables, history: History) -> None:
         """Replace the state on disk, whole or not at all."""
         is_best = best_epoch(history) == len(history) - 1
         best = None if is_best else (self.folder / "best.npz").read_bytes()
         with replacing_folder(self.folder) as folder:
-            save_weights(folder / "last.npz", [np.asarray(v) for v in state_of(model)])
+            save_weights(folder / "last.npz", [np.asarray(v) for v in variables])
             (folder / "best.npz").write_bytes(best or (folder / "last.npz").read_bytes())
             write_text(folder / "state.json", json.dumps({"key": self.key, "history": history}))
 
-    def load_best(self, model: keras.Model) -> None:
-        """Give the model, and its optimiser, the state of the best epoch."""
-        load_weights(self.folder / "best.npz", state_of(model))
+    def load_best(self, variables: Variables) -> None:
+        """Restore what a training moves as it was after the best epoch."""
+        load_weights(self.folder / "best.npz", variables)
 
     def remove(self) -> None:
         """Forget the state: the training is done, and a forced one shall start anew."""
@@ -125,31 +123,25 @@ class Checkpoint:
 
 
 def train_epoch(
-    model: keras.Model,
+    learner: Learner,
     draw: Callable[[int], tuple[Stft, Stft]],
     rates: Sequence[float],
     title: str,
 ) -> float:
     """Take a step with each batch, at the rate of each; return the mean loss of a clip."""
     coming = iter(rates)
-
-    def step(stft: np.ndarray, pair: np.ndarray) -> float:
-        model.optimizer.learning_rate = next(coming)
-        return float(model.train_on_batch(stft, pair))
-
-    return mean_loss(model, step, drawn_ahead(draw, len(rates), title))
+    batches = drawn_ahead(draw, len(rates), title)
+    return mean_loss(lambda stft, pair: learner.step(stft, pair, next(coming)), batches)
 
 
 def mean_loss(
-    model: keras.Model,
     loss_of: Callable[[np.ndarray, np.ndarray], float],
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
 ) -> float:
     """Return the mean loss of a clip over all batches; `loss_of` gives that of one batch."""
     total, count = 0.0, 0
     for stft, pair in batches:
-        model.reset_metrics()  # some versions of Keras do it themselves, others add up
-        total += float(loss_of(stft, pair)) * len(stft)
+        total += loss_of(stft, pair) * len(stft)
         count += len(stft)
     return total / count
 
@@ -187,17 +179,12 @@ def fit(
     """Train `model` in place on sources (train, validation); return the history, an entry an epoch.
 
     The model is left with the weights of the epoch with the lowest validation loss. `on_epoch` is
-    told of each epoch, those of an earlier, interrupted run included. Batches are stepped through
-    one by one: `model.fit`, called for each epoch, took half as long again.
+    told of each epoch, those of an earlier, interrupted run included.
     """
     train, validation = sources
     validate = functools.partial(drawn_ahead, validation.cached, len(validation), "validation")
-    optimizer = keras.optimizers.Adam(
-        params.learning_rate, beta_2=params.beta_2, global_clipnorm=1.0
-    )
-    model.compile(optimizer, loss, jit_compile=False)
-    model.optimizer.build(model.trainable_variables)
-    history = checkpoint.load(model)
+    learner = Learner(model, loss, build_optimizer(params, model), params.threads)
+    history = checkpoint.load(learner.state)
     for epoch in history:
         on_epoch(epoch)
     remixing = Remixing(snr_db, params.untouched, params.equalise_db) if params.remix else None
@@ -207,12 +194,12 @@ def fit(
         entry = {
             "epoch": len(history) + 1,
             "learning_rate": rates[0],
-            "loss": train_epoch(model, draw, rates, f"epoch {len(history) + 1}/{params.epochs}"),
-            "validation_loss": mean_loss(model, model.test_on_batch, validate()),
+            "loss": train_epoch(learner, draw, rates, f"epoch {len(history) + 1}/{params.epochs}"),
+            "validation_loss": mean_loss(learner.loss, validate()),
         }
         print("epoch {epoch}: loss {loss:.4f}, validation {validation_loss:.4f}".format(**entry))
         history.append(entry)
-        checkpoint.save(model, history)
+        checkpoint.save(learner.state, history)
         on_epoch(entry)
-    checkpoint.load_best(model)
+    checkpoint.load_best(learner.state)
     return history

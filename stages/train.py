@@ -23,7 +23,7 @@ SOURCES = sorted([*ROOT.glob("denoise/*.py"), Path(__file__)])
 def main(params: Params, paths: argparse.Namespace) -> None:
     """Write the bundle at `paths.model` and the curves at `paths.curves` from `paths.features`."""
     keep_freed_memory()
-    make_deterministic(params.train.threads)
+    make_deterministic(side_by_side=params.train.threads)
     train, validation = (
         BatchSource.open(paths.features, split, params.train) for split in ("train", "validation")
     )

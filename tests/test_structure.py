@@ -17,7 +17,8 @@ ORDER = [
     {"params"},
     {"audio"},
     {"corpus"},
-    {"spectrogram", "noise", "manifest", "determinism", "memory", "schedule", "stored", "graph"},
+    {"spectrogram", "noise", "manifest", "determinism", "memory"},
+    {"schedule", "stored", "graph", "optimizer", "learner"},
     {"streaming", "recordings"},
     {"files"},
     {"metrics", "mel", "clips", "remixing", "classical", "reconstruction", "cache", "recorded"},
@@ -33,7 +34,16 @@ ORDER = [
     {"__main__"},
 ]
 TENSORFLOW = {"model", "intelligibility", "losses", "training", "bundle", "determinism"}
-TENSORFLOW |= {"graph", "listener", "teaching", "onnx_builder", "onnx_nodes", "onnx_graph"}
+TENSORFLOW |= {
+    "optimizer",
+    "learner",
+    "graph",
+    "listener",
+    "teaching",
+    "onnx_builder",
+    "onnx_nodes",
+    "onnx_graph",
+}
 
 
 def room_of(module: str) -> str:
