@@ -8,10 +8,7 @@ Retry-After says; its wait counts as latency.
 import argparse
 import io
 import queue
-import re
 import statistics
-import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -23,6 +20,7 @@ import numpy as np
 import soundfile
 
 from benchmarks.cost import describe_machine, status_mb
+from benchmarks.served import serving
 
 SAMPLE_RATE = 16_000
 TIMEOUT_SECONDS = 120.0
@@ -106,11 +104,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--requests", type=int, default=700, help="for each number of clients")
     options = parser.parse_args(words)
-    command = [sys.executable, "-m", "denoise", "serve", "--port", "0"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        line = server.stdout.readline() if server.stdout else ""
-        (address,) = re.findall(r"http://\S+", line)
+    with serving() as (server, address):
         print(f"{describe_machine()['processor']}; clients and server share its cores\n")
         print(
             "| clients | requests | a second | median, ms | 95 %, ms | busy | lost | memory, MB |"
@@ -119,12 +113,9 @@ def main(words: Sequence[str] | None = None) -> None:
         for n_clients in options.clients:
             url, body = f"{address}/v1/denoise", second_of_noise()
             tally, elapsed = load(url, body, n_clients, options.requests)
-            print(
-                render(n_clients, tally, elapsed, status_mb("VmRSS", server.pid) or 0), flush=True
-            )
-    finally:
-        server.terminate()
-        print(f"\nThe server ended with status {server.wait()}.")
+            memory_mb = status_mb("VmRSS", server.pid) or 0
+            print(render(n_clients, tally, elapsed, memory_mb), flush=True)
+    print(f"\nThe server ended with status {server.returncode}.")
 
 
 if __name__ == "__main__":
