@@ -117,6 +117,7 @@ def test_what_never_reaches_the_application_is_told_in_the_same_words() -> None:
             (b"POST / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", 413),
             (b"GET / HTTP/1.1\r\nX: ".ljust(32 * 1024, b"x"), 431),
             (b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
+            (b"GET http://[ HTTP/1.1\r\n\r\n", 400),
         ):
             with socket.create_connection(tuple(netloc.split(":"))) as connection:  # type: ignore
                 connection.sendall(head)
