@@ -12,6 +12,7 @@ KINDS = {
     "bad-request": (400, "The request cannot be understood"),
     "unauthorized": (401, "A token is needed"),
     "cross-site": (403, "Requests from other sites are refused"),
+    "unknown-host": (403, "This server goes by another name"),
     "not-found": (404, "There is nothing here"),
     "wrong-method": (405, "This route does not take this method"),
     "too-large": (413, "The body is too large"),

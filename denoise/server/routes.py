@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from denoise import formats
+from denoise.server.hosts import ANY_HOST
 
 JSON = "application/json"
 AUDIO = ("audio/wav", "audio/flac", "audio/ogg", "audio/mpeg", "audio/aiff")
@@ -31,7 +32,9 @@ class Route:
         """Return the statuses that this route may refuse with."""
         if self.works:
             return (400, 401, 403, 413, 415, 422, 500, 503, 504)
-        return (400, 500) if self.is_open else (400, 401, 500)
+        if self.view in ANY_HOST:
+            return (400, 500)
+        return (400, 403, 500) if self.is_open else (400, 401, 403, 500)
 
 
 HOW: dict[str, dict[str, Any]] = {
