@@ -7,7 +7,7 @@ from typing import Any
 from denoise.errors import DenoiseError
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_SECONDS = 2
+RETRY_SECONDS = 2  # where nothing is known of how long it takes
 KINDS = {
     "bad-request": (400, "The request cannot be understood"),
     "unauthorized": (401, "A token is needed"),
