@@ -2,9 +2,12 @@
 
 import argparse
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from denoise.arguments import make_parser
@@ -20,13 +23,18 @@ if TYPE_CHECKING:  # numpy, onnxruntime and soundfile start when there is work f
     from denoise.inference import Denoiser
     from denoise.jobs import Clean, Outcome
 
-DONE, SOME_FAILED, USAGE, NO_MODEL, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, SOME_FAILED, USAGE, NO_MODEL, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came; it ends the work as Ctrl-C does."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
     try:
-        return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+        with _terminable():
+            return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
     except UsageError as error:
         return _fail(error, USAGE)
     except BundleError as error:
@@ -36,8 +44,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # who read standard output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SOME_FAILED
+    except Terminated:
+        return _fail("terminated; nothing half-written was kept", TERMINATED)
     except KeyboardInterrupt:
         return _fail("interrupted; nothing half-written was kept", INTERRUPTED)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Raise Terminated at SIGTERM, unless whoever calls has a way of their own with it."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _terminate(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would disturb the cleaning up
+    raise Terminated
 
 
 def _dispatch(words: list[str]) -> int:

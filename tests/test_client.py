@@ -1,6 +1,9 @@
 """denoise client against a server that answers what each test wants."""
 
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +18,7 @@ import pytest
 from denoise import client
 from denoise.cli import main
 from tests.closures import ROOT
+from tests.project import wait_until
 
 AUDIO = b"RIFF, as far as a client knows" * 1000
 Script = list[tuple[int, dict[str, str], bytes]]
@@ -175,6 +179,27 @@ def test_an_answer_that_breaks_off_leaves_nothing(
     assert run(server, "--overwrite", "--timeout", "0.2") == 1
     assert re_read() == {"talk.wav": b"noisy", "clean.wav": b"before"}
     assert "denoise: " in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its processes know no SIGTERM")
+def test_a_signal_leaves_nothing_half_written() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        words = ["client", url, "talk.wav", "-o", "clean.wav"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "denoise", *words],
+            env={"PYTHONPATH": str(ROOT), "PATH": ""},
+            stderr=subprocess.PIPE,
+        )
+        connection, _ = listening.accept()
+        with process, connection:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\nRIFF")
+            wait_until(lambda: any(name.endswith(".partial") for name in re_read()))
+            process.send_signal(signal.SIGTERM)
+            told = b"denoise: terminated; nothing half-written was kept\n"
+            assert process.stderr is not None and process.stderr.read() == told
+    assert process.returncode == 143
+    assert re_read() == {"talk.wav": b"noisy"}
 
 
 def re_read() -> dict[str, bytes]:
