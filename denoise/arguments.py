@@ -18,7 +18,7 @@ examples:
   denoise client --help                sends a recording to a server
 
 exit status: 0 all done, 1 some failed, 2 a command line that cannot be done, 3 no model,
-130 interrupted. Files appear whole or not at all.
+130 interrupted, 143 terminated. Files appear whole or not at all.
 """
 
 

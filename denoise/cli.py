@@ -2,16 +2,19 @@
 
 import argparse
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from denoise.arguments import make_parser
 from denoise.console import NORMAL, QUIET, VERBOSE, Console
 from denoise.errors import BundleError, DenoiseError
 from denoise.jobs import work
-from denoise.pipes import Files, connected
+from denoise.pipes import Files, check_terminals, connected, naming
 from denoise.plan import Plan, Request, Task, UsageError, make_plan
 from denoise.summary import Summary, line
 
@@ -20,13 +23,18 @@ if TYPE_CHECKING:  # numpy, onnxruntime and soundfile start when there is work f
     from denoise.inference import Denoiser
     from denoise.jobs import Clean, Outcome
 
-DONE, SOME_FAILED, USAGE, NO_MODEL, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, SOME_FAILED, USAGE, NO_MODEL, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came; it ends the work as Ctrl-C does."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
     try:
-        return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+        with _terminable():
+            return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
     except UsageError as error:
         return _fail(error, USAGE)
     except BundleError as error:
@@ -36,8 +44,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # who read standard output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SOME_FAILED
+    except Terminated:
+        return _fail("terminated; nothing half-written was kept", TERMINATED)
     except KeyboardInterrupt:
         return _fail("interrupted; nothing half-written was kept", INTERRUPTED)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Raise Terminated at SIGTERM, unless whoever calls has a way of their own with it."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _terminate(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would disturb the cleaning up
+    raise Terminated
 
 
 def _dispatch(words: list[str]) -> int:
@@ -61,7 +90,9 @@ def _fail(error: object, status: int) -> int:
 def clean(options: argparse.Namespace) -> int:
     """Plan, load the model, clean, report; return the exit status."""
     plan = make_plan(_request(options))
-    _check_standard_streams(options, plan)
+    if options.json and not options.dry_run and any(task.target is None for task in plan.tasks):
+        raise UsageError("Standard output is taken by the recording: leave out --json.")
+    check_terminals(plan.tasks, options.dry_run)
     if options.dry_run:
         return _announce(plan, options.json)
     level = QUIET if options.quiet else VERBOSE if options.verbose else NORMAL
@@ -79,17 +110,6 @@ def _request(options: argparse.Namespace) -> Request:
     existing = "overwrite" if options.overwrite else "skip" if options.skip_existing else "refuse"
     wanted = (options.output, options.suffix, options.format, options.residual)
     return Request(tuple(options.inputs), *wanted, existing)
-
-
-def _check_standard_streams(options: argparse.Namespace, plan: Plan) -> None:
-    """Raise UsageError where audio would come from a keyboard, or go where it does no good."""
-    if any(task.source is None for task in plan.tasks) and sys.stdin.isatty():
-        raise UsageError("Standard input is a terminal: pipe a recording into it.")
-    if any(task.target is None for task in plan.tasks) and not options.dry_run:
-        if options.json:
-            raise UsageError("Standard output is taken by the recording: leave out --json.")
-        if sys.stdout.isatty():
-            raise UsageError("Standard output is a terminal: name a file with -o, or pipe on.")
 
 
 def _announce(plan: Plan, as_json: bool) -> int:
@@ -147,11 +167,9 @@ def _cleaner(
             show(min(1.0, done / claimed) if claimed else 0.0)
 
         try:
-            how = (options.strength, options.residual, asked, progress)
-            return denoiser.denoise_file(source, target, *how)
-        except DenoiseError as error:  # spooled files have names that say nothing
-            text = str(error).replace(str(source), task.source_name)
-            raise DenoiseError(text.replace(str(target), task.target_name)) from error
+            with naming(task, source, target):
+                how = (options.strength, options.residual, asked, progress)
+                return denoiser.denoise_file(source, target, *how)
         finally:
             show(1.0)
 

@@ -22,7 +22,8 @@ from denoise import formats
 from denoise.arguments import TOKEN, strength
 from denoise.atomic import replacing
 from denoise.errors import DenoiseError
-from denoise.plan import UsageError
+from denoise.pipes import check_terminals, connected, naming
+from denoise.plan import PIPE, Task, UsageError
 
 MOST_WAIT_SECONDS = 60.0
 MOST_PROBLEM_BYTES = 65_536
@@ -45,8 +46,14 @@ def make_parser() -> argparse.ArgumentParser:
         prog="denoise client", description="Have a recording cleaned by denoise serve."
     )
     parser.add_argument("url", metavar="URL", help="as denoise serve prints it")
-    parser.add_argument("input", metavar="IN", help="a file")
-    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="a file")
+    parser.add_argument("input", metavar="IN", help="a file, or - (standard input)")
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="OUT",
+        help="a file, or - (standard output, WAV unless --format says otherwise)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT")
     parser.add_argument("--strength", type=strength, metavar="0..1", help="default: 1")
     parser.add_argument("--residual", action="store_true", help="get what is removed instead")
@@ -62,23 +69,39 @@ def make_parser() -> argparse.ArgumentParser:
 def run(arguments: Sequence[str]) -> int:
     """Send, receive, write; return 0. Raises DenoiseError, or UsageError before anything."""
     options = make_parser().parse_args(arguments)
-    source, target = Path(options.input), Path(options.output)
-    if target.exists() and not options.overwrite:
+    task = _task(options)
+    url = _address(options, task)
+    check_terminals([task])
+    with connected([task]) as files:
+        source, target = files[task]
+        with naming(task, source, target):
+            _clean_in_the_end(url, source, target, options)
+    return 0
+
+
+def _task(options: argparse.Namespace) -> Task:
+    """Return what is read and written; raises UsageError where that cannot be."""
+    source = None if options.input == PIPE else Path(options.input)
+    target = None if options.output == PIPE else Path(options.output)
+    if target is not None and target.exists() and not options.overwrite:
         raise UsageError(f"{target} would be replaced: say --overwrite, or name another with -o.")
-    if not source.is_file():
+    if source is not None and not source.is_file():
         raise UsageError(f"No file at {source}.")
-    url = _address(options, source, target)
+    return Task(source, target)
+
+
+def _clean_in_the_end(url: str, source: Path, target: Path, options: argparse.Namespace) -> None:
+    """Send the recording until the server has a place for it, or there are no more tries."""
     for tries_left in range(max(0, options.retries), -1, -1):
         try:
-            _clean(url, source, target, options)
-            return 0
+            return _clean(url, source, target, options)
         except urllib.error.HTTPError as error:
             with error:
                 _wait_or_raise(error, tries_left)
     raise AssertionError("the last try returns or raises")
 
 
-def _address(options: argparse.Namespace, source: Path, target: Path) -> str:
+def _address(options: argparse.Namespace, task: Task) -> str:
     """Return the route's address, with the query that the options ask for."""
     parts = _parts(options.url)
     query: dict[str, str] = {}
@@ -86,9 +109,8 @@ def _address(options: argparse.Namespace, source: Path, target: Path) -> str:
         query["strength"] = f"{options.strength:g}"
     if options.residual:
         query["residual"] = "true"
-    name = formats.wanted(source, target, options.format)
-    if name is not None:
-        query["format"] = _choice(name, target)
+    if (choice := _format(options, task)) is not None:
+        query["format"] = choice
     base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
     return f"{base}/v1/denoise?{urllib.parse.urlencode(query)}"
 
@@ -105,12 +127,17 @@ def _parts(url: str) -> urllib.parse.SplitResult:
     return parts
 
 
-def _choice(name: str, target: Path) -> str:
-    """Return what the server calls a format."""
+def _format(options: argparse.Namespace, task: Task) -> str | None:
+    """Return what the server calls the format that is asked for; None is the recording's own."""
+    if options.format is not None or task.target is None:
+        return options.format or "wav"
+    name = formats.wanted(task.source or Path(PIPE), task.target, None)
     for choice in formats.CHOICES:
-        if formats.BY_EXTENSION[choice] == name:
+        if name == formats.BY_EXTENSION[choice]:
             return choice
-    raise UsageError(f"A server does not write {target.suffix}: say --format wav.")
+    if name is not None:
+        raise UsageError(f"A server does not write {task.target.suffix}: say --format wav.")
+    return None
 
 
 def _headers(options: argparse.Namespace, source: Path) -> dict[str, str]:

@@ -8,9 +8,28 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from denoise.errors import DenoiseError
-from denoise.plan import Task
+from denoise.plan import Task, UsageError
 
 Files = Mapping[Task, tuple[Path, Path]]
+
+
+def check_terminals(tasks: Sequence[Task], is_dry_run: bool = False) -> None:
+    """Raise UsageError where audio would come from a keyboard, or go where it does no good."""
+    if any(task.source is None for task in tasks) and sys.stdin.isatty():
+        raise UsageError("Standard input is a terminal: pipe a recording into it.")
+    to_output = any(task.target is None for task in tasks) and not is_dry_run
+    if to_output and sys.stdout.isatty():
+        raise UsageError("Standard output is a terminal: name a file with -o, or pipe on.")
+
+
+@contextmanager
+def naming(task: Task, source: Path, target: Path) -> Iterator[None]:
+    """Raise DenoiseErrors that name what a task reads and writes, not the files spooled for it."""
+    try:
+        yield
+    except DenoiseError as error:
+        text = str(error).replace(str(source), task.source_name)
+        raise DenoiseError(text.replace(str(target), task.target_name)) from error
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from denoise.summary import line
 from denoise.version import VERSION
 from tests.closures import ROOT
 from tests.networks import RATE, gain_network, write_halving_model
+from tests.project import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -459,7 +460,13 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.mark.skipif(os.name == "nt", reason="a console's Ctrl-C cannot be sent to one process")
 @pytest.mark.parametrize("n_jobs", ["1", "2"])
-def test_an_interruption_leaves_nothing_half_written(model: Path, n_jobs: str) -> None:
+@pytest.mark.parametrize(
+    ("number", "message", "status"),
+    [(signal.SIGINT, "interrupted", 130), (signal.SIGTERM, "terminated", 143)],
+)
+def test_a_signal_leaves_nothing_half_written(
+    model: Path, n_jobs: str, number: signal.Signals, message: str, status: int
+) -> None:
     for name in ("a.wav", "b.wav", "c.wav"):
         record(name, n_samples=3_000_000)
     command = [sys.executable, "-c", SLOWLY, "a.wav", "b.wav", "c.wav", "-o", "x"]
@@ -472,11 +479,45 @@ def test_an_interruption_leaves_nothing_half_written(model: Path, n_jobs: str) -
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         assert process.stdout.readline() == "block\n"
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         process.stdout.read()
-        assert process.stderr.read() == "denoise: interrupted; nothing half-written was kept\n"
-    assert process.returncode == 130
+        assert process.stderr.read() == f"denoise: {message}; nothing half-written was kept\n"
+    assert process.returncode == status
     assert files() == {"a.wav", "b.wav", "c.wav"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its processes know no SIGTERM")
+def test_a_signal_while_a_pipe_is_read_leaves_nothing(model: Path, here: Path) -> None:
+    (here / "spool").mkdir()
+    record("a.wav")
+    with subprocess.Popen(
+        [sys.executable, "-m", "denoise", "-", "--model", str(model)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(here / "spool")},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None and process.stderr is not None
+        process.stdin.write(Path("a.wav").read_bytes())
+        process.stdin.flush()
+        wait_until(lambda: any(here.glob("spool/*/in")))
+        process.send_signal(signal.SIGTERM)
+        assert b"denoise: terminated" in process.stderr.read()
+    assert process.returncode == 143
+    assert list(here.glob("spool/denoise*")) == []
+
+
+def test_what_a_caller_does_at_sigterm_stays_theirs(model: Path) -> None:
+    record("a.wav")
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert run(model, "a.wav") == 0
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        assert run(model, "a.wav", "--overwrite") == 0
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 LISTS_MODULES = """
@@ -516,7 +557,8 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert ended.value.code == 0
     printed = capsys.readouterr().out
-    for status in (cli.DONE, cli.SOME_FAILED, cli.USAGE, cli.NO_MODEL, cli.INTERRUPTED):
+    ends = (cli.DONE, cli.SOME_FAILED, cli.USAGE, cli.NO_MODEL, cli.INTERRUPTED, cli.TERMINATED)
+    for status in ends:
         assert f"{status} " in printed.split("exit status:")[1].replace("\n", " ")
 
 

@@ -1,6 +1,9 @@
 """denoise client against a server that answers what each test wants."""
 
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +18,7 @@ import pytest
 from denoise import client
 from denoise.cli import main
 from tests.closures import ROOT
+from tests.project import wait_until
 
 AUDIO = b"RIFF, as far as a client knows" * 1000
 Script = list[tuple[int, dict[str, str], bytes]]
@@ -177,6 +181,27 @@ def test_an_answer_that_breaks_off_leaves_nothing(
     assert "denoise: " in capsys.readouterr().err
 
 
+@pytest.mark.skipif(os.name == "nt", reason="its processes know no SIGTERM")
+def test_a_signal_leaves_nothing_half_written() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        words = ["client", url, "talk.wav", "-o", "clean.wav"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "denoise", *words],
+            env={"PYTHONPATH": str(ROOT), "PATH": ""},
+            stderr=subprocess.PIPE,
+        )
+        connection, _ = listening.accept()
+        with process, connection:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\nRIFF")
+            wait_until(lambda: any(name.endswith(".partial") for name in re_read()))
+            process.send_signal(signal.SIGTERM)
+            told = b"denoise: terminated; nothing half-written was kept\n"
+            assert process.stderr is not None and process.stderr.read() == told
+    assert process.returncode == 143
+    assert re_read() == {"talk.wav": b"noisy"}
+
+
 def re_read() -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in Path().iterdir()}
 
@@ -200,6 +225,88 @@ def test_what_cannot_be_done_is_told(
     assert main(["client", *words]) == status
     assert message in capsys.readouterr().err
     assert re_read() == {"talk.wav": b"noisy"}
+
+
+def through_pipes(
+    server: Scripted, *words: str, sent: bytes = b""
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "denoise", "client", server.url, *words],
+        input=sent,
+        capture_output=True,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "query", "kept"),
+    [
+        (["-", "-o", "-"], "format=wav", None),
+        (["-", "-o", "-", "--format", "mp3"], "format=mp3", None),
+        (["talk.wav", "-o", "-"], "format=wav", None),
+        (["-", "-o", "clean.flac"], "format=flac", "clean.flac"),
+        (["-", "-o", "clean"], "", "clean"),
+    ],
+    ids=str,
+)
+def test_real_pipes(server: Scripted, words: list[str], query: str, kept: str | None) -> None:
+    big = b"noisy" if words[0] == "talk.wav" else b"noisy" * 100_000  # more than a pipe holds
+    server.script = [problem(503, Retry_After="0"), (200, {}, AUDIO * 10)]
+    done = through_pipes(server, *words, sent=big)
+    assert (done.returncode, done.stdout) == (0, b"" if kept else AUDIO * 10)
+    assert done.stderr == b"denoise: the server is busy, again in 0 s\n"
+    assert [(path, sent) for path, _, sent in server.asked] == [(f"/v1/denoise?{query}", big)] * 2
+    assert re_read() == {"talk.wav": b"noisy"} | ({kept: AUDIO * 10} if kept else {})
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer", "message"),
+    [
+        (b"", (200, {}, AUDIO), b"Nothing came through standard input"),
+        (b"noisy", problem(422), b"Too much: Send less."),
+        (b"noisy", (200, {"Content-Length": "99999"}, AUDIO[:500]), b"denoise: "),
+    ],
+)
+def test_a_pipe_gets_all_or_nothing(
+    server: Scripted, sent: bytes, answer: tuple[int, dict[str, str], bytes], message: bytes
+) -> None:
+    server.script = [answer]
+    done = through_pipes(server, "-", "-o", "-", "--timeout", "0.2", sent=sent)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert message in done.stderr and b"denoise-" not in done.stderr
+    assert len(server.asked) == (1 if sent else 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "stream", "message"),
+    [
+        (["-", "-o", "x.wav"], "stdin", "Standard input is a terminal"),
+        (["talk.wav", "-o", "-"], "stdout", "Standard output is a terminal"),
+    ],
+)
+def test_terminals_are_no_place_for_audio(
+    server: Scripted,
+    words: list[str],
+    stream: str,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True, raising=False)
+    assert main(["client", server.url, *words]) == 2
+    assert message in capsys.readouterr().err
+    assert server.asked == [] and re_read() == {"talk.wav": b"noisy"}
+
+
+def test_an_error_names_standard_output_and_not_the_file_behind_it(
+    server: Scripted, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfileobj", refuse)
+    assert run(server, output="-") == 1
+    assert capsys.readouterr().err == "denoise: standard output: No space left on device.\n"
 
 
 def test_it_imports_nothing_heavy(server: Scripted) -> None:

@@ -46,10 +46,12 @@ def serving(arguments: Sequence[str]) -> Iterator[tuple[subprocess.Popen[str], s
         process.communicate()
 
 
-def ask(netloc: str, method: str, path: str, body: bytes | None = None) -> Answer:
+def ask(
+    netloc: str, method: str, path: str, body: bytes | None = None, host: str | None = None
+) -> Answer:
     connection = http.client.HTTPConnection(netloc, timeout=30)
     try:
-        connection.request(method, path, body)
+        connection.request(method, path, body, {"Host": host or netloc})
         response = connection.getresponse()
         return response.status, dict(response.getheaders()), response.read()
     finally:
@@ -117,6 +119,7 @@ def test_what_never_reaches_the_application_is_told_in_the_same_words() -> None:
             (b"POST / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", 413),
             (b"GET / HTTP/1.1\r\nX: ".ljust(32 * 1024, b"x"), 431),
             (b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
+            (b"GET http://[ HTTP/1.1\r\n\r\n", 400),
         ):
             with socket.create_connection(tuple(netloc.split(":"))) as connection:  # type: ignore
                 connection.sendall(head)
@@ -136,6 +139,7 @@ def test_the_command_serves_and_the_client_finds_it(
     model = write_halving_model(tmp_path / "half.onnx")
     (tmp_path / "talk.wav").write_bytes(WAV)
     options = ["--port", "0", "--token", "s3cret", "--model", str(model)]
+    options += ["--allow-host", "denoise.example"]
     with serving(["denoise", "serve", *options]) as (process, netloc):
         words = ["client", f"http://{netloc}", str(tmp_path / "talk.wav"), "--token"]
         target = tmp_path / "clean.wav"
@@ -144,6 +148,8 @@ def test_the_command_serves_and_the_client_finds_it(
         assert not target.exists()
         assert main([*words, "s3cret", "-o", str(target)]) == 0
         assert target.read_bytes() == WAV
+        for host, status in (("denoise.example:8765", 200), ("evil.example", 403)):
+            assert ask(netloc, "GET", "/", host=host)[0] == status
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
 

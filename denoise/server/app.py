@@ -7,6 +7,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from denoise.server import asking
+from denoise.server.hosts import ANY_HOST
 from denoise.server.limits import Limits
 from denoise.server.problems import BY_STATUS, MEDIA_TYPE, ProblemError
 from denoise.server.routes import ROUTES, Route
@@ -58,6 +59,8 @@ def _watch(app: Flask, service: Service) -> None:
     def begin() -> None:
         g.started = time.monotonic()
         service.meters.add("in_flight")
+        if request.endpoint not in ANY_HOST:
+            service.hosts.check(request.headers.get("Host"), service.token is not None)
         if request.endpoint in by_view:
             _guard(by_view[request.endpoint], service)
 

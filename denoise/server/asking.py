@@ -33,13 +33,24 @@ def check_token(request: Request, token: str | None) -> None:
 def check_site(request: Request) -> None:
     """Raise ProblemError where a browser sends for a page of another site."""
     origin = request.headers.get("Origin")
-    is_foreign = origin is not None and urlsplit(origin).netloc != request.host
+    is_foreign = origin is not None and _netloc(origin) != request.host
     if is_foreign or request.headers.get("Sec-Fetch-Site") == "cross-site":
         raise ProblemError("cross-site", "A browser sent this for a page of another site.")
 
 
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # a bracket that nothing closes
+        return None
+
+
 def check_query(request: Request, route: Route) -> None:
-    """Raise ProblemError for a key that the route does not know, or one given twice."""
+    """Raise ProblemError for a key that the route does not know, one given twice, or no text."""
+    try:
+        request.query_string.decode()
+    except UnicodeDecodeError as error:
+        raise ProblemError("bad-request", "The query is no UTF-8.") from error
     for key, values in request.args.lists():
         if key not in route.query:
             known = ", ".join(route.query) or "none"
@@ -61,7 +72,7 @@ def read_options(request: Request) -> Options:
 
 def _strength(text: str) -> float:
     try:
-        share = float(text)
+        share = float(text) if text.isascii() and "_" not in text else math.nan
     except ValueError:
         share = math.nan
     if math.isnan(share):

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from denoise.arguments import TOKEN
 from denoise.plan import UsageError
+from denoise.server.hosts import Hosts, is_loopback, parse
 from denoise.server.limits import MIB, Limits
 
 if TYPE_CHECKING:  # Flask and waitress are an extra
     from denoise.server.serving import Server
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DEFAULTS = Limits()
 
 
@@ -24,6 +24,14 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="default: this machine alone")
     parser.add_argument("--port", type=_port, default=8765, help="0 takes any that is free")
+    parser.add_argument(
+        "--allow-host",
+        type=_host,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a further name that it is called by; repeatable",
+    )
     parser.add_argument("--model", help="another model: an ONNX file, or a bundle folder")
     parser.add_argument("--token", help=f"that clients must send; default: ${TOKEN}")
     _add_limits(parser)
@@ -52,6 +60,14 @@ def _number(kind: type, text: str, least: float, most: float) -> float:
     return number
 
 
+def _host(text: str) -> str:
+    try:
+        return parse(text)
+    except ValueError as error:
+        told = f"{text} is more than a name: leave out http:// and the port"
+        raise argparse.ArgumentTypeError(told) from error
+
+
 def _port(text: str) -> int:
     return int(_number(int, text, 0, 65_535))
 
@@ -76,7 +92,7 @@ def serve(arguments: Sequence[str]) -> int:
     """Serve until a signal; return 0. Raises UsageError where it cannot listen."""
     options = make_parser().parse_args(arguments)
     server = _make_server(options)
-    if options.host not in LOOPBACK and _token(options) is None:
+    if not is_loopback(options.host) and _token(options) is None:
         print(f"denoise: anybody who reaches {options.host} is served: no token", file=sys.stderr)
     server.run(lambda: print(f"denoise serves on {server.url}", flush=True))
     return 0
@@ -97,7 +113,8 @@ def _make_server(options: argparse.Namespace) -> "Server":
     from denoise.inference import Denoiser
 
     network = Denoiser.load(options.model).network
-    service = Service(network, _limits(options), _token(options))
+    hosts = Hosts(options.host, frozenset(options.allow_host))
+    service = Service(network, _limits(options), _token(options), hosts)
     try:
         return Server(service, options.host, options.port)
     except (OSError, ValueError) as error:  # ValueError: a host of no address

@@ -3,35 +3,28 @@
 from http import HTTPStatus
 from typing import Any
 
+from denoise.server.answers import BODIES, HEADERS, PROBLEM, PROBLEM_HEADERS
+from denoise.server.page import load_parts
 from denoise.server.problems import MEDIA_TYPE
 from denoise.server.routes import JSON, ROUTES, Route
 from denoise.version import VERSION
 
-PROBLEM = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "limit": {"type": "number"},
-        "actual": {"type": "number"},
-    },
-}
 FORM = {
     "type": "object",
     "required": ["file"],
-    "properties": {"file": {"type": "string", "format": "binary"}},
+    "properties": {"file": {"type": "string", "format": "binary", "minLength": 1}},
 }
 
+PART = {"type": "string", "enum": sorted(load_parts())}
 
-def describe() -> dict[str, Any]:
-    """Return the document."""
+
+def describe(asks_for_token: bool = False) -> dict[str, Any]:
+    """Return the document of a server that asks for a token, or for none."""
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
-        path = route.path.replace("<", "{").replace(">", "}")
-        paths.setdefault(path, {})[route.method.lower()] = _operation(route)
+        paths.setdefault(route.template, {})[route.method.lower()] = _operation(
+            route, asks_for_token
+        )
     return {
         "openapi": "3.1.0",
         "info": {"title": "denoise", "version": VERSION},
@@ -43,7 +36,7 @@ def describe() -> dict[str, Any]:
     }
 
 
-def _operation(route: Route) -> dict[str, Any]:
+def _operation(route: Route, asks_for_token: bool) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.view,
         "summary": route.summary,
@@ -53,24 +46,22 @@ def _operation(route: Route) -> dict[str, Any]:
         operation["parameters"] = parameters
     if route.works:
         operation["requestBody"] = {"required": True, "content": _body(route)}
-    if not route.is_open:
-        operation["security"] = [{}, {"token": []}]  # the server may ask for none
+    if asks_for_token and not route.is_open:
+        operation["security"] = [{"token": []}]
     return operation
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:
-    named = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in route.names
-    ]
+    named = [{"name": name, "in": "path", "required": True, "schema": PART} for name in route.names]
     asked = [{"name": name, "in": "query", "schema": how} for name, how in route.query.items()]
     return named + asked
 
 
 def _answer(route: Route) -> dict[str, Any]:
-    schema = {"type": "object"}
-    content = {kind: {"schema": schema} if kind == JSON else {} for kind in route.answer}
-    return {"description": route.summary, "content": content}
+    schema = {"schema": BODIES[route.view]} if JSON in route.answer else {}
+    content = {kind: schema if kind == JSON else {} for kind in route.answer}
+    answer = {"description": route.summary, "content": content}
+    return answer | ({"headers": HEADERS[route.view]} if route.view in HEADERS else {})
 
 
 def _problems(route: Route) -> dict[str, Any]:
@@ -80,6 +71,7 @@ def _problems(route: Route) -> dict[str, Any]:
         str(status): {
             "description": HTTPStatus(status).phrase,
             "content": {MEDIA_TYPE: {"schema": schema}},
+            "headers": PROBLEM_HEADERS.get(status, {}),
         }
         for status in statuses
     }

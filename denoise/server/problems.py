@@ -7,11 +7,12 @@ from typing import Any
 from denoise.errors import DenoiseError
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_SECONDS = 2
+RETRY_SECONDS = 2  # where nothing is known of how long it takes
 KINDS = {
     "bad-request": (400, "The request cannot be understood"),
     "unauthorized": (401, "A token is needed"),
     "cross-site": (403, "Requests from other sites are refused"),
+    "unknown-host": (403, "This server goes by another name"),
     "not-found": (404, "There is nothing here"),
     "wrong-method": (405, "This route does not take this method"),
     "too-large": (413, "The body is too large"),

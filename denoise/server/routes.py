@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from denoise import formats
+from denoise.server.hosts import ANY_HOST
 
 JSON = "application/json"
 HTML = "text/html"
@@ -33,8 +34,15 @@ class Route:
         """Return the statuses that this route may refuse with."""
         if self.works:
             return (400, 401, 403, 413, 415, 422, 500, 503, 504)
+        if self.view in ANY_HOST:
+            return (400, 500)
         named = (404,) if self.names else ()
-        return (400, *named, 500) if self.is_open else (400, 401, *named, 500)
+        return (400, 403, *named, 500) if self.is_open else (400, 401, 403, *named, 500)
+
+    @property
+    def template(self) -> str:
+        """Return its path as OpenAPI has it."""
+        return self.path.replace("<", "{").replace(">", "}")
 
     @property
     def names(self) -> list[str]:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from threading import Event
 from typing import Any
 
+from denoise.server.hosts import Hosts
 from denoise.server.limits import Limits
 from denoise.server.meters import Meters
 from denoise.server.slots import Slots
@@ -17,6 +18,7 @@ class Service:
     network: MaskNetwork
     limits: Limits
     token: str | None = None
+    hosts: Hosts = field(default_factory=Hosts)
     is_stopping: Event = field(default_factory=Event)
     meters: Meters = field(default_factory=Meters)
     slots: Slots = field(init=False)

@@ -8,6 +8,7 @@ from typing import Any
 
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import BaseWSGIServer, create_server
 from waitress.task import ErrorTask
 
@@ -55,9 +56,21 @@ class Refusal(ErrorTask):
         self.write(body)
 
 
+class Parser(HTTPRequestParser):
+    """Refuses what waitress would drop without a word."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Parse a request's head; raises ParsingError for a malformed one."""
+        try:
+            super().parse_header(header_plus)
+        except ValueError as error:  # of urlsplit: a bracket that nothing closes
+            raise ParsingError("Bad URI") from error
+
+
 class Channel(HTTPChannel):
     """A connection."""
 
+    parser_class = Parser
     error_task_class = Refusal
 
 

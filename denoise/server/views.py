@@ -73,7 +73,7 @@ def _light(service: Service) -> Views:
         "livez": lambda: {"status": "alive"},
         "readyz": ready,
         "metrics": metrics,
-        "openapi": openapi.describe,
+        "openapi": lambda: openapi.describe(service.token is not None),
     }
 
 
