@@ -1,9 +1,11 @@
 """The options of the command line, and what its shells complete."""
 
 import argparse
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from denoise import formats
+from denoise.completion import SHELLS, script
 from denoise.version import VERSION
 
 TOKEN = "DENOISE_TOKEN"  # the variable that server and client look into
@@ -22,17 +24,20 @@ exit status: 0 all done, 1 some failed, 2 a command line that cannot be done, 3 
 """
 
 
+Further = Callable[[], Mapping[str, argparse.ArgumentParser]]
+
+
 class PrintCompletion(argparse.Action):
     """Print a script that completes this command line in a shell."""
 
+    def __init__(self, *arguments: Any, further: Further, **options: Any) -> None:
+        """Take what returns the parsers of further commands, by their first word."""
+        super().__init__(*arguments, **options)
+        self._further = further
+
     def __call__(self, parser: argparse.ArgumentParser, *arguments: Any) -> None:
         """Print it and exit."""
-        import shtab  # for this alone
-
-        for action in parser._actions:
-            if action.dest in ("inputs", "output", "model"):
-                action.complete = shtab.FILE  # type: ignore[attr-defined]
-        print(shtab.complete(parser, arguments[1]))
+        print(script(parser, self._further(), arguments[1]))
         parser.exit()
 
 
@@ -52,8 +57,8 @@ def threads(text: str) -> int:
     return number
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+def make_parser(further: Further = dict) -> argparse.ArgumentParser:
+    """Return the parser of the command line; `further` is asked for where shells complete it."""
     parser = argparse.ArgumentParser(
         prog="denoise",
         description="Clean speech of noise. Rate, channels, length and format are kept.",
@@ -65,7 +70,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add_what(parser)
     _add_where(parser)
-    _add_how(parser)
+    _add_how(parser, further)
     return parser
 
 
@@ -106,7 +111,7 @@ def _add_where(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_how(parser: argparse.ArgumentParser) -> None:
+def _add_how(parser: argparse.ArgumentParser, further: Further) -> None:
     group = parser.add_argument_group("how")
     group.add_argument(
         "-j", "--jobs", type=threads, default=1, metavar="N", help="files at a time (default: 1)"
@@ -119,6 +124,7 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--print-completion",
         action=PrintCompletion,
-        choices=("bash", "zsh", "tcsh"),
+        further=further,
+        choices=SHELLS,
         help="print a script for the shell's completion",
     )

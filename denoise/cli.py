@@ -79,7 +79,15 @@ def _dispatch(words: list[str]) -> int:
         from denoise.client import run
 
         return run(words[1:])
-    return clean(make_parser().parse_args(words))
+    return clean(make_parser(_further).parse_args(words))
+
+
+def _further() -> dict[str, argparse.ArgumentParser]:
+    """Return the parsers of what a first word may name."""
+    from denoise import client
+    from denoise.server import command
+
+    return {"serve": command.make_parser(), "client": client.make_parser()}
 
 
 def _fail(error: object, status: int) -> int:

@@ -568,15 +568,6 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"denoise {VERSION}\n"
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
-def test_shells_complete(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["--print-completion", shell])
-    assert ended.value.code == 0
-    printed = capsys.readouterr().out
-    assert "residual" in printed and "flac" in printed
-
-
 def test_an_error_in_the_pipe_s_folder_is_an_error_to_mend(
     monkeypatch: pytest.MonkeyPatch, model: Path
 ) -> None:
