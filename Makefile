@@ -42,7 +42,7 @@ LOCK = --quiet --upgrade --universal --generate-hashes --fork-strategy fewest \
   --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock"
 
 clean: ## remove the environment and all that is not in git, DVC's cache excepted
-	rm -rf .venv .scratch data/corpus.zip data/corpus.json data/noise.zip data/features
+	rm -rf .venv .scratch data/corpus.zip data/corpus.json data/noise.zip data/noise.json data/features
 	rm -rf models/denoiser models/listener metrics/audio
 	rm -rf data/.*.partial models/.*.partial metrics/.*.partial
 

@@ -100,7 +100,7 @@ class NoiseRecordings:
         except AudioError as error:
             raise CorpusError(
                 f"{self._archive.path}: {name} cannot be used. {error} "
-                "Run dvc repro --force download."
+                "Run dvc repro --force import_noise."
             ) from error
         n_samples = self._params.n_samples * sample_rate // self._params.sample_rate + 2
         return channels[:, 0], sample_rate, n_samples

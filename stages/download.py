@@ -1,25 +1,25 @@
-"""Put one corpus archive in place, and one of noise recordings, and where both came from."""
+"""Put one corpus archive in place, whatever its source, and where it came from."""
 
 import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
-from denoise.corpus.noise_import import import_noise
+from denoise.corpus.archive import CorpusArchive
 from denoise.corpus.provenance import write_provenance
 from denoise.params import DownloadParams, Params
 from stages import run
 
 
 def main(params: Params, paths: argparse.Namespace) -> None:
-    """Obtain noise and the corpus that `download.source` names; write the provenance of both."""
-    noise = import_noise(params.download.noise, paths.noise)
+    """Obtain the corpus that `download.source` names; write its provenance."""
     source = obtain(params.download, paths.archive)
-    provenance = write_provenance(paths.provenance, paths.archive, {**source, "noise": noise})
-    print(
-        f"{paths.archive}: {provenance['files']} recordings of {provenance['speakers']} speakers",
-        file=sys.stderr,
-    )
+    with CorpusArchive(paths.archive) as corpus:
+        files = len(corpus.utterances)
+        speakers = len({utterance.speaker_id for utterance in corpus.utterances})
+    counts = {"files": files, "speakers": speakers}
+    write_provenance(paths.provenance, paths.archive, {**source, **counts})
+    print(f"{paths.archive}: {files} recordings of {speakers} speakers", file=sys.stderr)
 
 
 def obtain(params: DownloadParams, archive: Path) -> dict[str, Any]:
@@ -38,4 +38,4 @@ def obtain(params: DownloadParams, archive: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run(main, "archive", "noise", "provenance")
+    run(main, "archive", "provenance")

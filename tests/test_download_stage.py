@@ -1,4 +1,4 @@
-"""The download stage as DVC runs it, with each source, killed and on a full disk."""
+"""The stages that bring in sound as DVC runs them: each source, killed and on a full disk."""
 
 import hashlib
 import json
@@ -19,10 +19,9 @@ from tests.corpora import encode, noise_waveform, wav, write_corpus, write_tree
 from tests.kaggle_standin import Fault, kaggle_standin
 
 REPOSITORY = Path(__file__).parent.parent
-ARGUMENTS = ["--archive", "data/corpus.zip", "--noise", "data/noise.zip"]
-ARGUMENTS += ["--provenance", "data/corpus.json"]
+ARCHIVES = {"download": ("--archive", "corpus"), "import_noise": ("--noise", "noise")}
 AS_MAIN = (
-    "import runpy, sys; runpy.run_module('stages.download', run_name='__main__', alter_sys=True); "
+    "import runpy, sys; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True); "
     "print(*sys.modules)"
 )
 NOTHING: Mapping[str, str] = {}
@@ -30,10 +29,12 @@ on_posix = pytest.mark.skipif(os.name != "posix", reason="needs signals and limi
 
 
 class Stage:
-    """The stage in a folder of its own, with params of its own."""
+    """A stage in a folder of its own, with params of its own."""
 
-    def __init__(self, folder: Path, **download: Any) -> None:
+    def __init__(self, folder: Path, name: str = "download", **download: Any) -> None:
         self.folder = folder
+        self.name = name
+        self.option, self.writes = ARCHIVES[name]
         folder.mkdir(exist_ok=True)
         tree = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
         tree["download"].update(download)
@@ -41,22 +42,19 @@ class Stage:
 
     @property
     def archive(self) -> Path:
-        return self.folder / "data" / "corpus.zip"
-
-    @property
-    def noise(self) -> Path:
-        return self.folder / "data" / "noise.zip"
+        return self.folder / "data" / f"{self.writes}.zip"
 
     @property
     def provenance(self) -> Path:
-        return self.folder / "data" / "corpus.json"
+        return self.folder / "data" / f"{self.writes}.json"
 
     def start(
         self, environment: Mapping[str, str] = NOTHING, limit: Callable[[], None] | None = None
     ) -> subprocess.Popen[str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("KAGGLE_")}
+        paths = [self.option, str(self.archive), "--provenance", str(self.provenance)]
         return subprocess.Popen(
-            [sys.executable, "-c", AS_MAIN, *ARGUMENTS],
+            [sys.executable, "-c", AS_MAIN, f"stages.{self.name}", *paths],
             cwd=self.folder,
             env={**kept, "PYTHONPATH": str(REPOSITORY), "NO_PROXY": "", **environment},
             preexec_fn=limit,
@@ -90,7 +88,6 @@ def check_whole(stage: Stage, source: str, files: int, speakers: int) -> None:
     assert list(provenance) == sorted(provenance)
     assert (provenance["files"], provenance["speakers"]) == (files, speakers)
     assert provenance["sha256"] == hashlib.sha256(stage.archive.read_bytes()).hexdigest()
-    assert provenance["noise"]["sha256"] == hashlib.sha256(stage.noise.read_bytes()).hexdigest()
     with CorpusArchive(stage.archive) as archive:
         archive.verify()
         assert len(archive.utterances) == files
@@ -103,7 +100,6 @@ def pair(tmp_path: Path, **download: Any) -> tuple[Stage, Stage]:
 
 def assert_same_bytes(first: Stage, second: Stage) -> None:
     assert first.archive.read_bytes() == second.archive.read_bytes()
-    assert first.noise.read_bytes() == second.noise.read_bytes()
     assert first.provenance.read_bytes() == second.provenance.read_bytes()
 
 
@@ -157,36 +153,33 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     assert stage.fails() == "error: No folder or zip at no/such/folder. Set download.local to one."
 
 
-def test_noise_of_the_users_is_packed_beside_the_corpus(tmp_path: Path) -> None:
+def test_noise_of_the_users_is_packed(tmp_path: Path) -> None:
     files = {"street/car 1.flac": encode(noise_waveform(1), "FLAC"), "kitchen.wav": wav(2)}
     mine = write_tree(tmp_path / "mine", {**files, "silent.wav": encode(0 * noise_waveform(3))})
-    speech = write_tree(tmp_path / "speech", {"7_ann_0.wav": wav(1)})
-    local = {"source": "local", "local": str(speech)}
-    first, second = pair(tmp_path, **local, noise=str(mine))
-    first.run()
-    second.run()
+    first, second = pair(tmp_path, name="import_noise", noise=str(mine))
+    imported = first.run() | second.run()
     assert_same_bytes(first, second)
-    check_whole(first, "local", files=1, speakers=1)
+    assert not {"kaggle", "requests", "tensorflow"} & imported
     provenance = json.loads(first.provenance.read_text(encoding="utf-8"))
-    assert (provenance["noise"]["name"], provenance["noise"]["recordings"]) == ("mine", 2)
-    ((reason, about),) = provenance["noise"]["left_out"].items()
+    assert provenance["sha256"] == hashlib.sha256(first.archive.read_bytes()).hexdigest()
+    assert (provenance["name"], provenance["recordings"]) == ("mine", 2)
+    ((reason, about),) = provenance["left_out"].items()
     assert reason.startswith("It is silent") and about == {"files": 1, "examples": ["silent.wav"]}
-    with NoiseArchive(first.noise) as noise:
+    with NoiseArchive(first.archive) as noise:
         noise.verify()
         assert len(noise.recordings) == 2
 
 
 def test_without_noise_its_archive_is_there_and_empty(tmp_path: Path) -> None:
-    speech = write_tree(tmp_path / "speech", {"7_ann_0.wav": wav(1)})
-    stage = Stage(tmp_path / "stage", source="local", local=str(speech))
+    stage = Stage(tmp_path / "stage", "import_noise", noise="")
     stage.run()
-    with NoiseArchive(stage.noise) as noise:
+    with NoiseArchive(stage.archive) as noise:
         assert noise.recordings == []
-    assert json.loads(stage.provenance.read_text())["noise"]["recordings"] == 0
+    assert json.loads(stage.provenance.read_text())["recordings"] == 0
 
 
-def test_noise_that_is_not_there_is_an_error_before_any_download(tmp_path: Path) -> None:
-    stage = Stage(tmp_path / "stage", source="kaggle", noise="no/such.zip")
+def test_noise_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    stage = Stage(tmp_path / "stage", "import_noise", noise="no/such.zip")
     assert stage.fails() == "error: No folder or zip at no/such.zip. Set download.noise to one."
     assert not list(stage.folder.glob("data/*"))
 
@@ -207,7 +200,7 @@ def test_a_full_disk_leaves_nothing_half_written(large: Stage) -> None:
     size = 1 << 20
     last = large.fails(limit=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
     assert last.startswith("error: File too large")
-    assert list(large.archive.parent.iterdir()) == [large.noise]
+    assert not list(large.archive.parent.iterdir())
     large.run()
     check_whole(large, "local", files=1400, speakers=7)
 

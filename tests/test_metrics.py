@@ -1,6 +1,8 @@
 """The metrics: what they are blind to, what they see, and what they say at the edges."""
 
 import math
+import os
+import subprocess
 import sys
 import types
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from denoise import metrics
 from denoise.errors import DenoiseError
+from tests.closures import ROOT
 from tests.speechlike import SAMPLE_RATE, voice, white
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
@@ -61,6 +64,25 @@ def test_si_sdr_has_limits() -> None:
     assert metrics.si_sdr_db(CLEAN, SILENCE) == -100
     assert metrics.si_sdr_db(CLEAN, SILENCE + np.float32(0.1)) == -100
     assert metrics.si_sdr_db(np.array([1.0, -1, 0, 0]), np.array([0.0, 0, 1, -1])) == -100
+
+
+def test_si_sdr_is_the_same_to_the_bit_on_any_number_of_cores() -> None:
+    code = (
+        "import numpy as np; from denoise.metrics import si_sdr_db;"
+        "draws = np.random.default_rng(0).standard_normal((9, 2, 22_050));"
+        "print([si_sdr_db(*pair).hex() for pair in draws])"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": cores},
+            stdout=subprocess.PIPE,
+            check=True,
+        ).stdout
+        for cores in ("1", "2")
+    }
+    assert len(found) == 1
 
 
 def test_improvement_is_zero_for_doing_nothing_and_positive_for_less_noise() -> None:

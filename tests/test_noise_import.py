@@ -257,5 +257,7 @@ def test_every_fifth_recording_is_kept_for_the_evaluation(
 
 
 def test_a_missing_noise_archive_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match=r"No noise archive at .*\.zip\. Run dvc repro download"):
+    with pytest.raises(
+        CorpusError, match=r"No noise archive at .*\.zip\. Run dvc repro import_noise"
+    ):
         NoiseArchive(tmp_path / "noise.zip")

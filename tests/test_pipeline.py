@@ -103,8 +103,8 @@ def test_second_run_runs_nothing(project: Project) -> None:
 
 def test_git_holds_the_results_and_not_the_data(project: Project) -> None:
     held = set(project.git("ls-files", "-z").split("\0"))
-    kept_out = {"data/corpus.zip", "data/noise.zip", "data/corpus.json", "data/features"}
-    kept_out |= {"models/denoiser", "models/listener", "metrics/audio"}
+    kept_out = {f"data/{name}" for name in ("corpus.zip", "corpus.json", "noise.zip", "noise.json")}
+    kept_out |= {"data/features", "models/denoiser", "models/listener", "metrics/audio"}
     in_git = {o for o in project.outs() if any(h == o or h.startswith(f"{o}/") for h in held)}
     assert in_git == set(project.outs()) - kept_out
     assert {"dvc.lock", "data/manifest.csv", "metrics/metrics.json"} <= held
@@ -145,6 +145,8 @@ def test_what_no_stage_reads_reruns_nothing(project: Project) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "stages"),
     [
+        ("download.local", "mine", STAGES[1:]),
+        ("download.noise", "mine", ["import_noise", "features", "train", "export", "evaluate"]),
         ("sample.size", 30, ["sample", "features", "train", "export", "listen", "evaluate"]),
         ("noise.snr_db", [-3.0, 9.0], ["features", "train", "export", "evaluate"]),
         ("spectrogram.n_fft", 256, ["features", "train", "export", "evaluate"]),
@@ -186,9 +188,9 @@ def test_noise_of_the_users_is_trained_with_and_measured(project: Project, tmp_p
     mine = write_tree(tmp_path / "mine", {f"{n}.flac": wav(n, 2.0) for n in range(5)})
     changes = {"download.noise": str(mine), "evaluate.kinds": ["recordings"]}
     with params(project, {**changes, "noise.weights.recordings": 100}):
-        assert ran(project.dvc("repro", "features")) == ["download", "features"]
+        assert ran(project.dvc("repro", "features")) == ["import_noise", "features"]
         heard = project.content("features")["data/features/index.csv"].decode()
-        provenance = json.loads(project.content("download")["data/corpus.json"])
+        provenance = json.loads(project.content("import_noise")["data/noise.json"])
         with create_noise_archive(project.folder / "data" / "noise.zip") as writer:
             for number in range(5):  # only what is kept for the evaluation is still sound
                 writer.add(number, 0, wav(4, 2.0) if number == 4 else b"no audio")
@@ -197,8 +199,8 @@ def test_noise_of_the_users_is_trained_with_and_measured(project: Project, tmp_p
         assert "000.wav cannot be used" in project.stage("features").stderr
     assert heard.count("recordings") > 5
     assert list(breakdown["by_noise"]) == ["recordings"]
-    assert provenance["noise"]["recordings"] == 5
-    assert_served(project, "download", "features", "evaluate")
+    assert provenance["recordings"] == 5
+    assert_served(project, "import_noise", "features", "evaluate")
 
 
 @pytest.mark.parametrize(

@@ -163,5 +163,7 @@ def test_an_empty_archive_is_an_error_where_noise_is_drawn(tmp_path: Path) -> No
 def test_a_piece_that_is_no_audio_is_an_error_that_names_it(tmp_path: Path) -> None:
     with create_noise_archive(tmp_path / "noise.zip") as writer:
         writer.add(0, 0, b"no audio")
-    with pytest.raises(CorpusError, match=r"noise/00000/000.wav cannot be used.*--force download"):
+    with pytest.raises(
+        CorpusError, match=r"noise/00000/000.wav cannot be used.*--force import_noise"
+    ):
         drawn(tmp_path / "noise.zip", 1)

@@ -57,9 +57,10 @@ class Utterance:
 
 
 class Archive:
-    """A zip that the download stage has put in place, opened for reading."""
+    """A zip that a stage, named in errors, has put in place, opened for reading."""
 
     holds = "archive"
+    stage = "download"
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Open `path`; raises CorpusError for a missing or truncated file."""
@@ -67,10 +68,12 @@ class Archive:
         try:
             self._zip = zipfile.ZipFile(self.path)
         except FileNotFoundError:
-            raise CorpusError(f"No {self.holds} at {self.path}. Run dvc repro download.") from None
+            raise CorpusError(
+                f"No {self.holds} at {self.path}. Run dvc repro {self.stage}."
+            ) from None
         except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
             raise CorpusError(
-                f"{self.path} is not a whole zip ({error}). Run dvc repro --force download."
+                f"{self.path} is not a whole zip ({error}). Run dvc repro --force {self.stage}."
             ) from error
 
     def __enter__(self) -> Self:
@@ -98,7 +101,7 @@ class Archive:
             yield
         except DAMAGE as e:
             raise CorpusError(
-                f"{self.path}: {name} is damaged ({e}). Run dvc repro --force download."
+                f"{self.path}: {name} is damaged ({e}). Run dvc repro --force {self.stage}."
             ) from e
 
 

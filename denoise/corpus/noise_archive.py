@@ -25,6 +25,7 @@ class NoiseArchive(Archive):
     """A noise zip opened for reading; `recordings` is sorted, whatever the order in the file."""
 
     holds = "noise archive"
+    stage = "import_noise"
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Open `path`; raises CorpusError for a missing or truncated file."""

@@ -16,7 +16,6 @@ import numpy as np
 from denoise.audio import SILENCE_RMS, Waveform, decode_blocks, is_silent, remove_dc
 from denoise.corpus.files import AUDIO_SUFFIXES, LeftOut, SourceFile, listed
 from denoise.corpus.noise_archive import PIECE_SECONDS, NoiseWriter, create_noise_archive
-from denoise.corpus.provenance import sha256_of
 from denoise.corpus.wav import encode_wav
 from denoise.errors import AudioError, CorpusError
 
@@ -33,8 +32,7 @@ def import_noise(noise: str, archive: str | os.PathLike[str]) -> dict[str, Any]:
     or nothing that can be used.
     """
     with create_noise_archive(archive) as writer:
-        about = _copy_all(Path(noise).expanduser(), writer) if noise else {"recordings": 0}
-    return {**about, "sha256": sha256_of(archive)}
+        return _copy_all(Path(noise).expanduser(), writer) if noise else {"recordings": 0}
 
 
 def _copy_all(source: Path, writer: NoiseWriter) -> dict[str, Any]:

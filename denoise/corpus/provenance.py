@@ -1,4 +1,4 @@
-"""What is written beside a corpus archive: where it came from, what it holds, its hash."""
+"""What is written beside an archive: where it came from, what it holds, its hash."""
 
 import hashlib
 import json
@@ -8,25 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from denoise.atomic import write_text
-from denoise.corpus.archive import CorpusArchive
 
 
 def write_provenance(
-    path: str | os.PathLike[str], archive: str | os.PathLike[str], source: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Write and return `source` with the archive's counts and SHA-256, as JSON with sorted keys.
-
-    Raises CorpusError where `archive` is no corpus.
-    """
-    with CorpusArchive(archive) as opened:
-        speakers = {utterance.speaker_id for utterance in opened.utterances}
-        counts = {"files": len(opened.utterances), "speakers": len(speakers)}
-    provenance = {**source, **counts, "sha256": sha256_of(archive)}
-    write_text(path, json.dumps(provenance, indent=2, sort_keys=True) + "\n")
-    return provenance
-
-
-def sha256_of(path: str | os.PathLike[str]) -> str:
-    """Return the hash of a file."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    path: str | os.PathLike[str], archive: str | os.PathLike[str], about: Mapping[str, Any]
+) -> None:
+    """Write `about` with the archive's SHA-256, as JSON with sorted keys."""
+    with Path(archive).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    write_text(path, json.dumps({**about, "sha256": digest}, indent=2, sort_keys=True) + "\n")
