@@ -74,11 +74,12 @@ class BatchSource:
     def _draw_noise(self, rng: Generator, n_clips: int) -> Stft:
         """Draw the noise of any cached clips; where it is voices, others of the split speak."""
         rows = rng.integers(len(self._cache), size=n_clips)
-        noise = self._cache.noisy(rows) - self._cache.clean(rows)
-        for i, row in enumerate(rows):
-            kind = self._kinds[row]
-            if kind in SPEECH_KINDS:
-                noise[i] = self._draw_voices(rng, draw_n_voices(rng, kind))
+        noise = np.empty((n_clips, self._cache.n_frames, self._cache.n_bins), np.complex64)
+        is_cached = np.array([self._kinds[row] not in SPEECH_KINDS for row in rows], bool)
+        cached = rows[is_cached]
+        noise[is_cached] = self._cache.noisy(cached) - self._cache.clean(cached)
+        for i in np.flatnonzero(~is_cached):
+            noise[i] = self._draw_voices(rng, draw_n_voices(rng, self._kinds[rows[i]]))
         return noise
 
     def _draw_voices(self, rng: Generator, n_voices: int) -> Stft:

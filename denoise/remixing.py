@@ -36,7 +36,7 @@ def roll_frames(spectrograms: Stft, rng: Generator) -> Stft:
     n_frames = spectrograms.shape[1]
     shifts = rng.integers(n_frames, size=len(spectrograms))
     order = (np.arange(n_frames) + shifts[:, None]) % n_frames
-    return np.take_along_axis(spectrograms, order[:, :, None], axis=1)
+    return spectrograms[np.arange(len(spectrograms))[:, None], order]
 
 
 def remix(clean: Stft, noise: Stft, snr_db: npt.NDArray[np.float32]) -> Stft:
