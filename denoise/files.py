@@ -72,6 +72,7 @@ def denoise_file(
             network, form.sample_rate, form.channels, options.strength, options.residual
         )
         with replacing(target) as temporary, writing(temporary, form, encoding) as sink:
+            sink.tag(recording.tags)
             n_samples = _clean(recording, stream, sink, progress)
     elapsed = time.perf_counter() - started
     return Report(source, target, form, encoding, n_samples, sink.clipped_samples, elapsed)

@@ -2,8 +2,8 @@
 
 import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -17,6 +17,17 @@ from denoise.errors import AudioError, DenoiseError
 UNBOUNDED = {"FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"}
 SMALL = {"WAV", "WAVEX", "AIFF"}  # their headers count bytes in 32 bits
 MOST_BYTES = 2**32 - 2**20
+TAGS = (
+    "title",
+    "artist",
+    "album",
+    "tracknumber",
+    "date",
+    "genre",
+    "comment",
+    "copyright",
+    "license",
+)
 UNKNOWN_LENGTH = 2**63 - 1  # what libsndfile says of a FLAC that was streamed
 
 
@@ -85,6 +96,7 @@ class Source:
         self.form = Form(int(sound.samplerate), int(sound.channels))
         self.encoding = Encoding(sound.format, sound.subtype)
         self.claimed_samples = sound.frames if 0 < sound.frames < UNKNOWN_LENGTH else None
+        self.tags = {name: str(getattr(sound, name)) for name in TAGS if getattr(sound, name)}
         self._sound = sound
 
     def blocks(self) -> Iterator[Waveform]:
@@ -100,6 +112,12 @@ class Sink:
         self.clipped_samples = 0
         self._file = file
         self._sound = sound
+
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Write what a recording says of itself, ahead of all samples, as far as the format can."""
+        for name, text in tags.items():
+            with suppress(soundfile.LibsndfileError):
+                setattr(self._sound, name, text)
 
     def write(self, samples: Waveform) -> None:
         """Write float32 [n_samples, n_channels].

@@ -329,3 +329,24 @@ def test_a_report_says_what_was_done(tmp_path: Path) -> None:
     assert (report.form.sample_rate, report.form.channels) == (RATE, 2)
     assert report.duration_seconds == 0.5
     assert 0 < report.elapsed_seconds < 60
+
+
+@pytest.mark.parametrize("kept", ["wav", "flac", "ogg", "mp3", "aiff"])
+def test_what_a_recording_says_of_itself_goes_along(tmp_path: Path, kept: str) -> None:
+    source = tmp_path / "talk.flac"
+    with soundfile.SoundFile(source, "w", 16_000, 1, "PCM_16", format="FLAC") as sound:
+        sound.title, sound.artist, sound.date = "Über alles", "Someone", "2026-11-23"
+        sound.write(np.zeros(1600))
+    target = tmp_path / f"clean.{kept}"
+    denoise_file(gain_network(0.5), source, target)
+    with soundfile.SoundFile(target) as sound:
+        assert (sound.title, sound.artist, len(sound)) == ("Über alles", "Someone", 1600)
+
+
+def test_a_format_without_tags_is_written_all_the_same(tmp_path: Path) -> None:
+    source = tmp_path / "talk.wav"
+    with soundfile.SoundFile(source, "w", 16_000, 1, "PCM_16") as sound:
+        sound.title = "A talk"
+        sound.write(np.zeros(1600))
+    denoise_file(gain_network(0.5), source, tmp_path / "clean.au")
+    assert soundfile.info(tmp_path / "clean.au").frames == 1600
