@@ -10,7 +10,7 @@ from numpy.random import Generator
 from denoise.cache import SpectrogramCache, read_kinds
 from denoise.noise import SPEECH_KINDS, draw_n_voices
 from denoise.params import TrainParams
-from denoise.remixing import Remixing, draw_snr_db, energy, equalise, remix, roll_frames
+from denoise.remixing import Remixing, draw_snr_db, energy, equalise, excerpt, remix, roll_frames
 from denoise.spectrogram import Stft, real_parts
 
 
@@ -69,7 +69,8 @@ class BatchSource:
         rng = np.random.default_rng([self._seed, epoch, number + 1])
         clean = equalise(roll_frames(clean, rng), remixing.equalise_db, rng)
         noise = roll_frames(self._draw_noise(rng, len(rows)), rng)
-        return remix(clean, noise, draw_snr_db(rng, len(rows), remixing)), clean
+        noisy = remix(clean, noise, draw_snr_db(rng, len(rows), remixing))
+        return excerpt(noisy, clean, remixing.n_frames, rng)
 
     def _draw_noise(self, rng: Generator, n_clips: int) -> Stft:
         """Draw the noise of any cached clips; where it is voices, others of the split speak."""

@@ -158,6 +158,7 @@ class TrainParams:
     remix: bool
     untouched: Annotated[float, Range(0.0, 1.0)]
     equalise_db: Annotated[float, Range(0.0, 40.0)]
+    excerpt_seconds: Annotated[float, Range(0.4, 3600.0)]
     threads: Annotated[int, Range(1, 256)]
     seed: Annotated[int, Range(0, LARGEST_SEED)]
 

@@ -1,28 +1,42 @@
 """Mixing clean and noise spectrograms anew: other levels, other places, other microphones."""
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 
+from denoise.params import Params
 from denoise.spectrogram import Stft
 
 SWEEPS = (1, 2, 3, 4)
 SWEEP_SHARES = (1.0, 0.67, 0.5, 0.33)
 UNTOUCHED_SNR_DB = 40.0
+ASIDE = 5  # an excerpt begins up to a fifth of it before or after where most is said
 
 
 @dataclass(frozen=True)
 class Remixing:
     """How training pairs are mixed anew.
 
-    Lowest and highest SNR, the share left nearly clean, how far clean speech is coloured.
+    Lowest and highest SNR, the share left nearly clean, how far clean speech is coloured, how many
+    frames are kept of each pair.
     """
 
     snr_db: tuple[float, ...]
     untouched: float
     equalise_db: float
+    n_frames: int = sys.maxsize
+
+    @classmethod
+    def of(cls, params: Params) -> "Remixing | None":
+        """Return what `params` ask for; None where the pairs are to be as they were cached."""
+        train, hop_length = params.train, params.spectrogram.hop_length
+        if not train.remix:
+            return None
+        n_frames = round(train.excerpt_seconds * params.audio.sample_rate / hop_length)
+        return cls(params.noise.snr_db, train.untouched, train.equalise_db, n_frames)
 
 
 def energy(spectrograms: Stft) -> np.ndarray:
@@ -71,3 +85,22 @@ def equalise(spectrograms: Stft, up_to_db: float, rng: Generator) -> Stft:
     # a sum, and not a matrix product: that may round otherwise on another processor
     gain_db = np.sum(swings_db.astype(np.float32)[:, :, None] * waves, axis=1)
     return spectrograms * np.exp(gain_db * np.float32(np.log(10) / 20))[:, None]
+
+
+def excerpt(noisy: Stft, clean: Stft, n_frames: int, rng: Generator) -> tuple[Stft, Stft]:
+    """Keep `n_frames` frames of each pair, from about where its speech is loudest.
+
+    Clips go around their ends. Pauses teach little: steps without most of them are as good, and
+    there are more of them in the same time.
+    """
+    count, length = clean.shape[:2]
+    if n_frames >= length:
+        return noisy, clean
+    loudness = np.square(clean.real).sum(axis=2) + np.square(clean.imag).sum(axis=2)
+    twice = np.concatenate([loudness, loudness[:, : n_frames - 1]], axis=1)
+    heard = np.lib.stride_tricks.sliding_window_view(twice, n_frames, axis=1).sum(axis=2)
+    aside = n_frames // ASIDE
+    starts = np.argmax(heard, axis=1) + rng.integers(-aside, aside, count, endpoint=True)
+    frames = (starts[:, None] + np.arange(n_frames)) % length
+    clips = np.arange(count)[:, None]
+    return noisy[clips, frames], clean[clips, frames]

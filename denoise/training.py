@@ -172,7 +172,7 @@ def fit(
     loss: keras.losses.Loss,
     sources: tuple[BatchSource, BatchSource],
     params: TrainParams,
-    snr_db: tuple[float, ...],
+    remixing: Remixing | None,
     checkpoint: Checkpoint,
     on_epoch: Callable[[dict[str, float]], None] = lambda epoch: None,
 ) -> History:
@@ -187,7 +187,6 @@ def fit(
     history = checkpoint.load(learner.state)
     for epoch in history:
         on_epoch(epoch)
-    remixing = Remixing(snr_db, params.untouched, params.equalise_db) if params.remix else None
     while not is_finished(params, history):
         rates = learning_rates(params, history, len(train))
         draw = functools.partial(train.shuffled, len(history), remixing=remixing)

@@ -12,6 +12,7 @@ from denoise.determinism import make_deterministic
 from denoise.losses import loss_for, peak_for
 from denoise.memory import keep_freed_memory
 from denoise.params import Params
+from denoise.remixing import Remixing
 from denoise.training import Checkpoint, best_epoch, fingerprint, fit
 from stages import run
 
@@ -30,7 +31,8 @@ def main(params: Params, paths: argparse.Namespace) -> None:
     peak = peak_for(params, train)
     snapshot = Snapshot(params.audio, params.spectrogram, params.model, peak)
     model = snapshot.build_model()
-    settings = repr(asdict(snapshot)) + repr(params.train) + repr(params.noise.snr_db)
+    remixing = Remixing.of(params)
+    settings = repr(asdict(snapshot)) + repr(params.train) + repr(remixing)
     key = fingerprint(settings, [*SOURCES, *sorted(paths.features.glob("*"))])
     checkpoint = Checkpoint(CHECKPOINT, key)
     with Live(str(paths.curves), report=None, dvcyaml=False, save_dvc_exp=False) as live:
@@ -45,7 +47,7 @@ def main(params: Params, paths: argparse.Namespace) -> None:
             loss_for(params, peak),
             (train, validation),
             params.train,
-            params.noise.snr_db,
+            remixing,
             checkpoint,
             log,
         )

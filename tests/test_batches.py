@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from denoise.batches import BatchSource, as_pair
 from denoise.cache import SpectrogramCache, SplitWriter
-from denoise.params import SpectrogramParams
+from denoise.params import SpectrogramParams, parse_params
 from denoise.remixing import (
     UNTOUCHED_SNR_DB,
     Remixing,
     draw_snr_db,
     energy,
     equalise,
+    excerpt,
     remix,
     roll_frames,
 )
@@ -90,6 +91,43 @@ def test_remixing_with_silence_leaves_the_clean() -> None:
 def test_silence_stays_silent() -> None:
     silent = np.zeros_like(spectrograms(0))
     assert not remix(silent, spectrograms(1), np.zeros(len(silent), np.float32)).any()
+
+
+def spoken_at(starts: list[int], length: int = 20, spoken: int = 6) -> np.ndarray:
+    """Return clips that are faint but for `spoken` frames from each start, around their ends."""
+    clean = np.full((len(starts), length, 3), 1e-3, np.complex64)
+    for clip, start in zip(clean, starts, strict=True):
+        clip[(start + np.arange(spoken)) % length] = 1
+    return clean
+
+
+def test_an_excerpt_holds_what_is_said_and_the_same_frames_of_both() -> None:
+    clean = spoken_at([0, 7, 17])
+    noisy = clean + 1j * np.arange(20, dtype=np.float32)[None, :, None]
+    kept = set()
+    for seed in range(40):
+        some_noisy, some_clean = excerpt(noisy, clean, 10, np.random.default_rng(seed))
+        assert some_noisy.shape == some_clean.shape == (3, 10, 3)
+        np.testing.assert_array_equal(some_noisy.real, some_clean.real)
+        frames = some_noisy.imag[..., 0].astype(int)
+        assert (np.diff(frames, axis=1) % 20 == 1).all()
+        assert ((some_clean[..., 0].real > 0.5).sum(axis=1) >= 4).all()  # two may be cut off
+        kept |= {int(number) for number in frames[1]}
+    assert kept >= set(range(5, 15))
+
+
+@pytest.mark.parametrize("n_frames", [20, 21, 10**6])
+def test_an_excerpt_as_long_as_the_clip_is_the_clip(n_frames: int) -> None:
+    clean = spoken_at([3])
+    assert excerpt(clean, clean, n_frames, np.random.default_rng(0)) == (clean, clean)
+
+
+def test_params_say_how_many_frames_are_kept(tree: dict) -> None:
+    tree["train"]["excerpt_seconds"] = 0.5
+    found = Remixing.of(parse_params(tree))
+    assert found is not None and found.n_frames == round(0.5 * 22050 / 512)
+    tree["train"]["remix"] = False
+    assert Remixing.of(parse_params(tree)) is None
 
 
 def test_energy_is_the_sum_of_the_squares() -> None:

@@ -14,6 +14,7 @@ from denoise.inference import Denoiser
 from denoise.losses import loss_for, peak_for, si_sdr, tensor_istft
 from denoise.metrics import si_sdr_db
 from denoise.params import Params, SpectrogramParams, load_params
+from denoise.remixing import Remixing
 from denoise.spectrogram import istft, n_frames, stft
 from denoise.training import (
     Checkpoint,
@@ -77,8 +78,8 @@ def train(params: Params, caches: Path, scratch: Path, key: str = "k", on_epoch=
     model = snapshot.build_model()
     sources = (train_source, validation)
     checkpoint = Checkpoint(scratch, key)
-    loss, snr_db = loss_for(params, peak), params.noise.snr_db
-    history = fit(model, loss, sources, params.train, snr_db, checkpoint, on_epoch)
+    loss, remixing = loss_for(params, peak), Remixing.of(params)
+    history = fit(model, loss, sources, params.train, remixing, checkpoint, on_epoch)
     return model, snapshot, history
 
 
