@@ -96,6 +96,10 @@ def choose(page: Page, content: bytes = WAV, name: str = "talk.wav") -> None:
     page.locator("#file").set_input_files({"name": name, "mimeType": "audio/x", "buffer": content})
 
 
+def wait_until(page: Page, holds: str) -> None:
+    page.evaluate(f"async () => {{ while (!({holds})) await new Promise(setTimeout); }}")
+
+
 def expect_result(page: Page, name: str = "talk.wav") -> None:
     expect(page.get_by_role("heading", name=name)).to_be_focused()
     expect(page.get_by_role("status")).to_have_text(f"{name} is cleaned.")
@@ -245,6 +249,42 @@ def test_before_after_and_removed_are_switched_in_place_without_a_click(page: Pa
     assert np.abs(np.diff(heard)).max() < 1.3 * 0.8 * 2 * np.pi * 100 / RATE
 
 
+def test_the_slider_can_be_stepped_and_is_not_read_out_as_it_goes(page: Page) -> None:
+    choose(page, encode(tone(15, RATE), "WAV", "PCM_16", RATE))
+    expect_result(page)
+    slider = page.get_by_role("slider", name="Position")
+    slider.focus()
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    at = float(slider.input_value())
+    assert 1 <= at <= 5
+    expect(slider).to_have_attribute(
+        "aria-valuetext", f"0:{int(at * 10 + 1e-6) / 10:04.1f} of 0:15.0"
+    )
+    told = slider.get_attribute("aria-valuetext")
+    page.get_by_role("button", name="Play").evaluate("button => button.click()")
+    expect(page.get_by_text("0:15.0", exact=False).first).not_to_have_text(f"{told}")
+    page.wait_for_timeout(300)
+    assert float(slider.input_value()) > at
+    assert slider.get_attribute("aria-valuetext") == told
+    page.keyboard.press("Home")
+    expect(slider).to_have_attribute("aria-valuetext", re.compile(r"^0:00\.\d of"))
+
+
+def test_a_finger_that_scrolls_does_not_seek(page: Page) -> None:
+    choose(page)
+    expect_result(page)
+    picture = page.get_by_role("img", name="Spectrogram, after: 0")
+    x, y = picture.evaluate(
+        "c => { const b = c.getBoundingClientRect(); return [b.x + b.width / 2, b.y + 9]; }"
+    )
+    for ending, expected in (("pointercancel", 0), ("pointerup", pytest.approx(1, abs=0.1))):
+        finger = {"pointerType": "touch", "bubbles": True, "clientX": x, "clientY": y}
+        picture.dispatch_event("pointerdown", {**finger, "buttons": 1})
+        picture.dispatch_event(ending, finger)
+        assert float(page.get_by_role("slider", name="Position").input_value()) == expected
+
+
 def test_playing_goes_on_where_one_goes(page: Page) -> None:
     choose(page)
     expect_result(page)
@@ -292,8 +332,9 @@ def test_spectrograms_are_the_servers(page: Page, address: str) -> None:
     samples, _ = soundfile.read(io.BytesIO(sent), dtype="float32")
     ours = page.evaluate(
         """async ([samples, rate]) => {
-            const { spectrogram } = await import("/page/spectrogram.js");
-            const { db, columns, rows } = spectrogram(Float32Array.from(samples), rate);
+            const { decibels, spectra } = await import("/page/spectrogram.js");
+            const sound = Float32Array.from(samples);
+            const { db, columns, rows } = decibels(spectra(sound, sound.map(() => 0), rate), 0);
             return { db: [...db], columns, rows };
         }""",
         [samples.tolist(), rate],
@@ -302,6 +343,98 @@ def test_spectrograms_are_the_servers(page: Page, address: str) -> None:
     theirs = np.array(json.loads(answer.body())["db"])
     db = np.reshape(ours["db"], (ours["columns"], ours["rows"] // 2, 2)).max(axis=2)
     np.testing.assert_allclose(db, theirs, atol=0.06)  # it rounds to 0.1 dB
+
+
+def test_spectrograms_of_mixes_are_those_of_the_mixed(page: Page) -> None:
+    before, after = 0.1 * np.random.default_rng(5).standard_normal((2, 9000))
+    db = page.evaluate(
+        """async ([before, after]) => {
+            const { decibels, spectra } = await import("/page/spectrogram.js");
+            const of = (...both) => spectra(...both.map((x) => Float32Array.from(x)), 8000);
+            const mixed = before.map((x, i) => x + 0.3 * (after[i] - x));
+            const silent = before.map(() => 0);
+            const found = [decibels(of(before, after), 0.3), decibels(of(mixed, silent), 0)];
+            return found.map(({ db }) => [...db]);
+        }""",
+        [before.tolist(), after.tolist()],
+    )
+    np.testing.assert_allclose(db[0], db[1], atol=0.01)
+
+
+def pixels(page: Page, which: str, x: int, y: int, height: int) -> np.ndarray:
+    """Return 200 of a canvas's columns: [height, 200, 4]; y below 0 is counted from its bottom."""
+    data = page.locator(which).evaluate(
+        """(canvas, [x, y, height]) => {
+            const top = y < 0 ? canvas.height + y : y;
+            return [...canvas.getContext("2d").getImageData(x, top, 200, height).data];
+        }""",
+        [x, y, height],
+    )
+    return np.reshape(data, (height, 200, 4))
+
+
+def test_silence_is_dark_up_to_half_its_own_rate(page: Page) -> None:
+    choose(page, encode(0 * TALK, "WAV", "PCM_16", 4000))  # browsers play no less than 8 kHz
+    expect_result(page)
+    expect(page.get_by_role("img", name=re.compile("after.* 0 to 2.0 kHz"))).to_be_visible()
+    assert pixels(page, "#after", 200, 20, 50)[..., :3].max() < 20
+
+
+def test_pictures_follow_the_colours_and_the_zoom(page: Page) -> None:
+    choose(page)
+    expect_result(page)
+    expect(page.get_by_role("img", name="Spectrogram, after: 0")).to_be_visible()
+    page.emulate_media(color_scheme="dark")
+    for canvas in ("#before", "#after", "#scale"):
+        letters = pixels(page, canvas, 200, -12 if canvas != "#scale" else -22, 12)
+        assert np.median(letters[letters[..., 3] == 255, :3]) > 127, canvas
+    width = page.evaluate("document.getElementById('scale').width")
+    page.context.new_cdp_session(page).send(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": 1024, "height": 720, "deviceScaleFactor": 1.25, "mobile": False},
+    )
+    for canvas in ("#before", "#after", "#scale"):
+        expect(page.locator(canvas)).to_have_js_property("width", round(1.25 * width))
+
+
+def test_long_times_are_told_in_whole_minutes(page: Page) -> None:
+    told = page.evaluate(
+        """async () => {
+            const told = [];
+            CanvasRenderingContext2D.prototype.fillText = text => told.push(text);
+            const canvas = document.createElement("canvas");
+            canvas.style.width = "800px";
+            document.body.append(canvas);
+            const { Picture } = await import("/page/picture.js");
+            const spectrogram = { db: new Float32Array(4), columns: 2, rows: 2, topHz: 8000 };
+            new Picture(canvas, "x", () => {}).show(spectrogram, 540, 8000, 0);
+            return told;
+        }"""
+    )
+    assert {"1:00", "2:00", "9:00"} <= set(told)
+
+
+def test_no_picture_is_of_another_recording(page: Page) -> None:
+    choose(page)
+    expect_result(page)
+    expect(page.get_by_role("img", name="Spectrogram, after: 0")).to_be_visible()
+    page.route("**/spectrogram-worker.js", lambda route: None)
+    choose(page, name="next.wav")
+    expect_result(page, "next.wav")
+    expect(page.get_by_role("img", name="Spectrogram, after", exact=True)).to_be_visible()
+    assert not pixels(page, "#after", 0, 0, 100).any()
+
+
+def test_the_page_stays_awake(open_page: Callable[..., Page]) -> None:
+    page = open_page(
+        init="""window.tasks = [];
+        const note = (list) => tasks.push(...list.getEntries().map(({ duration }) => duration));
+        new PerformanceObserver(note).observe({ type: "longtask" });"""
+    )
+    choose(page, encode(tone(19.5), "OGG", "VORBIS", 48_000))
+    expect_result(page)
+    expect(page.get_by_role("img", name="Spectrogram, after: 0")).to_be_visible()
+    assert max(page.evaluate("tasks"), default=0) < 250  # ms
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 /** The microphone -> a WAV file, as the microphone gave it. */
 
 import { Problem } from "./api.js";
-import { encodeWav } from "./wav.js";
+import { toPcm, toWav } from "./wav.js";
 
 const SILENCE_DB = -60;
 // A browser's own noise suppression would be cleaned once more; its gain moves in mid-word.
@@ -49,7 +49,7 @@ export class Recorder {
     this.node.port.postMessage("stop");
     await last;
     release(this.stream, this.context);
-    return new File([encodeWav(this.#blocks, this.context.sampleRate)], "recording.wav");
+    return new File([toWav(this.#blocks, this.context.sampleRate)], "recording.wav");
   }
 
   /** End it, and keep nothing. */
@@ -58,7 +58,7 @@ export class Recorder {
   }
 
   #take({ samples, isLast }) {
-    this.#blocks.push(samples);
+    this.#blocks.push(toPcm(samples));
     this.#count += samples.length;
     if (isLast) this.#whenLast();
     else this.hear(this.#count / this.context.sampleRate, peakDb(samples));
