@@ -249,6 +249,30 @@ def test_before_after_and_removed_are_switched_in_place_without_a_click(page: Pa
     assert np.abs(np.diff(heard)).max() < 1.3 * 0.8 * 2 * np.pi * 100 / RATE
 
 
+KEEP_CONTEXTS = """window.contexts = [];
+window.AudioContext = class extends AudioContext {
+    constructor(...how) { super(...how); contexts.push(this); }
+};"""
+
+
+def test_it_is_played_at_its_own_rate_and_nothing_is_held_on_to(
+    open_page: Callable[..., Page],
+) -> None:
+    page = open_page(init=KEEP_CONTEXTS)
+    contexts = "contexts.map(({ sampleRate, state }) => `${sampleRate} ${state}`)"
+    for rate, expected in ((8000, "8000 running"), (16_000, "8000 closed,16000 running")):
+        choose(page, encode(tone(15, rate), "WAV", "PCM_16", rate), f"{rate}.wav")
+        expect_result(page, f"{rate}.wav")
+        page.get_by_role("button", name="Play").click()
+        expect(page.get_by_role("button", name="Pause")).to_be_visible()
+        assert ",".join(page.evaluate(contexts)) == expected
+    page.get_by_role("button", name="Pause").click()
+    wait_until(page, "contexts[1].state === 'suspended'")
+    page.get_by_role("button", name="Play").click()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    assert page.evaluate("contexts[1].state") == "running"
+
+
 def test_the_slider_can_be_stepped_and_is_not_read_out_as_it_goes(page: Page) -> None:
     choose(page, encode(tone(15, RATE), "WAV", "PCM_16", RATE))
     expect_result(page)
