@@ -144,6 +144,7 @@ def test_a_file_is_dropped(page: Page) -> None:
         list(WAV),
     )
     expect(page.get_by_role("heading", name="first.wav")).to_be_focused()
+    expect(page.get_by_role("alert")).to_contain_text("first.wav is taken, the rest is not.")
 
 
 def test_the_example_is_there_to_try(page: Page) -> None:
@@ -186,7 +187,53 @@ def test_a_recording_ends_where_the_server_takes_no_more(open_page: Callable[...
     short = {"body_bytes": 2**20, "channel_seconds": 2.5}
     page = open_page(routes={"**/v1/limits": answering(200, short)})
     page.get_by_role("button", name="Record").click()
+    expect(page.get_by_text("of 0:01 at most")).to_be_visible()
     expect_result(page, "recording.wav")
+
+
+KEEP_STREAM = """const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+window.asked = new Promise((resolve) => { window.allow = resolve; });
+navigator.mediaDevices.getUserMedia = async (what) => {
+    window.stream = await ask(what);
+    if (HELD) await window.asked;
+    return window.stream;
+};"""
+
+
+def test_a_microphone_that_is_unplugged_ends_the_recording(open_page: Callable[..., Page]) -> None:
+    page = open_page(init=KEEP_STREAM.replace("HELD", "false"))
+    page.get_by_role("button", name="Record").click()
+    expect(page.get_by_role("meter")).not_to_have_js_property("value", -60)
+    page.evaluate("stream.getTracks()[0].dispatchEvent(new Event('ended'))")
+    expect_result(page, "recording.wav")
+
+
+def test_a_microphone_that_is_allowed_too_late_is_let_go(open_page: Callable[..., Page]) -> None:
+    page = open_page(init=KEEP_STREAM.replace("HELD", "true"))
+    page.get_by_role("button", name="Record").click()
+    expect(page.get_by_role("status")).to_have_text("Waiting for the microphone")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("button", name="Record")).to_be_focused()
+    choose(page)
+    expect_result(page)
+    wait_until(page, "window.stream")
+    page.evaluate("allow()")
+    wait_until(page, "stream.getTracks()[0].readyState === 'ended'")
+    expect(page.get_by_role("button", name="Record")).to_be_visible()
+
+
+def test_recording_and_the_rest_keep_out_of_each_others_way(page: Page) -> None:
+    choose(page, encode(tone(15, RATE), "WAV", "PCM_16", RATE))
+    expect_result(page)
+    page.get_by_role("button", name="Play").click()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    page.get_by_role("button", name="Record").click()
+    expect(page.get_by_role("button", name="Discard")).to_be_visible()
+    expect(page.get_by_role("button", name="Pause")).to_be_hidden()  # else it would be heard
+    choose(page, name="other.wav")
+    expect(page.get_by_role("alert")).to_contain_text("Stop or discard the recording first.")
+    page.get_by_role("button", name="Discard").click()
+    expect(page.get_by_role("alert")).to_be_hidden()
 
 
 @pytest.mark.parametrize(
@@ -497,15 +544,57 @@ def test_a_refusal_leaves_what_was_there(page: Page) -> None:
         ),
         (answering(500, {"title": "Wrong", "detail": "Not you."}), "Wrong. Not you."),
         (answering(502, "<html>"), "It answered 502"),
+        (answering(502, {"message": "No."}), "It answered 502"),
         (lambda route: route.abort(), "The server does not answer."),
         (answering(200, "no audio"), "The browser cannot play this."),
     ],
-    ids=["504", "500", "a proxy's", "none", "nonsense"],
+    ids=["504", "500", "a proxy's", "another proxy's", "none", "nonsense"],
 )
 def test_answers_that_are_none_are_told(page: Page, answer: Any, told: str) -> None:
     page.route("**/v1/denoise*", answer)
     choose(page)
     expect_refusal(page, told)
+
+
+def test_what_failed_can_be_tried_again(page: Page) -> None:
+    page.route("**/v1/denoise*", answering(500, {"title": "Wrong", "detail": ""}))
+    page.get_by_role("button", name="Record").click()
+    expect(page.get_by_role("meter")).not_to_have_js_property("value", -60)
+    page.get_by_role("button", name="Stop and clean").click()
+    expect_refusal(page, "Wrong.")
+    page.unroute("**/v1/denoise*")
+    page.get_by_role("button", name="Try again").click()
+    expect_result(page, "recording.wav")
+    choose(page, b"no audio")
+    expect_refusal(page, "This is no audio")
+    expect(page.get_by_role("button", name="Try again")).to_be_hidden()
+
+
+def test_parts_of_the_page_that_cannot_be_had_are_told_of(open_page: Callable[..., Page]) -> None:
+    gone = "Promise.reject(new DOMException('It is gone.', 'AbortError'))"
+    page = open_page(
+        init=f"AudioWorklet.prototype.addModule = () => {gone};",
+        routes={"**/example.flac": lambda route: route.abort()},
+    )
+    page.get_by_role("button", name="Record").click()
+    expect(page.get_by_role("alert")).to_contain_text("It cannot be recorded.")
+    expect(page.get_by_role("button", name="Record")).to_be_focused()
+    page.get_by_role("button", name="Try an example").click()
+    expect_refusal(page, "The example cannot be had.")
+    page.unroute("**/example.flac")
+    page.get_by_role("button", name="Try again").click()
+    expect_result(page, "example.flac")
+
+
+def test_what_goes_wrong_with_a_download_is_seen(open_page: Callable[..., Page]) -> None:
+    page = open_page(viewport={"width": 390, "height": 500})
+    choose(page)
+    expect_result(page)
+    page.route("**/v1/denoise*", lambda route: route.abort())
+    page.get_by_label("Format").select_option("FLAC")
+    page.get_by_role("button", name="Download").click()
+    expect(page.get_by_role("button", name="Download")).to_be_focused()
+    expect(page.get_by_role("alert")).to_be_in_viewport()
 
 
 def test_a_busy_server_is_waited_for(page: Page) -> None:
@@ -545,6 +634,55 @@ def test_a_second_recording_takes_the_place_of_the_first(page: Page) -> None:
     expect_result(page, "second.wav")
 
 
+HOLD_FIRST = """const decode = OfflineAudioContext.prototype.decodeAudioData;
+const held = new Promise((resolve) => { window.release = resolve; });
+window.begun = 0;
+OfflineAudioContext.prototype.decodeAudioData = async function (bytes) {
+    if (window.begun++ === 0) await held;
+    return decode.call(this, bytes);
+};"""
+
+
+@pytest.mark.parametrize("instead", ["Cancel", "second.wav"])
+def test_what_is_decoded_too_late_is_not_shown(
+    open_page: Callable[..., Page], instead: str
+) -> None:
+    page = open_page(init=HOLD_FIRST)
+    choose(page, name="first.wav")
+    wait_until(page, "begun")
+    expect(page.get_by_role("button", name="Cancel")).to_be_focused()
+    if instead == "Cancel":
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("button", name="Choose a file")).to_be_focused()
+    else:
+        choose(page, name=instead)
+        expect_result(page, instead)
+    page.evaluate("release()")
+    page.wait_for_timeout(300)
+    expect(page.get_by_role("heading", name="first.wav")).to_have_count(0)
+
+
+def test_a_download_does_not_end_what_is_sent(page: Page) -> None:
+    choose(page)
+    expect_result(page)
+    page.route("**/v1/denoise*", lambda route: None)
+    choose(page, name="next.wav")
+    expect(page.get_by_role("button", name="Cancel")).to_be_focused()
+    expect(page.get_by_role("button", name="Download")).to_be_disabled()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Download")).to_be_enabled()
+
+
+def test_a_browser_that_keeps_nothing_is_served(open_page: Callable[..., Page]) -> None:
+    page = open_page(
+        init="""Object.defineProperty(window, "sessionStorage", {
+            get() { throw new DOMException("", "SecurityError"); },
+        });"""
+    )
+    choose(page)
+    expect_result(page)
+
+
 def test_a_token_is_asked_for(open_page: Callable[..., Page], model: Path) -> None:
     arguments = ["denoise", "serve", "--port", "0", "--model", str(model), "--token", "sesame"]
     with serving(arguments) as (_, netloc):
@@ -556,6 +694,8 @@ def test_a_token_is_asked_for(open_page: Callable[..., Page], model: Path) -> No
             expect(field).to_have_value("")
             field.fill(token)
             field.press("Enter")
+            if token == "wrong":
+                expect(page.get_by_role("alert")).to_have_text(re.compile("not the server's"))
         expect_result(page)
         page.reload()
         choose(page, name="next.wav")

@@ -28,18 +28,27 @@ export class Result {
 
   get strength() { return Number(byId("strength").value) / 100; }
 
-  /** Show a recording and what the server made of it; throws a Problem where it cannot be played. */
-  async show(file, made, original) {
+  /**
+   * Show a recording and what the server made of it, unless the signal comes before both are read;
+   * throws a Problem where they cannot be played.
+   */
+  async show(file, made, original, signal) {
     const rate = Math.max(LEAST_RATE, Math.min(MOST_RATE, made.sampleRate));
     const after = await decode(made.blob, rate);
     let before = after && await decode(file, rate);
     if (after && before?.length !== after.length) before = await decode((await original()).blob, rate);
     if (!before) throw new Problem("The browser cannot play this.", "The recording is empty, or too long for it.");
     const copies = { before: await copied(before), after: await copied(after) };
+    signal.throwIfAborted();
     this.#clip = { file, rate: made.sampleRate, made: new Map([[key("wav", 1), made]]) };
     this.#player.load(before, after);
     this.#look({ ...copies, sampleRate: rate });
     this.#describe(before);
+  }
+
+  /** Be silent. */
+  pause() {
+    this.#player.pause();
   }
 
   /** Have the spectrograms found, by a worker of the clip's own: the last clip's may be at work still. */
