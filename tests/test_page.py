@@ -744,6 +744,13 @@ def test_it_fits_and_can_be_read(open_page: Callable[..., Page], width: int, sch
     choose(page, name="a_very_long_name_without_any_place_to_break_it_" * 3 + ".wav")
     expect(page.get_by_role("button", name="Download")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    middles = page.evaluate(
+        """["strength", "strength-value"].map((id) => {
+            const { top, bottom } = document.getElementById(id).getBoundingClientRect();
+            return (top + bottom) / 2;
+        })"""
+    )
+    assert middles[0] == pytest.approx(middles[1], abs=2)  # on one line
     for element in ("h1", ".small", "button.primary", "a", "legend", "#record"):
         assert contrast(page, element) >= 4.5, element
 
