@@ -3,24 +3,40 @@
 const TRIES = 6;
 const TOKEN = "denoise-token";
 
-/** What the server refused, or that it does not answer (status 0). */
+/** What the server refused, that it does not answer (status 0), or what the page refuses (null). */
 export class Problem extends Error {
-  constructor(title, detail, status = 0, retryAfter = 0) {
+  constructor(title, detail, status = null, retryAfter = 0) {
     super(detail);
     this.name = "Problem";
     this.title = title;
     this.status = status;
     this.retryAfter = retryAfter;
   }
+
+  /** Whether the same may well do another time. */
+  get mayPass() { return this.status === 0 || this.status >= 500; }
 }
+
+let token = withStorage((storage) => storage.getItem(TOKEN));
+
+export const hasToken = () => Boolean(token);
 
 /** Keep a token until the tab is closed. */
-export const keepToken = (token) => sessionStorage.setItem(TOKEN, token);
-
-function credentials() {
-  const token = sessionStorage.getItem(TOKEN);
-  return token ? { Authorization: `Bearer ${token}` } : {};
+export function keepToken(given) {
+  token = given;
+  withStorage((storage) => storage.setItem(TOKEN, given));
 }
+
+/** Use the tab's storage; null in browsers that are told to keep nothing, where it may not be touched. */
+function withStorage(use) {
+  try {
+    return use(sessionStorage);
+  } catch {
+    return null;
+  }
+}
+
+const credentials = () => (token ? { Authorization: `Bearer ${token}` } : {});
 
 /** Ask a route for JSON; null where it gives none, since the page works without. */
 export async function ask(path) {
@@ -67,7 +83,7 @@ function send(path, file, tell, signal) {
     request.onprogress = (event) => request.status === 200 && tell("receiving", share(event));
     request.onabort = () => reject(signal.reason);
     request.onerror = () => reject(new Problem("The server does not answer.",
-      "Is it still running? If so, the recording may have been moved since it was chosen."));
+      "Is it still running? If so, the recording may have been moved since it was chosen, or be a folder.", 0));
     request.onload = () => read(request).then(resolve, reject);
     request.onloadend = () => signal.removeEventListener("abort", abort);
     tell("sending", 0);
@@ -90,8 +106,9 @@ async function read(request) {
 async function refusal(request) {
   const retryAfter = Number(request.getResponseHeader("Retry-After")) || 1;
   try {
-    const told = JSON.parse(await request.response.text());
-    return new Problem(`${told.title}.`, told.detail, request.status, retryAfter);
+    const { title, detail } = JSON.parse(await request.response.text());
+    if (!title) throw new TypeError("This is some other JSON.");
+    return new Problem(`${title}.`, detail ?? "", request.status, retryAfter);
   } catch {
     const detail = `It answered ${request.status}, and not in its own words: is a proxy between?`;
     return new Problem("The server cannot be understood.", detail, request.status, retryAfter);

@@ -1,55 +1,75 @@
 /** The upper half of the page: a recording is chosen, dropped or made, sent, and handed to the result. */
 
-import { Problem, ask, denoise, keepToken } from "./api.js";
+import { Problem, ask, denoise, hasToken, keepToken } from "./api.js";
 import { byId, clock, mebibytes, showOnly } from "./dom.js";
 import { Recorder } from "./recorder.js";
 import { Result } from "./result.js";
 
 const VIEWS = ["drop", "recording", "working", "token-form"];
-const DOING = { sending: "Sending", cleaning: "Cleaning", receiving: "Receiving", waiting: "Waiting: the server is busy" };
+const DOING = {
+  asking: "Waiting for the microphone",
+  fetching: "Fetching the example",
+  sending: "Sending",
+  cleaning: "Cleaning",
+  receiving: "Receiving",
+  waiting: "Waiting: the server is busy",
+};
 const BYTES_A_SAMPLE = 2; // of what is recorded here
 
 let limits = null; // as /v1/limits has them; null while they are not known
 let underway = null; // an AbortController while something is sent
 let recorder = null;
-const result = new Result((file, query) => attempt(() => clean(file, query), "download"));
+const result = new Result((file, query) => attempt((signal) => clean(file, query, signal), "download"));
 
-/** Do something that takes the server; show what goes wrong. Returns null where it did. */
-async function attempt(work, returnTo = "choose") {
+/**
+ * Do what takes a while, and show what goes wrong: work(signal), again on `again` where that may help.
+ * One thing at a time: what was under way ends. Returns null where it came to nothing.
+ */
+async function attempt(work, returnTo = "choose", again = null) {
   byId("error").hidden = true;
   underway?.abort();
   const mine = new AbortController();
   underway = mine;
+  byId("download").disabled = true; // it would end what is under way
   try {
-    return await untilAllowed(work);
+    return await Promise.race([untilAllowed(work, mine.signal), whenAborted(mine.signal)]);
   } catch (error) {
-    if (underway === mine) tellOf(error);
+    if (underway === mine) tellOf(error, again);
     return null;
   } finally {
-    if (underway === mine) {
-      underway = null;
-      show("drop", returnTo);
-    }
+    if (underway === mine) end(returnTo);
   }
 }
 
+function end(returnTo) {
+  underway = null;
+  byId("download").disabled = false;
+  show("drop", returnTo);
+  byId("error").scrollIntoView({ block: "nearest" }); // where the focus is far below
+}
+
+const whenAborted = (signal) => new Promise((_, reject) => {
+  signal.addEventListener("abort", () => reject(signal.reason));
+});
+
 /** Do it, and again with each token that is given, as long as the server asks for one. */
-async function untilAllowed(work) {
+async function untilAllowed(work, signal) {
   for (;;) {
     show("working", "cancel");
     try {
-      return await work();
+      return await work(signal);
     } catch (error) {
+      signal.throwIfAborted();
       if (error.status !== 401) throw error;
-      await askForToken();
+      await tokenGiven();
     }
   }
 }
 
 /** Have a recording cleaned, with the bar to show for it. */
-function clean(file, query) {
+function clean(file, query, signal) {
   check(file);
-  return denoise(file, query, tell, underway.signal);
+  return denoise(file, query, tell, signal);
 }
 
 /** Refuse what the server would refuse, before it is sent. */
@@ -61,12 +81,16 @@ function check(file) {
   }
 }
 
-async function open(file) {
-  const opened = await attempt(async () => {
-    const made = await clean(file, { format: "wav" });
-    await result.show(file, made, () => clean(file, { format: "wav", strength: 0 }));
+/** Have the File that find() gives cleaned, and show it. */
+async function open(find) {
+  let file = null;
+  const work = async (signal) => {
+    file ??= await find();
+    const made = await clean(file, { format: "wav" }, signal);
+    await result.show(file, made, () => clean(file, { format: "wav", strength: 0 }, signal), signal);
     return file;
-  });
+  };
+  const opened = await attempt(work, "choose", () => open(() => file ?? find()));
   if (!opened) return;
   byId("status").textContent = `${file.name} is cleaned.`;
   byId("name").focus();
@@ -76,30 +100,34 @@ function tell(what, share) {
   const bar = byId("progress");
   if (share === null) bar.removeAttribute("value");
   else bar.value = share;
-  if (byId("doing").textContent !== DOING[what]) {
+  if (byId("status").textContent !== DOING[what]) {
     byId("doing").textContent = byId("status").textContent = DOING[what];
   }
 }
 
-function tellOf(error) {
+/** Show an error; with a button for `again`, where it may pass. */
+function tellOf(error, again = null) {
   if (error.name === "AbortError") {
     byId("status").textContent = "Cancelled.";
+    byId("error").hidden = true;
     return;
   }
   const isKnown = error instanceof Problem;
   byId("error-title").textContent = isKnown ? error.title : "Something went wrong in this page.";
   byId("error-detail").textContent = error.message;
+  byId("again").hidden = !(again && error.mayPass);
+  byId("again").onclick = again;
   byId("error").hidden = false;
 }
 
-/** Wait for a token; throws the AbortError where none is given. */
-function askForToken() {
+/** Wait until a token is given. */
+function tokenGiven() {
+  if (hasToken()) tellOf(new Problem("That token is not the server's.", ""));
   show("token-form", "token");
-  const { signal } = underway;
-  return new Promise((resolve, reject) => {
-    signal.addEventListener("abort", () => reject(signal.reason));
+  return new Promise((resolve) => {
     byId("token-form").onsubmit = (event) => {
       event.preventDefault();
+      byId("error").hidden = true;
       keepToken(byId("token").value);
       byId("token").value = "";
       askForLimits();
@@ -115,13 +143,17 @@ function show(view, focused) {
 }
 
 async function record() {
-  byId("error").hidden = true;
-  try {
-    recorder = await Recorder.start(follow);
-    show("recording", "stop");
-  } catch (error) {
-    tellOf(error);
-  }
+  result.pause(); // the microphone would hear it
+  const started = await attempt(async (signal) => {
+    tell("asking", null);
+    const made = await Recorder.start(follow, stop);
+    if (signal.aborted) made.discard(); // it was cancelled while the browser asked
+    return made;
+  }, "record");
+  if (!started) return;
+  recorder = started;
+  byId("longest").textContent = limits ? `of ${clock(mostSeconds(), 0)} at most` : "";
+  show("recording", "stop");
 }
 
 function follow(seconds, levelDb) {
@@ -135,28 +167,35 @@ function mostSeconds() {
   return Math.min(limits.channel_seconds, limits.body_bytes / (BYTES_A_SAMPLE * rate)) - 1;
 }
 
-async function stop() {
+function stop() {
   const ending = recorder;
   recorder = null;
-  if (ending) open(await ending.stop());
+  if (ending) open(() => ending.stop());
 }
 
 function discard() {
   recorder?.discard();
   recorder = null;
+  byId("error").hidden = true;
   show("drop", "record");
 }
 
-async function tryExample() {
-  const answer = await fetch(new URL("example.flac", import.meta.url));
-  open(new File([await answer.blob()], "example.flac"));
+async function findExample() {
+  tell("fetching", null);
+  const answer = await fetch(new URL("example.flac", import.meta.url)).catch(() => null);
+  if (!answer?.ok) throw new Problem("The example cannot be had.", "Is the server still running?", 0);
+  return new File([await answer.blob()], "example.flac");
 }
 
 /** Take the first of the files that were dropped or chosen. */
 function take(files) {
-  if (recorder || files.length === 0) return;
-  open(files[0]);
-  if (files.length > 1) byId("status").textContent = `One at a time: ${files[0].name}.`;
+  if (files.length === 0) return;
+  if (recorder) {
+    tellOf(new Problem("The microphone is on.", "Stop or discard the recording first."));
+    return;
+  }
+  open(() => files[0]);
+  if (files.length > 1) tellOf(new Problem("One at a time.", `${files[0].name} is taken, the rest is not.`));
 }
 
 function listenToDrops() {
@@ -190,7 +229,7 @@ byId("file").addEventListener("change", (event) => {
 byId("record").addEventListener("click", record);
 byId("stop").addEventListener("click", stop);
 byId("discard").addEventListener("click", discard);
-byId("example").addEventListener("click", tryExample);
+byId("example").addEventListener("click", () => open(findExample));
 for (const id of ["cancel", "no-token"]) byId(id).addEventListener("click", () => underway?.abort());
 listenToDrops();
 askForLimits();

@@ -6,6 +6,9 @@ const RANGE_DB = 80;
 const MOST_HZ = 12000; // speech has little above, and the network keeps none
 const MARGIN = { left: 40, right: 8, top: 4, bottom: 20 }; // for the axes, in CSS pixels
 const LETTERS = "12px system-ui, sans-serif";
+const LEAST_TOP_DB = -40; // where all is quieter, or silent, the pictures are dark
+const TIME_STEPS = [30, 60, 120, 300, 600]; // seconds
+const THEMES = ["(prefers-color-scheme: dark)", "(forced-colors: active)"];
 const COLOURS = [[5, 6, 15], [43, 26, 94], [154, 44, 111], [238, 122, 58], [255, 244, 184]];
 
 /** The colour of a level from 0 (the scale's bottom) to 1 (its top): [red, green, blue]. */
@@ -15,14 +18,35 @@ export function colour(level) {
   return COLOURS[low].map((from, i) => Math.round(from + (place - low) * (COLOURS[low + 1][i] - from)));
 }
 
+const SHADES = new Uint32Array( // the colours as an image's bytes have them, from the bottom to the top
+  Uint8Array.from(Array.from({ length: 256 }, (_, i) => [...colour(i / 255), 255]).flat()).buffer,
+);
+
 /** The scale's top for a spectrogram: a multiple of 10 dB. */
-export const topOf = ({ db }) => 10 * Math.ceil(db.reduce((most, value) => Math.max(most, value), -Infinity) / 10);
+export function topOf({ db }) {
+  const most = db.reduce((most, value) => Math.max(most, value), LEAST_TOP_DB);
+  return 10 * Math.ceil(most / 10);
+}
 
 /** Steps of 1, 2 or 5 times a power of ten, such that about `count` of them make `length`. */
 function stepFor(length, count) {
   const rough = length / Math.max(1, count);
   const power = 10 ** Math.floor(Math.log10(rough));
   return power * [1, 2, 5, 10].find((factor) => factor * power >= rough);
+}
+
+/** Such steps in seconds; where they are long, they make whole minutes. */
+function timeStepFor(duration, count) {
+  const rough = duration / Math.max(1, count);
+  if (rough <= 20) return stepFor(duration, count);
+  return TIME_STEPS.find((step) => step >= rough) ?? 600 * stepFor(duration / 600, count);
+}
+
+/** Call draw() whenever a canvas, the screen's pixels or the page's colours have changed. */
+export function drawAnew(canvas, draw) {
+  new ResizeObserver(draw).observe(canvas);
+  addEventListener("resize", draw); // so it is called on zooming, where the canvas may keep its size
+  for (const theme of THEMES) matchMedia(theme).addEventListener("change", draw);
 }
 
 /** Make a canvas as sharp as the screen; return what to draw on it with, in CSS pixels. */
@@ -43,20 +67,29 @@ export class Picture {
   #image = null; // the spectrogram alone, a pixel a value
   #drawn = document.createElement("canvas"); // all but the cursor
   #shown = null;
+  #seconds = 0; // where the cursor is
 
   /** seek(seconds) is called for a click, or a drag, on the picture. */
   constructor(canvas, name, seek) {
     Object.assign(this, { canvas, name });
-    const go = (event) => event.buttons === 1 && this.#shown && seek(this.#secondsAt(event.offsetX));
-    canvas.addEventListener("pointerdown", go);
-    canvas.addEventListener("pointermove", go);
-    new ResizeObserver(() => this.#draw()).observe(canvas);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
+    const go = (event) => this.#shown && seek(this.#secondsAt(event.offsetX));
+    const isFinger = (event) => event.pointerType === "touch";
+    canvas.addEventListener("pointerdown", (event) => event.button === 0 && !isFinger(event) && go(event));
+    canvas.addEventListener("pointermove", (event) => event.buttons === 1 && go(event));
+    canvas.addEventListener("pointerup", (event) => isFinger(event) && go(event)); // one that scrolls is cancelled
+    drawAnew(canvas, () => this.#draw());
   }
 
-  /** Show a spectrogram of a recording that lasts `duration` seconds; topDb is the scale's top. */
-  show(spectrogram, duration, topDb) {
-    this.#shown = { ...spectrogram, duration, topDb, hz: Math.min(MOST_HZ, spectrogram.topHz) };
+  /** Show nothing, until there is something to show. */
+  clear() {
+    this.#shown = null;
+    this.canvas.width = this.canvas.width; // which empties it
+    this.canvas.setAttribute("aria-label", `Spectrogram, ${this.name}`);
+  }
+
+  /** Show a spectrogram up to `hz` of a recording of `duration` seconds; topDb is the scale's top. */
+  show(spectrogram, duration, hz, topDb) {
+    this.#shown = { ...spectrogram, duration, topDb, hz: Math.min(MOST_HZ, hz, spectrogram.topHz) };
     this.#image = this.#paint();
     const reach = `0 to ${clock(duration)}, 0 to ${(this.#shown.hz / 1000).toFixed(1)} kHz`;
     this.canvas.setAttribute("aria-label", `Spectrogram, ${this.name}: ${reach}`);
@@ -65,6 +98,7 @@ export class Picture {
 
   /** Draw the cursor at a position in seconds. */
   point(seconds) {
+    this.#seconds = seconds;
     if (!this.#shown || !this.#drawn.width) return;
     const pen = this.canvas.getContext("2d");
     pen.save();
@@ -82,7 +116,6 @@ export class Picture {
       pen.lineTo(at, y + height);
       pen.stroke();
     }
-    this.seconds = seconds;
   }
 
   #frame() {
@@ -99,17 +132,19 @@ export class Picture {
   #paint() {
     const { db, columns, rows, topHz, topDb, hz } = this.#shown;
     const shownRows = Math.ceil((rows * hz) / topHz);
-    const image = new OffscreenCanvas(columns, shownRows);
-    const pen = image.getContext("2d");
-    const pixels = pen.createImageData(columns, shownRows);
-    for (let column = 0; column < columns; column += 1) {
-      for (let row = 0; row < shownRows; row += 1) {
-        const level = 1 + (db[column * rows + row] - topDb) / RANGE_DB;
-        pixels.data.set([...colour(level), 255], 4 * ((shownRows - 1 - row) * columns + column));
+    const canvas = Object.assign(document.createElement("canvas"), { width: columns, height: shownRows });
+    const pen = canvas.getContext("2d");
+    const image = pen.createImageData(columns, shownRows);
+    const pixels = new Uint32Array(image.data.buffer);
+    const last = SHADES.length - 1;
+    for (let row = 0, at = 0; row < shownRows; row += 1) {
+      for (let i = shownRows - 1 - row; i < columns * rows; i += rows, at += 1) {
+        const shade = Math.round(last * (1 + (db[i] - topDb) / RANGE_DB));
+        pixels[at] = SHADES[Math.max(0, Math.min(last, shade))];
       }
     }
-    pen.putImageData(pixels, 0, 0);
-    return image;
+    pen.putImageData(image, 0, 0);
+    return canvas;
   }
 
   #draw() {
@@ -122,17 +157,17 @@ export class Picture {
     this.#drawn.width = this.canvas.width;
     this.#drawn.height = this.canvas.height;
     this.#drawn.getContext("2d").drawImage(this.canvas, 0, 0);
-    this.point(this.seconds ?? 0);
+    this.point(this.#seconds);
   }
 
   #drawTimes(pen) {
     const { x, y, width, height } = this.#frame();
     const { duration } = this.#shown;
-    const step = stepFor(duration, width / 80);
+    const step = timeStepFor(duration, width / 80);
     pen.textBaseline = "top";
     for (let i = 0; i * step <= duration + 1e-9; i += 1) {
       const at = x + (width * i * step) / duration;
-      const text = i === 0 ? "0 s" : duration < 60 ? String(Number((i * step).toFixed(3))) : clock(i * step, 0);
+      const text = i === 0 ? "0 s" : duration < 60 ? String(Number((i * step).toPrecision(6))) : clock(i * step, 0);
       pen.fillRect(at, y + height, 1, 4);
       pen.textAlign = at + 20 > x + width ? "right" : i === 0 ? "left" : "center";
       pen.fillText(text, at, y + height + 6);

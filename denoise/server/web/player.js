@@ -1,6 +1,7 @@
 /** Plays a recording before and after, both at once: what is heard is a matter of two gains. */
 
 const FADE_SECONDS = 0.008; // a time constant: no click, and at once to the ear
+const IDLE_MS = 300; // until the sound card is let go, which would keep a computer awake
 
 /** How much of [before, after] is heard: strength mixes them, removed is what lies between. */
 export function shares(heard, strength) {
@@ -18,9 +19,10 @@ export class Player {
   #rest = 0; // where it stands while it does not play
   #heard = "after";
   #strength = 1;
+  #idle = 0; // a timer
 
   /** Call changed() when it starts and stops. */
-  constructor(changed, makeContext = () => new AudioContext()) {
+  constructor(changed, makeContext = (sampleRate) => new AudioContext({ sampleRate })) {
     this.changed = changed;
     this.#makeContext = makeContext;
   }
@@ -49,14 +51,22 @@ export class Player {
     this.pause();
     this.#buffers = [before, after];
     this.#rest = 0;
+    // At another rate each source would be resampled, and some browsers do that by straight lines.
+    if (this.#context && this.#context.sampleRate !== before.sampleRate) {
+      clearTimeout(this.#idle);
+      this.#context.close();
+      this.#context = null;
+    }
   }
 
   /** Play on from where it stands, or from the start if that is the end. */
   async play() {
-    if (this.isPlaying || !this.#buffers.length) return;
-    this.#context ??= this.#makeContext();
+    const buffers = this.#buffers;
+    if (this.isPlaying || !buffers.length) return;
+    clearTimeout(this.#idle);
+    this.#context ??= this.#makeContext(buffers[0].sampleRate);
     if (this.#context instanceof AudioContext) await this.#context.resume();
-    if (this.isPlaying) return; // asked for twice meanwhile
+    if (this.isPlaying || buffers !== this.#buffers) return; // asked for twice, or for another, meanwhile
     if (this.#rest >= this.duration) this.#rest = 0;
     this.#start();
     this.changed();
@@ -66,7 +76,7 @@ export class Player {
     if (!this.isPlaying) return;
     this.#rest = this.position;
     this.#stop();
-    this.changed();
+    this.#leave();
   }
 
   /** Go to a position, in seconds; playing goes on. */
@@ -111,6 +121,12 @@ export class Player {
     this.#sources = [];
     this.#gains = [];
     this.#rest = this.duration;
+    this.#leave();
+  }
+
+  #leave() {
+    const context = this.#context;
+    if (context instanceof AudioContext) this.#idle = setTimeout(() => context.suspend(), IDLE_MS);
     this.changed();
   }
 }

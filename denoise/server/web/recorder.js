@@ -1,7 +1,7 @@
 /** The microphone -> a WAV file, as the microphone gave it. */
 
 import { Problem } from "./api.js";
-import { encodeWav } from "./wav.js";
+import { toPcm, toWav } from "./wav.js";
 
 const SILENCE_DB = -60;
 // A browser's own noise suppression would be cleaned once more; its gain moves in mid-word.
@@ -24,8 +24,8 @@ export class Recorder {
     node.port.onmessage = ({ data }) => this.#take(data);
   }
 
-  /** Ask for the microphone and begin; throws a Problem where there is none. */
-  static async start(hear) {
+  /** Ask for the microphone and begin; throws a Problem where there is none. gone(): it was unplugged. */
+  static async start(hear, gone) {
     if (!navigator.mediaDevices || !window.AudioWorkletNode) {
       throw new Problem("This page may not record.",
         "Browsers let pages record that come over HTTPS or from this computer (127.0.0.1) alone.");
@@ -36,10 +36,11 @@ export class Recorder {
       await context.audioWorklet.addModule(new URL("recorder-worklet.js", import.meta.url));
       const node = new AudioWorkletNode(context, "recorder", { numberOfOutputs: 0 });
       context.createMediaStreamSource(stream).connect(node);
+      stream.getAudioTracks()[0].addEventListener("ended", gone);
       return new Recorder(stream, context, node, hear);
     } catch (error) {
       release(stream, context);
-      throw error;
+      throw new Problem("It cannot be recorded.", `${error.message} Is the server still running?`);
     }
   }
 
@@ -49,7 +50,7 @@ export class Recorder {
     this.node.port.postMessage("stop");
     await last;
     release(this.stream, this.context);
-    return new File([encodeWav(this.#blocks, this.context.sampleRate)], "recording.wav");
+    return new File([toWav(this.#blocks, this.context.sampleRate)], "recording.wav");
   }
 
   /** End it, and keep nothing. */
@@ -58,7 +59,7 @@ export class Recorder {
   }
 
   #take({ samples, isLast }) {
-    this.#blocks.push(samples);
+    this.#blocks.push(toPcm(samples));
     this.#count += samples.length;
     if (isLast) this.#whenLast();
     else this.hear(this.#count / this.context.sampleRate, peakDb(samples));

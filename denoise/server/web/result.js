@@ -2,7 +2,7 @@
 
 import { Problem } from "./api.js";
 import { byId, clock } from "./dom.js";
-import { Picture, drawScale, topOf } from "./picture.js";
+import { Picture, drawAnew, drawScale, topOf } from "./picture.js";
 import { Player } from "./player.js";
 
 const LEAST_RATE = 8000; // what every browser takes in an AudioBuffer
@@ -10,8 +10,8 @@ const MOST_RATE = 96000;
 
 /** Shows one recording at a time. */
 export class Result {
-  #clip = null; // { id, file, duration, made: what the server gave, by strength and format }
-  #worker = new Worker(new URL("spectrogram-worker.js", import.meta.url), { type: "module" });
+  #clip = null; // { file, rate, made: what the server gave, by strength and format }
+  #worker = null; // finds the clip's spectrograms
   #player = new Player(() => this.#showPlaying());
   #pictures = {};
   #topDb = 0;
@@ -22,32 +22,49 @@ export class Result {
     for (const which of ["before", "after"]) {
       this.#pictures[which] = new Picture(byId(which), which, (seconds) => this.#seek(seconds));
     }
-    this.#worker.onmessage = ({ data }) => this.#showSpectrogram(data);
-    new ResizeObserver(() => drawScale(byId("scale"), this.#topDb)).observe(byId("scale"));
+    drawAnew(byId("scale"), () => drawScale(byId("scale"), this.#topDb));
     this.#listen();
   }
 
   get strength() { return Number(byId("strength").value) / 100; }
 
-  /** Show a recording and what the server made of it; throws a Problem where it cannot be played. */
-  async show(file, made, original) {
+  /**
+   * Show a recording and what the server made of it, unless the signal comes before both are read;
+   * throws a Problem where they cannot be played.
+   */
+  async show(file, made, original, signal) {
     const rate = Math.max(LEAST_RATE, Math.min(MOST_RATE, made.sampleRate));
     const after = await decode(made.blob, rate);
-    if (!after) throw new Problem("The browser cannot play this.", "The recording is empty, or too long for it.");
-    let before = await decode(file, rate);
-    if (before?.length !== after.length) before = await decode((await original()).blob, rate);
-    this.#clip = { id: (this.#clip?.id ?? 0) + 1, file, made: new Map([[key("wav", 1), made]]) };
+    let before = after && await decode(file, rate);
+    if (after && before?.length !== after.length) before = await decode((await original()).blob, rate);
+    if (!before) throw new Problem("The browser cannot play this.", "The recording is empty, or too long for it.");
+    const copies = { before: await copied(before), after: await copied(after) };
+    signal.throwIfAborted();
+    this.#clip = { file, rate: made.sampleRate, made: new Map([[key("wav", 1), made]]) };
     this.#player.load(before, after);
-    this.#worker.postMessage({
-      id: this.#clip.id, before: mono(before), after: mono(after), sampleRate: rate, strength: this.strength,
-    });
-    this.#describe(before, made.sampleRate);
+    this.#look({ ...copies, sampleRate: rate });
+    this.#describe(before);
   }
 
-  #describe(before, rate) {
-    const channels = ["mono", "stereo"][before.numberOfChannels - 1] ?? `${before.numberOfChannels} channels`;
+  /** Be silent. */
+  pause() {
+    this.#player.pause();
+  }
+
+  /** Have the spectrograms found, by a worker of the clip's own: the last clip's may be at work still. */
+  #look(clip) {
+    for (const picture of Object.values(this.#pictures)) picture.clear();
+    this.#worker?.terminate();
+    this.#worker = new Worker(new URL("spectrogram-worker.js", import.meta.url), { type: "module" });
+    this.#worker.onmessage = ({ data }) => this.#showSpectrogram(data);
+    const given = [...clip.before, ...clip.after].map((samples) => samples.buffer);
+    this.#worker.postMessage({ ...clip, strength: this.strength }, given);
+  }
+
+  #describe(before) {
+    const count = ["mono", "stereo"][before.numberOfChannels - 1] ?? `${before.numberOfChannels} channels`;
     byId("name").textContent = this.#clip.file.name;
-    byId("about").textContent = `${clock(before.duration)}, ${rate / 1000} kHz, ${channels}`;
+    byId("about").textContent = `${clock(before.duration)}, ${this.#clip.rate / 1000} kHz, ${count}`;
     byId("position").max = before.duration;
     byId("result").hidden = false;
     this.#showPosition();
@@ -76,6 +93,7 @@ export class Result {
   #seek(seconds) {
     this.#player.seek(seconds);
     this.#showPosition();
+    this.#tellPosition();
   }
 
   #showPlaying() {
@@ -91,15 +109,20 @@ export class Result {
   #showPosition() {
     const { position, duration } = this.#player;
     byId("position").value = position;
-    byId("position").setAttribute("aria-valuetext", `${clock(position)} of ${clock(duration)}`);
     byId("time").textContent = `${clock(position)} / ${clock(duration)}`;
+    // Screen readers would read out a slider that has the focus as it goes along.
+    if (!this.#player.isPlaying || document.activeElement !== byId("position")) this.#tellPosition();
     for (const picture of Object.values(this.#pictures)) picture.point(position);
   }
 
-  #showSpectrogram({ which, clip, ...spectrogram }) {
-    if (clip !== this.#clip.id) return; // of the recording before this one
+  #tellPosition() {
+    const { position, duration } = this.#player;
+    byId("position").setAttribute("aria-valuetext", `${clock(position)} of ${clock(duration)}`);
+  }
+
+  #showSpectrogram({ which, ...spectrogram }) {
     if (which === "before") this.#topDb = topOf(spectrogram);
-    this.#pictures[which].show(spectrogram, this.#player.duration, this.#topDb);
+    this.#pictures[which].show(spectrogram, this.#player.duration, this.#clip.rate / 2, this.#topDb);
     drawScale(byId("scale"), this.#topDb);
   }
 
@@ -130,10 +153,10 @@ async function decode(file, rate) {
   }
 }
 
-/** The mean of an AudioBuffer's channels, Float32Array. */
-function mono(buffer) {
-  const channels = Array.from({ length: buffer.numberOfChannels }, (_, c) => buffer.getChannelData(c));
-  return Float32Array.from(channels[0], (_, i) => channels.reduce((sum, samples) => sum + samples[i], 0) / channels.length);
+/** Copies of an AudioBuffer's channels, to be given away; first the page may turn to what waits. */
+async function copied(buffer) {
+  await new Promise((resolve) => setTimeout(resolve));
+  return Array.from({ length: buffer.numberOfChannels }, (_, c) => buffer.getChannelData(c).slice());
 }
 
 function save(blob, name) {

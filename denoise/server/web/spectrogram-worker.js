@@ -1,14 +1,18 @@
 /** Finds spectrograms beside the page: of what it was given, and of it mixed as strength says. */
 
-import { spectrogram } from "./spectrogram.js";
+import { decibels, mean, spectra } from "./spectrogram.js";
 
-let clip = null;
+let found = null;
 
 self.onmessage = ({ data }) => {
   if (data.before) {
-    clip = data;
-    self.postMessage({ which: "before", clip: clip.id, ...spectrogram(clip.before, clip.sampleRate) });
+    found = spectra(mean(data.before), mean(data.after), data.sampleRate);
+    send("before", 0);
   }
-  const mixed = clip.before.map((sample, i) => sample + data.strength * (clip.after[i] - sample));
-  self.postMessage({ which: "after", clip: clip.id, ...spectrogram(mixed, clip.sampleRate) });
+  send("after", data.strength);
 };
+
+function send(which, strength) {
+  const spectrogram = decibels(found, strength);
+  self.postMessage({ which, ...spectrogram }, [spectrogram.db.buffer]);
+}

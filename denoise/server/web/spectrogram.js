@@ -1,48 +1,86 @@
-/** Samples -> a spectrogram in decibels, as POST /v1/spectrogram has it: 0 dB is a full-scale sine. */
+/** Samples -> spectrograms in decibels, as POST /v1/spectrogram has them: 0 dB is a full-scale sine. */
 
 const WINDOW_SECONDS = 0.032;
 const MOST_COLUMNS = 800;
 const FLOOR = 1e-12; // -120 dB
 
+/** The mean of channels, Float32Array each. */
+export function mean(channels) {
+  if (channels.length === 1) return channels[0];
+  const sum = new Float32Array(channels[0].length);
+  for (const samples of channels) {
+    for (let i = 0; i < sum.length; i += 1) sum[i] += samples[i] / channels.length;
+  }
+  return sum;
+}
+
 /**
- * Float32Array -> { db, columns, rows, topHz }: db[column * rows + row], row 0 at 0 Hz; the bin at
- * half the rate is left out. Where there are more frames than columns, their powers are averaged.
+ * Two recordings of one length -> what the spectrogram of any mix of them needs, small however
+ * long they are: by column and row the sums of both powers, and of what they have in common.
+ * [column * rows + row], row 0 at 0 Hz; the bin at half the rate is left out. Where there are more
+ * frames than columns, a column is a sum of several.
  */
-export function spectrogram(samples, sampleRate) {
+export function spectra(before, after, sampleRate) {
   const size = 2 ** Math.round(Math.log2(WINDOW_SECONDS * sampleRate));
   const hop = size / 2;
-  const frames = Math.floor(samples.length / hop) + 1;
+  const frames = Math.floor(before.length / hop) + 1;
   const columns = Math.min(frames, MOST_COLUMNS);
   const rows = size / 2;
-  const powers = new Float64Array(columns * rows);
+  const sums = Array.from({ length: 3 }, () => new Float64Array(columns * rows));
   const counts = new Float64Array(columns);
-  const power = makePower(size);
+  const add = makeAdder(before, after, size);
   for (let frame = 0; frame < frames; frame += 1) {
     const column = Math.floor((frame * columns) / frames);
     counts[column] += 1;
-    power(samples, frame * hop - hop, powers.subarray(column * rows, (column + 1) * rows));
+    add(frame * hop - hop, sums, column * rows);
   }
-  const db = Float32Array.from(powers, (sum, i) => {
-    return 10 * Math.log10(Math.max(FLOOR, sum / counts[Math.floor(i / rows)]));
-  });
-  return { db, columns, rows, topHz: sampleRate / 2 };
+  return { sums, counts, columns, rows, topHz: sampleRate / 2 };
 }
 
-/** Return power(samples, start, sums), which adds a windowed frame's powers to sums. */
-function makePower(size) {
-  const window = Float64Array.from({ length: size }, (_, n) => 0.5 - 0.5 * Math.cos((2 * Math.PI * n) / size));
+/** The spectrogram of before + strength * (after - before): { db, columns, rows, topHz }. */
+export function decibels({ sums: [before, after, common], counts, columns, rows, topHz }, strength) {
+  const left = 1 - strength;
+  const db = new Float32Array(columns * rows);
+  for (let i = 0; i < db.length; i += 1) {
+    const sum = left * left * before[i] + strength * strength * after[i] + 2 * left * strength * common[i];
+    db[i] = 10 * Math.log10(Math.max(FLOOR, sum / counts[Math.floor(i / rows)]));
+  }
+  return { db, columns, rows, topHz };
+}
+
+/** Return add(start, sums, at), which adds a windowed frame's powers to the sums from `at` on. */
+function makeAdder(before, after, size) {
   const fullScale = size / 4; // half the window's sum: what a full-scale sine gives
+  const window = Float64Array.from({ length: size }, (_, n) => (0.5 - 0.5 * Math.cos((2 * Math.PI * n) / size)) / fullScale);
   const real = new Float64Array(size);
   const imaginary = new Float64Array(size);
   const transform = makeFft(size);
-  return (samples, start, sums) => {
-    for (let n = 0; n < size; n += 1) real[n] = window[n] * (samples[start + n] ?? 0);
-    imaginary.fill(0);
-    transform(real, imaginary);
-    for (let k = 0; k < sums.length; k += 1) {
-      sums[k] += (real[k] ** 2 + imaginary[k] ** 2) / fullScale ** 2;
-    }
+  const take = (samples, start, frame) => {
+    const end = Math.min(size, samples.length - start);
+    frame.fill(0);
+    for (let n = Math.max(0, -start); n < end; n += 1) frame[n] = window[n] * samples[start + n];
   };
+  return (start, sums, at) => {
+    take(before, start, real);
+    take(after, start, imaginary);
+    transform(real, imaginary);
+    addPowers(real, imaginary, sums, at);
+  };
+}
+
+/** Take the transform of before + i after apart (each is that of real numbers), and add the powers. */
+function addPowers(real, imaginary, [before, after, common], at) {
+  const size = real.length;
+  for (let k = 0; k < size / 2; k += 1) {
+    const mirror = (size - k) % size;
+    const re = (real[k] + real[mirror]) / 2;
+    const im = (imaginary[k] - imaginary[mirror]) / 2;
+    const afterRe = (imaginary[k] + imaginary[mirror]) / 2;
+    const afterIm = (real[mirror] - real[k]) / 2;
+    before[at + k] += re * re + im * im;
+    after[at + k] += afterRe * afterRe + afterIm * afterIm;
+    common[at + k] += re * afterRe + im * afterIm;
+  }
 }
 
 /** Return a Fourier transform in place for a size that is a power of two (Cooley and Tukey, 1965). */

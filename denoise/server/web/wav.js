@@ -3,23 +3,24 @@
 const HEADER_BYTES = 44;
 const FULL_SCALE = 0x7fff;
 
-/** Blocks of samples, -1 to 1, as a Blob of type audio/wav. */
-export function encodeWav(blocks, sampleRate) {
-  const count = blocks.reduce((sum, block) => sum + block.length, 0);
-  const view = new DataView(new ArrayBuffer(HEADER_BYTES + 2 * count));
-  writeHeader(view, count, sampleRate);
-  let at = HEADER_BYTES;
-  for (const block of blocks) {
-    for (const sample of block) {
-      const bounded = Math.max(-1, Math.min(1, sample));
-      view.setInt16(at, Math.round(bounded * FULL_SCALE), true);
-      at += 2;
-    }
-  }
-  return new Blob([view], { type: "audio/wav" });
+/** Samples, -1 to 1, as a WAV file has them; done block by block, so that the end has little left to do. */
+export function toPcm(samples) {
+  const view = new DataView(new ArrayBuffer(2 * samples.length));
+  samples.forEach((sample, i) => {
+    const bounded = Math.max(-1, Math.min(1, sample));
+    view.setInt16(2 * i, Math.round(bounded * FULL_SCALE), true);
+  });
+  return view;
 }
 
-function writeHeader(view, count, sampleRate) {
+/** Blocks of PCM as a Blob of type audio/wav. */
+export function toWav(blocks, sampleRate) {
+  const bytes = blocks.reduce((sum, block) => sum + block.byteLength, 0);
+  return new Blob([makeHeader(bytes / 2, sampleRate), ...blocks], { type: "audio/wav" });
+}
+
+function makeHeader(count, sampleRate) {
+  const view = new DataView(new ArrayBuffer(HEADER_BYTES));
   const text = (at, letters) => [...letters].forEach((letter, i) => view.setUint8(at + i, letter.charCodeAt(0)));
   text(0, "RIFF");
   view.setUint32(4, HEADER_BYTES - 8 + 2 * count, true);
@@ -33,4 +34,5 @@ function writeHeader(view, count, sampleRate) {
   view.setUint16(34, 16, true); // bits
   text(36, "data");
   view.setUint32(40, 2 * count, true);
+  return view;
 }
