@@ -1,0 +1,173 @@
+"""Spectrograms, and how the page looks."""
+
+import io
+import json
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import soundfile
+from playwright.sync_api import Page, expect
+
+from tests import browser
+from tests.corpora import encode
+from tests.page.acts import (
+    TALK,
+    choose,
+    expect_result,
+    tone,
+)
+
+pytestmark = browser.needed
+
+
+def test_spectrograms_are_the_servers(page: Page, address: str) -> None:
+    rate = 16_000  # where both take frames of 512 samples
+    noise = 0.1 * np.random.default_rng(3).standard_normal((rate // 2, 1))
+    sent = encode(noise + tone(0.5, rate), "WAV", "FLOAT", rate)
+    samples, _ = soundfile.read(io.BytesIO(sent), dtype="float32")
+    ours = page.evaluate(
+        """async ([samples, rate]) => {
+            const { decibels, spectra } = await import("/page/spectrogram.js");
+            const sound = Float32Array.from(samples);
+            const { db, columns, rows } = decibels(spectra(sound, sound.map(() => 0), rate), 0);
+            return { db: [...db], columns, rows };
+        }""",
+        [samples.tolist(), rate],
+    )
+    answer = page.request.post(f"{address}v1/spectrogram", data=sent)
+    theirs = np.array(json.loads(answer.body())["db"])
+    db = np.reshape(ours["db"], (ours["columns"], ours["rows"] // 2, 2)).max(axis=2)
+    np.testing.assert_allclose(db, theirs, atol=0.06)  # it rounds to 0.1 dB
+
+
+def test_spectrograms_of_mixes_are_those_of_the_mixed(page: Page) -> None:
+    before, after = 0.1 * np.random.default_rng(5).standard_normal((2, 9000))
+    db = page.evaluate(
+        """async ([before, after]) => {
+            const { decibels, spectra } = await import("/page/spectrogram.js");
+            const of = (...both) => spectra(...both.map((x) => Float32Array.from(x)), 8000);
+            const mixed = before.map((x, i) => x + 0.3 * (after[i] - x));
+            const silent = before.map(() => 0);
+            const found = [decibels(of(before, after), 0.3), decibels(of(mixed, silent), 0)];
+            return found.map(({ db }) => [...db]);
+        }""",
+        [before.tolist(), after.tolist()],
+    )
+    np.testing.assert_allclose(db[0], db[1], atol=0.01)
+
+
+def pixels(page: Page, which: str, x: int, y: int, height: int) -> np.ndarray:
+    """Return 200 of a canvas's columns: [height, 200, 4]; y below 0 is counted from its bottom."""
+    data = page.locator(which).evaluate(
+        """(canvas, [x, y, height]) => {
+            const top = y < 0 ? canvas.height + y : y;
+            return [...canvas.getContext("2d").getImageData(x, top, 200, height).data];
+        }""",
+        [x, y, height],
+    )
+    return np.reshape(data, (height, 200, 4))
+
+
+def test_silence_is_dark_up_to_half_its_own_rate(page: Page) -> None:
+    choose(page, encode(0 * TALK, "WAV", "PCM_16", 4000))  # browsers play no less than 8 kHz
+    expect_result(page)
+    expect(page.get_by_role("img", name=re.compile("after.* 0 to 2.0 kHz"))).to_be_visible()
+    assert pixels(page, "#after", 200, 20, 50)[..., :3].max() < 20
+
+
+def test_pictures_follow_the_colours_and_the_zoom(page: Page) -> None:
+    choose(page)
+    expect_result(page)
+    expect(page.get_by_role("img", name="Spectrogram, after: 0")).to_be_visible()
+    page.emulate_media(color_scheme="dark")
+    for canvas in ("#before", "#after", "#scale"):
+        letters = pixels(page, canvas, 200, -12 if canvas != "#scale" else -22, 12)
+        assert np.median(letters[letters[..., 3] == 255, :3]) > 127, canvas
+    width = page.evaluate("document.getElementById('scale').width")
+    page.context.new_cdp_session(page).send(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": 1024, "height": 720, "deviceScaleFactor": 1.25, "mobile": False},
+    )
+    for canvas in ("#before", "#after", "#scale"):
+        expect(page.locator(canvas)).to_have_js_property("width", round(1.25 * width))
+
+
+def test_long_times_are_told_in_whole_minutes(page: Page) -> None:
+    told = page.evaluate(
+        """async () => {
+            const told = [];
+            CanvasRenderingContext2D.prototype.fillText = text => told.push(text);
+            const canvas = document.createElement("canvas");
+            canvas.style.width = "800px";
+            document.body.append(canvas);
+            const { Picture } = await import("/page/picture.js");
+            const spectrogram = { db: new Float32Array(4), columns: 2, rows: 2, topHz: 8000 };
+            new Picture(canvas, "x", () => {}).show(spectrogram, 540, 8000, 0);
+            return told;
+        }"""
+    )
+    assert {"1:00", "2:00", "9:00"} <= set(told)
+
+
+def test_no_picture_is_of_another_recording(page: Page) -> None:
+    choose(page)
+    expect_result(page)
+    expect(page.get_by_role("img", name="Spectrogram, after: 0")).to_be_visible()
+    page.route("**/spectrogram-worker.js", lambda route: None)
+    choose(page, name="next.wav")
+    expect_result(page, "next.wav")
+    expect(page.get_by_role("img", name="Spectrogram, after", exact=True)).to_be_visible()
+    assert not pixels(page, "#after", 0, 0, 100).any()
+
+
+def test_the_page_stays_awake(open_page: Callable[..., Page]) -> None:
+    page = open_page(
+        init="""window.tasks = [];
+        const note = (list) => tasks.push(...list.getEntries().map(({ duration }) => duration));
+        new PerformanceObserver(note).observe({ type: "longtask" });"""
+    )
+    choose(page, encode(tone(19.5), "OGG", "VORBIS", 48_000))
+    expect_result(page)
+    expect(page.get_by_role("img", name="Spectrogram, after: 0")).to_be_visible()
+    assert max(page.evaluate("tasks"), default=0) < 250  # ms
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 1280])
+def test_it_fits_and_can_be_read(open_page: Callable[..., Page], width: int, scheme: str) -> None:
+    page = open_page(viewport={"width": width, "height": 700}, color_scheme=scheme)
+    choose(page, name="a_very_long_name_without_any_place_to_break_it_" * 3 + ".wav")
+    expect(page.get_by_role("button", name="Download")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    middles = page.evaluate(
+        """["strength", "strength-value"].map((id) => {
+            const { top, bottom } = document.getElementById(id).getBoundingClientRect();
+            return (top + bottom) / 2;
+        })"""
+    )
+    assert middles[0] == pytest.approx(middles[1], abs=2)  # on one line
+    for element in ("h1", ".small", "button.primary", "a", "legend", "#record"):
+        assert contrast(page, element) >= 4.5, element
+
+
+def contrast(page: Page, selector: str) -> float:
+    """Return the contrast of an element's text against what lies under it (WCAG 2.2)."""
+    ink, paper = page.locator(selector).first.evaluate(
+        """element => {
+            const ink = getComputedStyle(element).color;
+            let under = element, paper;
+            do { paper = getComputedStyle(under).backgroundColor; under = under.parentElement; }
+            while (paper === "rgba(0, 0, 0, 0)" && under);
+            return [ink, paper].map(colour => colour.match(/[\\d.]+/g).slice(0, 3).map(Number));
+        }"""
+    )
+    lights = []
+    for colour in (ink, paper):
+        linear = [
+            c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+            for c in np.array(colour) / 255
+        ]
+        lights.append(float(np.dot([0.2126, 0.7152, 0.0722], linear)) + 0.05)
+    return max(lights) / min(lights)
