@@ -3,17 +3,15 @@
 Chromium is needed; $CHROMIUM says where it is, where it is not on the path.
 """
 
-import os
-import shutil
 from pathlib import Path
 
-from playwright.sync_api import Browser, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, ViewportSize
 
+from benchmarks import chromium
 from benchmarks.served import serving
 
 TARGET = Path("docs/page.png")
 SIZE: ViewportSize = {"width": 900, "height": 860}
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
 
 
 def draw(browser: Browser, address: str) -> None:
@@ -28,11 +26,8 @@ def draw(browser: Browser, address: str) -> None:
 
 def main() -> None:
     """Write the picture."""
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    with serving() as (_, address), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+    with serving() as (_, address), chromium.started() as browser:
         draw(browser, address)
-        browser.close()
     print(f"{TARGET}: {TARGET.stat().st_size / 1000:.0f} kB")
 
 

@@ -1,42 +1,24 @@
-"""Chromium without a screen, for tests of the page; they are skipped where there is none."""
+"""Chromium for tests of the page, with a microphone; they are skipped where there is none."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-ARGUMENTS = (
-    "--no-sandbox",  # tests may run as root
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",
+from benchmarks import chromium
+
+FAKE = "--use-fake-device-for-media-stream"
+
+needed = pytest.mark.skipif(
+    chromium.find() is None, reason="there is no Chromium: see CONTRIBUTING.md"
 )
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-
-
-def find() -> str | None:
-    """Return where Chromium is: $CHROMIUM, or on the path."""
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-
-
-needed = pytest.mark.skipif(find() is None, reason="there is no Chromium: see CONTRIBUTING.md")
 
 
 @contextmanager
-def started(microphone: Path | None = None) -> Iterator[Browser]:
-    """Start Chromium; it has a microphone, and may use it, where a WAV file stands in for one."""
-    fake = ["--use-fake-ui-for-media-stream", f"--use-file-for-fake-audio-capture={microphone}"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=find(), args=[*ARGUMENTS, *(fake if microphone else [])]
-        )
+def started(microphone: Path) -> Iterator[Browser]:
+    """Start Chromium, which may use a microphone that a WAV file stands in for."""
+    heard = f"--use-file-for-fake-audio-capture={microphone}"
+    with chromium.started([FAKE, "--use-fake-ui-for-media-stream", heard]) as browser:
         yield browser
-        browser.close()

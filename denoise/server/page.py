@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import PurePath
 
@@ -38,8 +39,9 @@ class Part:
         return response
 
 
+@cache
 def load_parts() -> Mapping[str, Part]:
-    """Read the page's files, by name."""
+    """Read the page's files, once, by name."""
     parts = {}
     for file in files("denoise.server").joinpath("web").iterdir():
         media_type = MEDIA_TYPES.get(PurePath(file.name).suffix)
