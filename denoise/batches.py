@@ -62,28 +62,38 @@ class BatchSource:
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self._cache))
         start = number * self._batch_size
         rows = order[start : start + self._batch_size]
-        clean = self._cache.clean(rows)
         if remixing is None:
-            return self._cache.noisy(rows), clean
+            return self._cache.noisy(rows), self._cache.clean(rows)
         # from 1 on: to NumPy a last 0 is no other seed, and `order` would give these draws too
         rng = np.random.default_rng([self._seed, epoch, number + 1])
+        noise_rows = rng.integers(len(self._cache), size=len(rows))
+        clean = self._cache.spoken(rows, self._draw_voices(rng, noise_rows))
         clean = equalise(roll_frames(clean, rng), remixing.equalise_db, rng)
-        noise = roll_frames(self._draw_noise(rng, len(rows)), rng)
+        noise = roll_frames(self._draw_noise(rng, noise_rows), rng)
         noisy = remix(clean, noise, draw_snr_db(rng, len(rows), remixing))
         return excerpt(noisy, clean, remixing.n_frames, rng)
 
-    def _draw_noise(self, rng: Generator, n_clips: int) -> Stft:
-        """Draw the noise of any cached clips; where it is voices, others of the split speak."""
-        rows = rng.integers(len(self._cache), size=n_clips)
-        noise = np.empty((n_clips, self._cache.n_frames, self._cache.n_bins), np.complex64)
-        is_cached = np.array([self._kinds[row] not in SPEECH_KINDS for row in rows], bool)
-        cached = rows[is_cached]
-        noise[is_cached] = self._cache.noisy(cached) - self._cache.clean(cached)
-        for i in np.flatnonzero(~is_cached):
-            noise[i] = self._draw_voices(rng, draw_n_voices(rng, self._kinds[rows[i]]))
+    def _is_speech(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        return np.array([self._kinds[row] in SPEECH_KINDS for row in rows], bool)
+
+    def _draw_voices(
+        self, rng: Generator, noise_rows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """Draw the voice of each clip: its own among other people, or it would be known by it."""
+        voices = rng.integers(self._cache.n_others + 1, size=len(noise_rows))
+        return np.where(self._is_speech(noise_rows), 0, voices)
+
+    def _draw_noise(self, rng: Generator, rows: npt.NDArray[np.int64]) -> Stft:
+        """Return the noise in cached `rows`; where it is voices, others of the split speak."""
+        noise = np.empty((len(rows), self._cache.n_frames, self._cache.n_bins), np.complex64)
+        is_speech = self._is_speech(rows)
+        cached = rows[~is_speech]
+        noise[~is_speech] = self._cache.noisy(cached) - self._cache.clean(cached)
+        for i in np.flatnonzero(is_speech):
+            noise[i] = self._draw_speech(rng, draw_n_voices(rng, self._kinds[rows[i]]))
         return noise
 
-    def _draw_voices(self, rng: Generator, n_voices: int) -> Stft:
+    def _draw_speech(self, rng: Generator, n_voices: int) -> Stft:
         """Let clips of the split sound at once, equally loud, each starting anywhere."""
         voices = self._cache.clean(rng.integers(len(self._cache), size=n_voices))
         return np.sum(roll_frames(voices, rng) / np.sqrt(energy(voices)), axis=0)

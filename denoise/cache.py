@@ -1,8 +1,9 @@
 """Spectrogram caches on disk: a few large files, written and read as a stream.
 
 A split has `<split>.clean.npy` and `<split>.noisy.npy`, float16 [n, n_frames, n_bins, 2] (real,
-imaginary), with `copies` noisy rows for each clean one. Clips are brought to one RMS first, so that
-float16 holds them with an error 66 dB below each bin.
+imaginary), with `copies` noisy rows for each clean one, and `<split>.other.npy`, with each clean
+clip in `n_others` other voices. Clips are brought to one RMS first, so that float16 holds them with
+an error 66 dB below each bin.
 """
 
 import csv
@@ -24,6 +25,7 @@ from denoise.spectrogram import Stft, real_parts, stft
 STORED = np.dtype("<f2")
 LARGEST_STORED = 65504.0
 STORED_RMS = 0.1
+ROLES = ("clean", "noisy", "other")
 
 
 class SpectrogramWriter:
@@ -64,26 +66,31 @@ class SpectrogramWriter:
 
 
 class SplitWriter:
-    """Writes the clean and noisy spectrograms of one split."""
+    """Writes the spectrograms of one split: clean, noisy and in other voices."""
 
     def __init__(self, folder: Path, split: str, params: SpectrogramParams, n_frames: int) -> None:
-        """Open both files in `folder`."""
+        """Open the files in `folder`."""
         shape = (n_frames, params.n_bins, 2)
         self._params = params
-        self._clean = SpectrogramWriter(_path(folder, split, "clean"), shape)
-        self._noisy = SpectrogramWriter(_path(folder, split, "noisy"), shape)
+        self._clean, self._noisy, self._other = (
+            SpectrogramWriter(_path(folder, split, role), shape) for role in ROLES
+        )
 
-    def append(self, clean: Waveform, noisy_twins: Sequence[Waveform]) -> None:
-        """Add a clip, float32 [n_samples], and its noisy twins, at one common gain."""
+    def append(
+        self, clean: Waveform, noisy_twins: Sequence[Waveform], others: Sequence[Waveform] = ()
+    ) -> None:
+        """Add a clip, float32 [n_samples], its noisy twins at its gain, and it in other voices."""
         gain = np.float32(STORED_RMS / rms(clean))
         self._clean.append(stft(clean * gain, self._params))
         for noisy in noisy_twins:
             self._noisy.append(stft(noisy * gain, self._params))
+        for other in others:
+            self._other.append(stft(other * np.float32(STORED_RMS / rms(other)), self._params))
 
     def close(self) -> None:
-        """Complete both files."""
-        self._clean.close()
-        self._noisy.close()
+        """Complete the files."""
+        for writer in (self._clean, self._noisy, self._other):
+            writer.close()
 
 
 def _path(folder: str | os.PathLike[str], split: str, role: str) -> Path:
@@ -133,16 +140,19 @@ class _Rows:
 
 
 class SpectrogramCache:
-    """The clean and noisy spectrograms of one split, read by row."""
+    """The spectrograms of one split, read by row."""
 
     def __init__(self, folder: str | os.PathLike[str], split: str) -> None:
         """Open a split; raises CorpusError for files that are missing, cut short or foreign."""
-        self._clean = _Rows(_path(folder, split, "clean"))
-        self._noisy = _Rows(_path(folder, split, "noisy"))
-        self.copies = self._noisy.shape[0] // max(1, self._clean.shape[0])
-        self.n_frames, self.n_bins = self._clean.shape[1:3]
-        paired = (self._clean.shape[0] * self.copies, *self._clean.shape[1:])
-        if self._noisy.shape != paired or not self.copies:
+        self._clean, self._noisy, self._other = (
+            _Rows(_path(folder, split, role)) for role in ROLES
+        )
+        n_clips, *row_shape = self._clean.shape
+        self.copies = self._noisy.shape[0] // max(1, n_clips)
+        self.n_others = self._other.shape[0] // max(1, n_clips)
+        self.n_frames, self.n_bins = row_shape[:2]
+        paired = [(n_clips * count, *row_shape) for count in (self.copies, self.n_others)]
+        if [self._noisy.shape, self._other.shape] != paired or not self.copies:
             raise CorpusError(f"{folder}: {split} has unpaired rows. Run dvc repro -f features.")
 
     def __len__(self) -> int:
@@ -157,7 +167,16 @@ class SpectrogramCache:
         """Return the clean twins of noisy `rows`, complex64 [len(rows), n_frames, n_bins]."""
         return self._clean.read(rows // self.copies)
 
+    def spoken(self, rows: npt.NDArray[np.int64], voices: npt.NDArray[np.int64]) -> Stft:
+        """Return `clean(rows)`, each in a voice: 0 is as recorded, 1 to `n_others` another."""
+        spectrograms = np.empty((len(rows), self.n_frames, self.n_bins), np.complex64)
+        is_own, clips = voices == 0, rows // self.copies
+        spectrograms[is_own] = self._clean.read(clips[is_own])
+        others = clips * self.n_others + voices - 1
+        spectrograms[~is_own] = self._other.read(others[~is_own])
+        return spectrograms
+
     def close(self) -> None:
-        """Close both files."""
-        self._clean.close()
-        self._noisy.close()
+        """Close the files."""
+        for file in (self._clean, self._noisy, self._other):
+            file.close()

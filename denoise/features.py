@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from denoise.audio import Waveform
+from denoise.audio import Waveform, change_speed, fit_length
 from denoise.cache import SplitWriter
 from denoise.clips import Rejected, load_clips
 from denoise.corpus.archive import CorpusArchive
@@ -29,6 +29,14 @@ def noisy_twins(
         noisy = make_noisy(clean, sample_rate, kind, snr_db, rng, recorded)
         twins.append((kind, snr_db, noisy))
     return twins
+
+
+def other_voices(clean: Waveform, params: Params) -> list[Waveform]:
+    """Return a clip at each speed of `params.voices` but its own, as long as it is."""
+    rate = params.audio.sample_rate
+    return [
+        fit_length(change_speed(clean, speed, rate), len(clean)) for speed in params.voices.others
+    ]
 
 
 def write_features(
@@ -66,7 +74,8 @@ def _write_split(
             utterance_id = str(row["utterance_id"])
             rate = params.audio.sample_rate
             twins = noisy_twins(clean, utterance_id, rate, params.noise, recorded)
-            writer.append(clean, [noisy for _, _, noisy in twins])
+            others = other_voices(clean, params) if split == "train" else []
+            writer.append(clean, [noisy for _, _, noisy in twins], others)
             index += [(split, utterance_id, copy, k, s) for copy, (k, s, _) in enumerate(twins)]
     if not index:
         raise CorpusError(

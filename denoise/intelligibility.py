@@ -8,9 +8,10 @@ resynthesised, so that it costs next to nothing and has gradients.
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 from keras import ops
+
+from denoise.bands import Shares, band_shares
 
 FIRST_BAND_HZ = 150.0
 BANDS = 15
@@ -21,15 +22,10 @@ FAINTEST = 1e-7
 Tensor = Any
 
 
-def third_octaves(n_bins: int, sample_rate: int) -> npt.NDArray[np.float32]:
+def third_octaves(n_bins: int, sample_rate: int) -> Shares:
     """Return each bin's share in each third-octave band, float32 [n_bins, BANDS]."""
-    width = sample_rate / 2 / (n_bins - 1)
-    centre = np.arange(n_bins)[:, None] * width
-    sixth = 2.0 ** (1 / 6)
-    edges = FIRST_BAND_HZ * sixth ** np.arange(-1, 2 * BANDS, 2)
-    above = np.maximum(centre - width / 2, edges[:-1])
-    below = np.minimum(centre + width / 2, edges[1:])
-    return (np.clip(below - above, 0, None) / width).astype(np.float32)
+    edges_hz = FIRST_BAND_HZ * 2.0 ** (np.arange(-1, 2 * BANDS, 2) / 6)
+    return band_shares(edges_hz, n_bins, sample_rate)
 
 
 def envelope_correlation(

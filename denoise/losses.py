@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras import ops
 
 from denoise.batches import BatchSource
+from denoise.hearing import disturbance, ear_for
 from denoise.intelligibility import envelope_correlation, third_octaves
 from denoise.model import power_of, reference_level
 from denoise.params import LossWeights, Params, SpectrogramParams
@@ -32,6 +33,7 @@ class SpectrumLoss(keras.losses.Loss):
         self._spectrogram = spectrogram
         self._frames_a_second = sample_rate / spectrogram.hop_length
         self._bands = third_octaves(spectrogram.n_bins, sample_rate)
+        self._ear = ear_for(spectrogram.n_bins, sample_rate, self._frames_a_second)
         self._weights = weights
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -49,6 +51,7 @@ class SpectrumLoss(keras.losses.Loss):
             self._distance(noisy, clean, clean_power, denoised_power)
             - self._weights.waveform * waveforms
             - self._weights.intelligibility * understood
+            + self._weights.hearing * disturbance(clean_power, denoised_power, self._ear)
         )
 
     def _distance(

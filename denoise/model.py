@@ -93,24 +93,7 @@ def skip_autoencoder_mask(
     x = _residual(_finer(x, widths[1]) + middle)
     x = _finer(x, widths[0]) + fine
     mask = layers.Conv2D(folded.shape[3], 3, padding="same", name="mask")(x)
-    return unfold_bins(Relent(params.mask_power)(ops.sigmoid(mask)), stft.shape[2])
-
-
-class Relent(layers.Layer):
-    """Raise the masks of a trained network to a power: under 1, less is taken away.
-
-    The loss compares compressed spectra and drives a mask lower than the ear wants it; in training
-    it stays as it is.
-    """
-
-    def __init__(self, power: float) -> None:
-        """Take the power."""
-        super().__init__()
-        self.power = power
-
-    def call(self, mask: Tensor, training: bool | None = None) -> Tensor:
-        """Return the masks, [batch, ...]."""
-        return mask if training else ops.power(mask, self.power)
+    return unfold_bins(ops.sigmoid(mask), stft.shape[2])
 
 
 def levelled_magnitude(

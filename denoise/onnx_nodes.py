@@ -219,11 +219,6 @@ def up_sampling(graph: Graph, node: Any, x: Value) -> Value:
     return graph.add("Resize", x, "", scales, like=x, **how)
 
 
-def relent(graph: Graph, node: Any, x: Value) -> Value:
-    """Emit the power that a trained network's masks are raised to."""
-    return graph.add("Pow", x, graph.constant(np.float32(node.operation.power)), like=x)
-
-
 EMITTERS: dict[str, Emitter] = {
     "Activation": activation,
     "Add": binary("Add"),
@@ -240,7 +235,6 @@ EMITTERS: dict[str, Emitter] = {
     "Multiply": binary("Mul"),
     "Pad": pad,
     "Power": binary("Pow"),
-    "Relent": relent,
     "Reshape": reshape,
     "Sigmoid": unary("Sigmoid"),
     "Sqrt": unary("Sqrt"),

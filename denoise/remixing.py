@@ -39,10 +39,15 @@ class Remixing:
         return cls(params.noise.snr_db, train.untouched, train.equalise_db, n_frames)
 
 
-def energy(spectrograms: Stft) -> np.ndarray:
-    """Return the energy of each spectrogram of a batch, float32 [batch, 1, 1]."""
+def frame_energy(spectrograms: Stft) -> npt.NDArray[np.float32]:
+    """Return the energy of each frame of a batch, float32 [batch, n_frames, 1]."""
     power = np.square(spectrograms.real) + np.square(spectrograms.imag)
-    return power.sum(axis=(1, 2), keepdims=True)
+    return power.sum(axis=2, keepdims=True)
+
+
+def energy(spectrograms: Stft) -> npt.NDArray[np.float32]:
+    """Return the energy of each spectrogram of a batch, float32 [batch, 1, 1]."""
+    return frame_energy(spectrograms).sum(axis=1, keepdims=True)
 
 
 def roll_frames(spectrograms: Stft, rng: Generator) -> Stft:
@@ -96,7 +101,7 @@ def excerpt(noisy: Stft, clean: Stft, n_frames: int, rng: Generator) -> tuple[St
     count, length = clean.shape[:2]
     if n_frames >= length:
         return noisy, clean
-    loudness = np.square(clean.real).sum(axis=2) + np.square(clean.imag).sum(axis=2)
+    loudness = frame_energy(clean)[..., 0]
     twice = np.concatenate([loudness, loudness[:, : n_frames - 1]], axis=1)
     heard = np.lib.stride_tricks.sliding_window_view(twice, n_frames, axis=1).sum(axis=2)
     aside = n_frames // ASIDE

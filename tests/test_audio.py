@@ -13,6 +13,7 @@ from denoise.audio import (
     LOUDEST,
     MOST_CHANNELS,
     SILENCE_RMS,
+    change_speed,
     decode,
     fit_length,
     is_silent,
@@ -138,6 +139,15 @@ def test_cropping_keeps_the_speech(before: int, spoken: int, after: int) -> None
     recording = (room + np.pad(speech, (before, after))).astype(np.float32)
     fitted = fit_length(recording, 301)
     assert np.isin(speech, fitted).all()
+
+
+@pytest.mark.parametrize("speed", [0.8, 1.25])
+def test_at_another_speed_a_voice_is_higher_or_lower_and_takes_another_time(speed: float) -> None:
+    played = change_speed(tone(1000, 0.5, 22_050)[:, 0], speed, 22_050)
+    assert len(played) == pytest.approx(0.5 * 22_050 / speed, abs=1)
+    spectrum = np.abs(np.fft.rfft(played * np.hanning(len(played))))
+    loudest = np.fft.rfftfreq(len(played), 1 / 22_050)[np.argmax(spectrum)]
+    assert loudest == pytest.approx(1000 * speed, abs=3)
 
 
 @pytest.mark.parametrize(("from_rate", "to_rate"), [(44_100, 22_050), (8000, 22_050)])

@@ -1,6 +1,7 @@
 """Batches: fresh pairs at the SNR that is asked for, the same for the same seed, epoch, number."""
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -253,6 +254,25 @@ def test_remixed_batches_have_the_snr_and_another_clips_noise(cache: Spectrogram
             assert len(heard) == 1
             own, others = own + (heard[0] in spoken), others + (heard[0] not in spoken)
     assert others > 3 * own
+
+
+@pytest.mark.parametrize(("kind", "n_voices"), [("white", 3), ("babble", 1), ("speech", 1)])
+def test_a_clip_is_heard_in_all_voices_but_as_recorded_among_other_people(
+    tmp_path: Path, kind: str, n_voices: int
+) -> None:
+    rng = np.random.default_rng(0)
+    writer = SplitWriter(tmp_path, "train", PARAMS, n_frames(N_SAMPLES, PARAMS))
+    clean, *others = rng.standard_normal((3, N_SAMPLES), dtype=np.float32)
+    for _ in range(2):
+        writer.append(clean, [clean + others[0]], others)
+    writer.close()
+    cache = SpectrogramCache(tmp_path, "train")
+    voices = [cache.spoken(np.array([0]), np.array([voice]))[0] for voice in range(3)]
+    source = BatchSource(cache, [kind] * 2, 2, seed=1)
+    spoken = [s for epoch in range(8) for s in source.shuffled(epoch, 0, REMIXING)[1]]
+    heard = [[is_rolled(s, voice, 1e-6) for voice in voices] for s in spoken]
+    assert [sum(row) for row in heard] == [1] * 16
+    assert np.any(heard, axis=0).tolist() == [voice < n_voices for voice in range(3)]
 
 
 @pytest.fixture

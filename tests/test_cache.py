@@ -61,6 +61,24 @@ def test_what_is_written_is_read_at_one_level(tmp_path: Path, level: float) -> N
     cache.close()
 
 
+def test_a_clip_is_read_in_the_voice_asked_for(tmp_path: Path) -> None:
+    writer = SplitWriter(tmp_path, "train", PARAMS, n_frames(N_SAMPLES, PARAMS))
+    for clip in range(3):
+        others = [waveform(100 * (voice + 1) + clip, level=3.0) for voice in range(2)]
+        writer.append(waveform(clip), [waveform(50 + clip)] * COPIES, others)
+    writer.close()
+    cache = SpectrogramCache(tmp_path, "train")
+    assert (len(cache), cache.copies, cache.n_others) == (9, COPIES, 2)
+    rows, voices = np.array([8, 0, 4, 5]), np.array([2, 1, 0, 2])
+    read = cache.spoken(rows, voices)
+    for row, voice, spectrogram in zip(rows, voices, read, strict=True):
+        original = waveform(100 * voice + row // COPIES)
+        gain = np.float32(STORED_RMS / rms(original))
+        np.testing.assert_allclose(spectrogram, stft(gain * original, PARAMS), atol=1e-3)
+    np.testing.assert_array_equal(cache.spoken(rows, 0 * voices), cache.clean(rows))
+    cache.close()
+
+
 def test_the_size_is_the_number_of_noisy_rows(folder: Path) -> None:
     cache = SpectrogramCache(folder, "train")
     assert (len(cache), cache.copies) == (12, 3)
@@ -71,7 +89,7 @@ def test_the_same_clips_give_the_same_bytes(tmp_path: Path) -> None:
     for path in (first, second):
         path.mkdir()
         write_split(path, 3)
-    assert len(list(first.iterdir())) == 2
+    assert len(list(first.iterdir())) == 3
     for path in first.iterdir():
         assert path.read_bytes() == (second / path.name).read_bytes()
 

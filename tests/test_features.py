@@ -93,6 +93,25 @@ def test_each_clip_and_its_twins_are_cached_in_the_manifests_order(
     assert index.snr_db.between(-5, 5).all() and index.snr_db.nunique() == 36
 
 
+def test_training_clips_are_cached_at_other_speeds_and_those_of_validation_are_not(
+    tmp_path: Path, tiny_params: Params
+) -> None:
+    content = recordings()
+    features_of(tmp_path / "features", content, manifest_of(content), tiny_params)
+    caches = [SpectrogramCache(tmp_path / "features", split) for split in ("train", "validation")]
+    assert [cache.n_others for cache in caches] == [len(tiny_params.voices.others), 0]
+    assert tiny_params.voices.others
+    faster = {speed: number for number, speed in enumerate(tiny_params.voices.others, start=1)}
+    rows = np.array([0, 2])  # clips of .1 and .3 s, padded on both sides
+    said = [
+        caches[0].spoken(rows, np.full(2, voice))
+        for voice in (0, faster[max(faster)], faster[min(faster)])
+    ]
+    # each spoken with the same energy, in less and in more time
+    peaks = [np.max(np.sum(np.abs(s) ** 2, axis=2), axis=1) for s in said]
+    assert (peaks[1] > peaks[0]).all() and (peaks[2] < peaks[0]).all()
+
+
 def assert_snr_is_the_indexs(cache: SpectrogramCache, snr_db: np.ndarray) -> None:
     rows = np.arange(len(cache))
     clean, noisy = cache.clean(rows), cache.noisy(rows)
@@ -103,7 +122,8 @@ def assert_snr_is_the_indexs(cache: SpectrogramCache, snr_db: np.ndarray) -> Non
 
 def test_the_test_speakers_are_not_in_the_features(tmp_path: Path, tiny_params: Params) -> None:
     features_of(tmp_path / "features", recordings(), manifest_of(recordings()), tiny_params)
-    names = {"train.clean.npy", "train.noisy.npy", "validation.clean.npy", "validation.noisy.npy"}
+    splits, roles = ("train", "validation"), ("clean", "noisy", "other")
+    names = {f"{split}.{role}.npy" for split in splits for role in roles}
     assert set(bytes_of(tmp_path / "features")) == names | {"index.csv", "rejected.csv"}
     index = pd.read_csv(tmp_path / "features" / "index.csv")
     assert not index.utterance_id.str.contains("_04_").any()

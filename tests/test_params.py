@@ -130,7 +130,7 @@ def test_what_lies_outside_its_range_is_named(
 def test_what_is_not_finite_is_out_of_range(
     tree: dict[str, Any], key: str, kind: Any, value: float
 ) -> None:
-    error = error_of(changed(tree, key, value if kind is float else [0.0, value]))
+    error = error_of(changed(tree, key, value if kind is float else [1.0, value]))
     assert error.startswith(f"{key}: {value!r} lies outside ")
 
 
@@ -206,6 +206,8 @@ def sized_tree(tree: dict[str, Any]) -> dict[str, Any]:
         ({"noise.snr_db": [0, 1, 2]}, "noise.snr_db", "[0.0, 1.0, 2.0]"),
         ({"listener.snr_db": [5, -5]}, "listener.snr_db", "[5.0, -5.0]"),
         ({"evaluate.snr_db": [0, 3, 0.0]}, "evaluate.snr_db", "[0.0, 3.0, 0.0]"),
+        ({"voices.speeds": [0.9, 1.1]}, "voices.speeds", "[0.9, 1.1] must hold 1"),
+        ({"voices.speeds": [1, 1.1, 1.1]}, "voices.speeds", "no value twice"),
         ({"download.source": "local"}, "download.local", "download.source is local"),
         (
             {"noise.weights.recordings": 0.5},

@@ -17,12 +17,12 @@ ORDER = [
     {"params"},
     {"audio"},
     {"corpus"},
-    {"spectrogram", "noise", "manifest", "determinism", "memory"},
+    {"spectrogram", "noise", "manifest", "determinism", "memory", "bands"},
     {"schedule", "stored", "graph", "optimizer", "learner"},
     {"streaming", "recordings"},
     {"files"},
     {"metrics", "mel", "clips", "remixing", "classical", "reconstruction", "cache", "recorded"},
-    {"features", "lessons", "listener", "batches", "model", "intelligibility"},
+    {"features", "lessons", "listener", "batches", "model", "intelligibility", "hearing"},
     {"losses", "bundle", "runtime", "onnx_builder"},
     {"onnx_nodes"},
     {"training", "teaching", "inference", "onnx_graph"},
@@ -34,7 +34,7 @@ ORDER = [
     {"cli"},
     {"__main__"},
 ]
-TENSORFLOW = {"model", "intelligibility", "losses", "training", "bundle", "determinism"}
+TENSORFLOW = {"model", "intelligibility", "hearing", "losses", "training", "bundle", "determinism"}
 TENSORFLOW |= {
     "optimizer",
     "learner",
