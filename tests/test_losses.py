@@ -1,0 +1,45 @@
+"""What training minimises: every part of the loss rewards a better mask, by its weight alone."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from denoise.batches import as_pair
+from denoise.losses import SpectrumLoss
+from denoise.params import LossWeights, SpectrogramParams
+from denoise.spectrogram import stft
+from tests.speechlike import SAMPLE_RATE, voice, white
+
+PARAMS = SpectrogramParams(512, 128, 512)
+NONE = LossWeights(**{field.name: 0.0 for field in dataclasses.fields(LossWeights)})
+WEIGHTS = [field.name for field in dataclasses.fields(LossWeights)]
+
+
+def loss_of(weights: LossWeights, wiener: float, level: float = 1.0) -> float:
+    """Return the loss of a mask: open where `wiener` is 0, at 0.5 as far as the speech goes."""
+    clean = level * voice()
+    spectrograms = [stft(w, PARAMS)[None] for w in (clean + white(clean, snr_db=0), clean)]
+    powers = [np.abs(s.astype(complex)) ** 2 for s in spectrograms]
+    noise = np.abs(spectrograms[0] - spectrograms[1]) ** 2
+    told = (powers[1] / (powers[1] + noise + 1e-9)).astype(np.float32)
+    _, pair = as_pair(*spectrograms)
+    return float(SpectrumLoss(PARAMS, SAMPLE_RATE, weights)(pair, told**wiener))
+
+
+def test_without_weights_there_is_no_loss() -> None:
+    assert loss_of(NONE, 0.5) == 0
+
+
+@pytest.mark.parametrize("part", WEIGHTS)
+def test_each_part_rewards_a_better_mask_in_proportion_to_its_weight(part: str) -> None:
+    once, twice = (dataclasses.replace(NONE, **{part: weight}) for weight in (1.0, 2.0))
+    losses = [loss_of(once, wiener) for wiener in (0, 0.25, 0.5)]
+    assert losses[0] > losses[1] > losses[2]
+    assert loss_of(twice, 0.5) == pytest.approx(2 * losses[2], rel=1e-4)
+
+
+@pytest.mark.parametrize("part", WEIGHTS)
+def test_no_part_depends_on_the_level_of_a_recording(part: str) -> None:
+    weights = dataclasses.replace(NONE, **{part: 1.0})
+    assert loss_of(weights, 0.5, level=0.1) == pytest.approx(loss_of(weights, 0.5), rel=2e-3)
