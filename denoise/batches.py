@@ -10,14 +10,25 @@ from numpy.random import Generator
 from denoise.cache import SpectrogramCache, read_kinds
 from denoise.noise import SPEECH_KINDS, draw_n_voices
 from denoise.params import TrainParams
-from denoise.remixing import Remixing, draw_snr_db, energy, equalise, excerpt, remix, roll_frames
+from denoise.remixing import (
+    Remixing,
+    draw_snr_db,
+    energy,
+    equalise,
+    excerpt,
+    narrow,
+    remix,
+    roll_frames,
+)
 from denoise.spectrogram import Stft, real_parts
 
+Pair = tuple[np.ndarray, np.ndarray]
 
-def as_pair(noisy: Stft, clean: Stft) -> tuple[np.ndarray, np.ndarray]:
-    """Return a network's input [..., 2] and a loss's `y_true` [..., 4] of complex spectrograms."""
-    parts = real_parts(noisy), real_parts(clean)
-    return parts[0], np.concatenate(parts, axis=-1)
+
+def as_lesson(noisy: Stft, clean: Stft) -> tuple[np.ndarray, Pair]:
+    """Return a network's input and a loss's `y_true` of complex spectrograms, [..., 2] each."""
+    stft = real_parts(noisy)
+    return stft, (stft, real_parts(clean))
 
 
 class BatchSource:
@@ -71,7 +82,8 @@ class BatchSource:
         clean = equalise(roll_frames(clean, rng), remixing.equalise_db, rng)
         noise = roll_frames(self._draw_noise(rng, noise_rows), rng)
         noisy = remix(clean, noise, draw_snr_db(rng, len(rows), remixing))
-        return excerpt(noisy, clean, remixing.n_frames, rng)
+        noisy, clean = excerpt(noisy, clean, remixing.n_frames, rng)
+        return narrow(noisy, clean, remixing.narrowed, rng)
 
     def _is_speech(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         return np.array([self._kinds[row] in SPEECH_KINDS for row in rows], bool)

@@ -26,6 +26,8 @@ STORED = np.dtype("<f2")
 LARGEST_STORED = 65504.0
 STORED_RMS = 0.1
 ROLES = ("clean", "noisy", "other")
+# each float16 as float32, by its bits: NumPy converts them one by one, five times as slowly
+EXPANDED = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
 
 
 class SpectrogramWriter:
@@ -133,7 +135,7 @@ class _Rows:
             self._file.seek(self._start + int(row) * self._row_bytes)
             if self._file.readinto(into.reshape(-1).view(np.uint8)) != self._row_bytes:
                 raise CorpusError(f"{self._path} has no row {row}. Run dvc repro -f features.")
-        return stored.astype(np.float32).view(np.complex64)[..., 0]
+        return EXPANDED[stored.view(np.uint16)].view(np.complex64)[..., 0]
 
     def close(self) -> None:
         self._file.close()

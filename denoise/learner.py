@@ -2,6 +2,8 @@
 
 import functools
 import itertools
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -9,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 Tensor = Any
+Target = Any  # what a loss compares masks with: an array [batch, ...], or a tuple of them
 
 
 class Learner:
@@ -23,7 +26,7 @@ class Learner:
         self,
         model: keras.Model,
         loss: keras.losses.Loss,
-        optimizer: keras.Optimizer,
+        optimizer: keras.optimizers.Optimizer,
         n_shares: int = 1,
     ) -> None:
         """Take an optimiser that has its state for `model` already."""
@@ -31,56 +34,73 @@ class Learner:
         self._loss = loss
         self._optimizer = optimizer
         self._n_shares = n_shares
-        self._compiled = {
-            name: tf.function(function, reduce_retracing=True)
-            for name, function in (("step", self._step), ("loss", self._mean_loss))
-        }
+        self._compiled: dict[Any, Callable[..., Tensor]] = {}
 
     @property
     def state(self) -> list[keras.Variable]:
         """List what a training moves: the network's weights and the optimiser's."""
         return [*self.model.weights, *self._optimizer.variables]
 
-    def step(self, stft: np.ndarray, pair: np.ndarray, learning_rate: float) -> float:
-        """Learn from a batch, [batch, ...] each; return the mean loss of its clips before."""
+    def step(
+        self, stft: np.ndarray, target: Target, learning_rate: float, is_settled: bool = False
+    ) -> float:
+        """Learn from a batch, [batch, ...] each; return the mean loss of its clips before.
+
+        A network that is settled normalises batches by the averages that it has, as it does in use.
+        """
         self._optimizer.learning_rate = learning_rate
-        return self._run("step", stft, pair)
+        return self._run(self._settled_step if is_settled else self._step, stft, target)
 
-    def loss(self, stft: np.ndarray, pair: np.ndarray) -> float:
+    def loss(self, stft: np.ndarray, target: Target) -> float:
         """Return the mean loss of a batch's clips."""
-        return self._run("loss", stft, pair)
+        return self._run(self._mean_loss, stft, target)
 
-    def _run(self, name: str, stft: np.ndarray, pair: np.ndarray) -> float:
+    def _run(self, function: Callable[..., Tensor], stft: np.ndarray, target: Target) -> float:
+        """Run a function as a graph, made once for all batches of a form, whatever their size."""
+        tensors = keras.tree.map_structure(tf.constant, (stft, target))
         n_shares = min(self._n_shares, len(stft))
-        return float(self._compiled[name](tf.constant(stft), tf.constant(pair), n_shares))
+        key = function.__name__, n_shares, *(x.shape[1:] for x in keras.tree.flatten(tensors))
+        if key not in self._compiled:
+            forms = keras.tree.map_structure(
+                lambda x: tf.TensorSpec((None, *x.shape[1:]), x.dtype), tensors
+            )
+            self._compiled[key] = tf.function(
+                lambda stft, target: function(stft, target, n_shares), input_signature=forms
+            )
+        return float(self._compiled[key](*tensors))
 
-    def _step(self, stft: Tensor, pair: Tensor, n_shares: int) -> Tensor:
+    def _settled_step(self, stft: Tensor, target: Target, n_shares: int) -> Tensor:
+        return self._step(stft, target, n_shares, training=False)
+
+    def _step(self, stft: Tensor, target: Target, n_shares: int, training: bool = True) -> Tensor:
         variables = self.model.trainable_variables
         losses, gradients = [], []
-        for share in shares(stft, pair, n_shares):
+        for share in shares((stft, target), n_shares):
             with tf.GradientTape() as tape:
-                losses.append(self._share_loss(*share, training=True))
+                losses.append(self._share_loss(*share, training=training))
             gradients.append(tape.gradient(losses[-1], variables))
         summed = [functools.reduce(tf.add, each) for each in zip(*gradients, strict=True)]
         self._optimizer.apply(summed, variables)
         return functools.reduce(tf.add, losses)
 
-    def _mean_loss(self, stft: Tensor, pair: Tensor, n_shares: int) -> Tensor:
-        losses = [
-            self._share_loss(*share, training=False) for share in shares(stft, pair, n_shares)
-        ]
-        return functools.reduce(tf.add, losses)
+    def _mean_loss(self, stft: Tensor, target: Target, n_shares: int) -> Tensor:
+        parts = shares((stft, target), n_shares)
+        return functools.reduce(tf.add, [self._share_loss(*part, training=False) for part in parts])
 
-    def _share_loss(self, stft: Tensor, pair: Tensor, weight: Tensor, training: bool) -> Tensor:
-        return weight * self._loss(pair, self.model(stft, training=training))
+    def _share_loss(self, batch: tuple[Tensor, Target], weight: Tensor, training: bool) -> Tensor:
+        stft, target = batch
+        return weight * self._loss(target, self.model(stft, training=training))
 
 
-def shares(stft: Tensor, pair: Tensor, n_shares: int) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Split a batch into parts as equal as can be, each with the weight that it has in a mean."""
-    count = tf.shape(stft)[0]
+def shares(batch: Any, n_shares: int) -> list[tuple[Any, Tensor]]:
+    """Split the arrays of a batch in parts as equal as can be, each with its weight in a mean."""
+    count = tf.shape(keras.tree.flatten(batch)[0])[0]
     clip = 1 / tf.cast(count, tf.float32)
     ends = [count * number // n_shares for number in range(n_shares + 1)]
     return [
-        (stft[start:end], pair[start:end], clip * tf.cast(end - start, tf.float32))
+        (
+            keras.tree.map_structure(operator.itemgetter(slice(start, end)), batch),
+            clip * tf.cast(end - start, tf.float32),
+        )
         for start, end in itertools.pairwise(ends)
     ]

@@ -1,7 +1,7 @@
 """What training minimises. Each loss compares a mask with a pair of spectrograms.
 
-`y_true` is float32 [batch, n_frames, n_bins, 4]: the noisy STFT's real and imaginary parts, then
-the clean one's. `y_pred` is the mask, float32 [batch, n_frames, n_bins].
+`y_true` is a pair of float32 [batch, n_frames, n_bins, 2]: the real and imaginary parts of the
+noisy and of the clean STFT. `y_pred` is the mask, float32 [batch, n_frames, n_bins].
 """
 
 from typing import Any
@@ -38,33 +38,34 @@ class SpectrumLoss(keras.losses.Loss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the loss of each clip, [batch]."""
-        level = ops.sqrt(ops.mean(power_of(y_true[..., 2:]), axis=(1, 2), keepdims=True))
-        noisy, clean = ops.split(y_true / (level[..., None] + FAINTEST), 2, axis=-1)
-        clean_power = power_of(clean)
-        denoised_power = power_of(noisy) * ops.square(y_pred)
+        noisy, clean = y_true
+        powers = power_of(noisy), power_of(clean), product_of(noisy, clean)
+        level = ops.mean(powers[1], axis=(1, 2), keepdims=True) + FAINTEST**2
+        noisy_power, clean_power, product = (power / level for power in powers)
+        denoised_power = noisy_power * ops.square(y_pred)
+        denoised_energy = inverse_energy(noisy * y_pred[..., None], self._spectrogram)
+        waveforms = si_sdr(
+            energy(clean_power), denoised_energy / level[:, 0, 0], energy(product * y_pred)
+        )
         understood = envelope_correlation(
             clean_power, denoised_power, self._bands, self._frames_a_second
         )
-        denoised = noisy * y_pred[..., None]
-        waveforms = si_sdr(*(tensor_istft(x, self._spectrogram) for x in (clean, denoised)))
+        cosine = product * ops.rsqrt(noisy_power * clean_power + FAINTEST**2)
         return (
-            self._distance(noisy, clean, clean_power, denoised_power)
+            self._distance(clean_power, denoised_power, cosine)
             - self._weights.waveform * waveforms
             - self._weights.intelligibility * understood
             + self._weights.hearing * disturbance(clean_power, denoised_power, self._ear)
         )
 
-    def _distance(
-        self, noisy: Tensor, clean: Tensor, clean_power: Tensor, denoised_power: Tensor
-    ) -> Tensor:
+    def _distance(self, clean_power: Tensor, denoised_power: Tensor, cosine: Tensor) -> Tensor:
         """Return the distance of spectra whose magnitudes are compressed to the power 1/4.
 
-        The denoised phase is the noisy one, so the complex distance is had from magnitudes and
-        the cosine between the phases, at half the cost: a^2 + b^2 - 2ab cos = (a-b)^2 + 2ab(1-cos).
+        `cosine` is that of the angle between clean and noisy phase, and the denoised phase is the
+        noisy one. So the complex distance is had from magnitudes, at half the cost:
+        a^2 + b^2 - 2ab cos = (a-b)^2 + 2ab(1-cos).
         """
         magnitude, wanted = eighth_root(denoised_power), eighth_root(clean_power)
-        product = ops.sum(noisy * clean, axis=-1)
-        cosine = product * ops.rsqrt(power_of(noisy) * clean_power + FAINTEST**2)
         of_magnitudes = ops.square(magnitude - wanted)
         of_phases = 2 * magnitude * wanted * (1 - cosine)
         weights = self._weights
@@ -77,27 +78,39 @@ def eighth_root(power: Tensor) -> Tensor:
     return ops.sqrt(ops.sqrt(ops.sqrt(power + 1e-5)))
 
 
-def tensor_istft(stft: Tensor, params: SpectrogramParams) -> Tensor:
-    """Invert float32 [batch, n_frames, n_bins, 2] to [batch, (n_frames - 1) * hop_length].
+def product_of(one: Tensor, other: Tensor) -> Tensor:
+    """Return the scalar product of each bin of two STFTs, [batch, n_frames, n_bins]."""
+    return one[..., 0] * other[..., 0] + one[..., 1] * other[..., 1]
 
-    The same inverse as `spectrogram.istft`, with gradients.
+
+def energy(power: Tensor) -> Tensor:
+    """Sum [batch, n_frames, n_bins] over all but the batch, negative frequencies included.
+
+    By Parseval's theorem that of an STFT is the energy of its waveform, the windows' squares as
+    weights, times `n_fft`; and that of a product is a scalar product of two waveforms.
     """
-    count = stft.shape[1]
+    by_bin = ops.sum(power, axis=1)
+    return 2 * ops.sum(by_bin, axis=-1) - by_bin[:, 0] - by_bin[:, -1]
+
+
+def inverse_energy(stft: Tensor, params: SpectrogramParams) -> Tensor:
+    """Return what `energy` finds of the waveform that [batch, n_frames, n_bins, 2] inverts to.
+
+    It is less than of the STFT itself where that is masked: neighbouring frames contradict each
+    other there, and the inverse takes their mean.
+    """
     frames = tf.signal.irfft(tf.complex(stft[..., 0], stft[..., 1])) * window(params)
-    squares = np.broadcast_to(np.square(window(params)), (count, params.n_fft))
-    before = params.n_fft // 2
-    kept = slice(before, before + (count - 1) * params.hop_length)
-    added = tf.signal.overlap_and_add(frames, params.hop_length)[:, kept]
-    return added / overlap_add(squares, params.hop_length)[kept]
+    added = tf.signal.overlap_and_add(frames, params.hop_length)
+    squares = np.broadcast_to(np.square(window(params)), (stft.shape[1], params.n_fft))
+    weights = overlap_add(squares, params.hop_length)[: added.shape[1]]
+    return params.n_fft * ops.sum(ops.square(added) / (weights + FAINTEST), axis=-1)
 
 
-def si_sdr(clean: Tensor, denoised: Tensor) -> Tensor:
-    """Return the SI-SDR in dB of each waveform of a batch, [batch]; Le Roux et al. (2019)."""
-    product = ops.sum(clean * denoised, axis=-1, keepdims=True)
-    target = clean * product / (ops.sum(ops.square(clean), axis=-1, keepdims=True) + 1e-8)
-    signal = ops.sum(ops.square(target), axis=-1)
-    distortion = ops.sum(ops.square(denoised - target), axis=-1)
-    return (10 / np.log(10)) * (ops.log(signal + 1e-8) - ops.log(distortion + 1e-8))
+def si_sdr(clean_energy: Tensor, denoised_energy: Tensor, product: Tensor) -> Tensor:
+    """Return the SI-SDR in dB, of energies and products of waveforms; Le Roux et al. (2019)."""
+    signal = ops.square(product) / (clean_energy + FAINTEST)
+    distortion = ops.maximum(denoised_energy - signal, FAINTEST * denoised_energy)
+    return (10 / np.log(10)) * (ops.log(signal + FAINTEST) - ops.log(distortion + FAINTEST))
 
 
 class MagnitudeCrossentropy(keras.losses.Loss):
@@ -111,7 +124,7 @@ class MagnitudeCrossentropy(keras.losses.Loss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the loss of each frame, [batch, n_frames]."""
-        noisy, clean = y_true[..., :2], y_true[..., 2:]
+        noisy, clean = y_true
         scale = reference_level(noisy, self._frames_a_second) * self._peak
         wanted = ops.clip(ops.sqrt(power_of(clean)) / scale, 0, 1)
         denoised_magnitude = y_pred * ops.sqrt(power_of(noisy)) / scale

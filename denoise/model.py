@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import layers, ops
 
 from denoise.params import ModelParams, SkipAutoencoderParams, SpectrogramParams
@@ -60,7 +61,7 @@ def reach_of(params: ModelParams, frames_a_second: float) -> Reach:
 
 def power_of(stft: Tensor) -> Tensor:
     """Return the power of each bin, [batch, n_frames, n_bins], of [batch, n_frames, n_bins, 2]."""
-    return ops.sum(ops.square(stft), axis=-1)
+    return ops.square(stft[..., 0]) + ops.square(stft[..., 1])
 
 
 def local_level(power: Tensor, n_frames: int) -> Tensor:
@@ -124,7 +125,7 @@ def _convolve(x: Tensor, width: int, size: tuple[int, int], **options: Any) -> T
 
 def _linear(x: Tensor, width: int, size: tuple[int, int], **options: Any) -> Tensor:
     x = layers.Conv2D(width, size, padding="same", use_bias=False, **options)(x)
-    return layers.BatchNormalization(momentum=0.97, epsilon=1e-4)(x)
+    return FusedNormalization(momentum=0.97, epsilon=1e-4)(x)
 
 
 def _residual(x: Tensor, dilation: int = 1) -> Tensor:
@@ -144,6 +145,20 @@ def _finer(x: Tensor, width: int) -> Tensor:
     """Double the bands: a convolution gives each its two halves as channels."""
     x = _convolve(x, 2 * width, (1, 3))
     return layers.Reshape((-1, 2 * x.shape[2], width))(x)
+
+
+class FusedNormalization(layers.BatchNormalization):
+    """Batch normalisation that learns by one operation of TensorFlow, in half the time."""
+
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
+        """Return `x`, [batch, n_frames, bands, channels], at the level that each channel learns."""
+        if not training:
+            return super().call(x, training=False)
+        statistics = {"epsilon": self.epsilon, "is_training": True}
+        y, *found = tf.compat.v1.nn.fused_batch_norm(x, self.gamma, self.beta, **statistics)
+        for moving, now in zip((self.moving_mean, self.moving_variance), found, strict=True):
+            moving.assign(self.momentum * moving + (1 - self.momentum) * now)
+        return y
 
 
 class CropFrames(layers.Layer):

@@ -228,6 +228,7 @@ EMITTERS: dict[str, Emitter] = {
     "Conv2D": convolution,
     "CropFrames": crop_frames,
     "ExpandDims": expand_dims,
+    "FusedNormalization": batch_normalization,
     "GetItem": get_item,
     "Maximum": binary("Max"),
     "MaxPooling2D": max_pooling,

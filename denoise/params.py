@@ -165,11 +165,13 @@ class TrainParams:
     beta_2: Annotated[float, Range(0.5, 0.99999)]
     schedule: Annotated[str, Choices("cosine", "plateau")]
     warm_up: Annotated[int, Range(0, 100_000)]
+    settled: Annotated[float, Range(0.0, 1.0)]
     patience: Annotated[int, Range(1, 100_000)]
     loss: LossWeights
     remix: bool
     untouched: Annotated[float, Range(0.0, 1.0)]
     equalise_db: Annotated[float, Range(0.0, 40.0)]
+    narrowed: Annotated[float, Range(0.0, 1.0)]
     excerpt_seconds: Annotated[float, Range(0.4, 3600.0)]
     threads: Annotated[int, Range(1, 256)]
     seed: Annotated[int, Range(0, LARGEST_SEED)]

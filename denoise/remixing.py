@@ -1,4 +1,4 @@
-"""Mixing clean and noise spectrograms anew: other levels, other places, other microphones."""
+"""Mixing clean and noise spectrograms anew: other levels, places, microphones, sample rates."""
 
 import sys
 from dataclasses import dataclass
@@ -14,19 +14,22 @@ SWEEPS = (1, 2, 3, 4)
 SWEEP_SHARES = (1.0, 0.67, 0.5, 0.33)
 UNTOUCHED_SNR_DB = 40.0
 ASIDE = 5  # an excerpt begins up to a fifth of it before or after where most is said
+NARROWEST = 0.3  # of the band, is left of a narrowed pair: of 22050 Hz, what 7 kHz can hold
+FADE = 0.04  # of that, over which it ends
 
 
 @dataclass(frozen=True)
 class Remixing:
     """How training pairs are mixed anew.
 
-    Lowest and highest SNR, the share left nearly clean, how far clean speech is coloured, how many
-    frames are kept of each pair.
+    Lowest and highest SNR, the share left nearly clean, how far clean speech is coloured, the share
+    with nothing above some frequency, how many frames are kept of each pair.
     """
 
     snr_db: tuple[float, ...]
     untouched: float
     equalise_db: float
+    narrowed: float = 0.0
     n_frames: int = sys.maxsize
 
     @classmethod
@@ -36,7 +39,8 @@ class Remixing:
         if not train.remix:
             return None
         n_frames = round(train.excerpt_seconds * params.audio.sample_rate / hop_length)
-        return cls(params.noise.snr_db, train.untouched, train.equalise_db, n_frames)
+        shares = train.untouched, train.equalise_db, train.narrowed
+        return cls(params.noise.snr_db, *shares, n_frames)
 
 
 def frame_energy(spectrograms: Stft) -> npt.NDArray[np.float32]:
@@ -109,3 +113,17 @@ def excerpt(noisy: Stft, clean: Stft, n_frames: int, rng: Generator) -> tuple[St
     frames = (starts[:, None] + np.arange(n_frames)) % length
     clips = np.arange(count)[:, None]
     return noisy[clips, frames], clean[clips, frames]
+
+
+def narrow(noisy: Stft, clean: Stft, share: float, rng: Generator) -> tuple[Stft, Stft]:
+    """Leave a share of the pairs nothing above some frequency.
+
+    Such are recordings of a lower rate, whatever rate they were brought to since. A network that
+    has heard noise in every bin takes the noise below their edge for speech.
+    """
+    n_clips, _, n_bins = clean.shape
+    lasts = rng.integers(round(NARROWEST * n_bins), n_bins, size=(n_clips, 1))
+    gains = np.clip(1 - (np.arange(n_bins) - lasts) / (FADE * lasts), 0, 1)
+    gains[rng.random(n_clips) >= share] = 1
+    gains = gains.astype(np.float32)[:, None]
+    return noisy * gains, clean * gains

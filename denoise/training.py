@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from denoise.atomic import replacing_folder, write_text
-from denoise.batches import BatchSource, as_pair
+from denoise.batches import BatchSource, Pair, as_lesson
 from denoise.learner import Learner
 from denoise.optimizer import build_optimizer
 from denoise.params import TrainParams
@@ -49,6 +49,15 @@ def learning_rates(
         count = params.epochs * n_batches
         return [highest * rise(i, params.warm_up) * half_cosine(i, count) for i in numbers]
     return [highest * rise(i, params.warm_up) / 2 ** plateaus(history) for i in numbers]
+
+
+def is_settled(params: TrainParams, history: Sequence[dict[str, float]]) -> bool:
+    """Tell whether the next epoch is one of the last ones, `params.settled` of all.
+
+    Batches of a few excerpts differ from all that a network hears in use; it learns with the
+    averages that it will use, once they move little.
+    """
+    return len(history) >= (1 - params.settled) * params.epochs
 
 
 def plateaus(history: Sequence[dict[str, float]]) -> int:
@@ -126,17 +135,21 @@ def train_epoch(
     learner: Learner,
     draw: Callable[[int], tuple[Stft, Stft]],
     rates: Sequence[float],
+    is_settled: bool,
     title: str,
 ) -> float:
     """Take a step with each batch, at the rate of each; return the mean loss of a clip."""
     coming = iter(rates)
-    batches = drawn_ahead(draw, len(rates), title)
-    return mean_loss(lambda stft, pair: learner.step(stft, pair, next(coming)), batches)
+
+    def step(stft: np.ndarray, pair: Pair) -> float:
+        return learner.step(stft, pair, next(coming), is_settled)
+
+    return mean_loss(step, drawn_ahead(draw, len(rates), title))
 
 
 def mean_loss(
-    loss_of: Callable[[np.ndarray, np.ndarray], float],
-    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+    loss_of: Callable[[np.ndarray, Pair], float],
+    batches: Iterable[tuple[np.ndarray, Pair]],
 ) -> float:
     """Return the mean loss of a clip over all batches; `loss_of` gives that of one batch."""
     total, count = 0.0, 0
@@ -148,14 +161,14 @@ def mean_loss(
 
 def drawn_ahead(
     draw: Callable[[int], tuple[Stft, Stft]], n_batches: int, title: str
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+) -> Iterator[tuple[np.ndarray, Pair]]:
     """Yield each batch as a network takes it, with a progress bar for people at a terminal.
 
     The next one is drawn in a thread while a step is taken with the one before.
     """
 
-    def take(number: int) -> tuple[np.ndarray, np.ndarray]:
-        return as_pair(*draw(number))
+    def take(number: int) -> tuple[np.ndarray, Pair]:
+        return as_lesson(*draw(number))
 
     hidden = not sys.stderr.isatty()
     with ThreadPoolExecutor(max_workers=1) as pool:
@@ -190,10 +203,11 @@ def fit(
     while not is_finished(params, history):
         rates = learning_rates(params, history, len(train))
         draw = functools.partial(train.shuffled, len(history), remixing=remixing)
+        title, settled = f"epoch {len(history) + 1}/{params.epochs}", is_settled(params, history)
         entry = {
             "epoch": len(history) + 1,
             "learning_rate": rates[0],
-            "loss": train_epoch(learner, draw, rates, f"epoch {len(history) + 1}/{params.epochs}"),
+            "loss": train_epoch(learner, draw, rates, settled, title),
             "validation_loss": mean_loss(learner.loss, validate()),
         }
         print("epoch {epoch}: loss {loss:.4f}, validation {validation_loss:.4f}".format(**entry))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from denoise.batches import BatchSource, as_pair
+from denoise.batches import BatchSource, as_lesson
 from denoise.cache import SpectrogramCache, SplitWriter
 from denoise.params import SpectrogramParams, parse_params
 from denoise.remixing import (
@@ -18,6 +18,7 @@ from denoise.remixing import (
     energy,
     equalise,
     excerpt,
+    narrow,
     remix,
     roll_frames,
 )
@@ -131,6 +132,22 @@ def test_params_say_how_many_frames_are_kept(tree: dict) -> None:
     assert Remixing.of(parse_params(tree)) is None
 
 
+def test_a_share_of_the_pairs_is_narrowed_both_of_a_pair_alike() -> None:
+    noisy, clean = np.ones((400, 3, 200), np.complex64), np.full((400, 3, 200), 2j, np.complex64)
+    narrow_noisy, narrow_clean = narrow(noisy, clean, 0.25, np.random.default_rng(0))
+    gains = narrow_noisy.real
+    assert gains.dtype == np.float32
+    np.testing.assert_array_equal(narrow_clean, 2j * gains)
+    np.testing.assert_array_equal(gains, np.broadcast_to(gains[:, :1], gains.shape))
+    lasts = (gains[:, 0] == 1).sum(axis=1) - 1  # the last bin that is left as it was
+    is_narrow = lasts < 199
+    assert is_narrow.mean() == pytest.approx(0.25, abs=0.06)
+    assert lasts.min() < 70 and lasts[is_narrow].max() > 180
+    for gain, last in zip(gains[is_narrow, 0], lasts[is_narrow], strict=True):
+        assert (gain[: last + 1] == 1).all() and (np.diff(gain) <= 0).all()
+        assert not gain[round(1.05 * last) + 1 :].any()
+
+
 def test_energy_is_the_sum_of_the_squares() -> None:
     batch = spectrograms(3)
     assert energy(batch).shape == (6, 1, 1)
@@ -177,13 +194,12 @@ def test_training_hears_equalised_speech_and_learns_it_as_clean(cache: Spectrogr
     np.testing.assert_allclose(snr_db, snr_db_of(plain[1], plain[0]), atol=0.01)
 
 
-def test_a_pair_holds_real_and_imaginary_parts() -> None:
+def test_a_lesson_holds_real_and_imaginary_parts() -> None:
     noisy, clean = spectrograms(0), spectrograms(1)
-    x, y = as_pair(noisy, clean)
-    assert x.dtype == y.dtype == np.float32
-    np.testing.assert_array_equal(x, np.stack([noisy.real, noisy.imag], -1))
-    parts = [noisy.real, noisy.imag, clean.real, clean.imag]
-    np.testing.assert_array_equal(y, np.stack(parts, -1))
+    stft, pair = as_lesson(noisy, clean)
+    for parts, whole in ((stft, noisy), (pair[0], noisy), (pair[1], clean)):
+        assert parts.dtype == np.float32
+        np.testing.assert_array_equal(parts, np.stack([whole.real, whole.imag], -1))
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 5, 14, 100])

@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from denoise.batches import as_pair
-from denoise.losses import SpectrumLoss
+from denoise.batches import as_lesson
+from denoise.losses import SpectrumLoss, energy, inverse_energy, power_of, product_of, si_sdr
+from denoise.metrics import si_sdr_db
 from denoise.params import LossWeights, SpectrogramParams
-from denoise.spectrogram import stft
+from denoise.spectrogram import istft, real_parts, stft
 from tests.speechlike import SAMPLE_RATE, voice, white
 
 PARAMS = SpectrogramParams(512, 128, 512)
@@ -23,7 +24,7 @@ def loss_of(weights: LossWeights, wiener: float, level: float = 1.0) -> float:
     powers = [np.abs(s.astype(complex)) ** 2 for s in spectrograms]
     noise = np.abs(spectrograms[0] - spectrograms[1]) ** 2
     told = (powers[1] / (powers[1] + noise + 1e-9)).astype(np.float32)
-    _, pair = as_pair(*spectrograms)
+    _, pair = as_lesson(*spectrograms)
     return float(SpectrumLoss(PARAMS, SAMPLE_RATE, weights)(pair, told**wiener))
 
 
@@ -43,3 +44,24 @@ def test_each_part_rewards_a_better_mask_in_proportion_to_its_weight(part: str) 
 def test_no_part_depends_on_the_level_of_a_recording(part: str) -> None:
     weights = dataclasses.replace(NONE, **{part: 1.0})
     assert loss_of(weights, 0.5, level=0.1) == pytest.approx(loss_of(weights, 0.5), rel=2e-3)
+
+
+@pytest.mark.parametrize("is_masked", [False, True])
+def test_si_sdr_of_spectrograms_is_that_of_their_waveforms(is_masked: bool) -> None:
+    clean = voice()
+    spectrograms = [stft(w, PARAMS) for w in (clean, clean + white(clean, snr_db=3))]
+    rng = np.random.default_rng(0)  # a rough mask: neighbouring frames contradict each other
+    mask = rng.random(spectrograms[0].shape, np.float32) if is_masked else np.float32(1)
+    masked = spectrograms[1] * mask
+    expected = si_sdr_db(clean, istft(masked, PARAMS, len(clean)))
+    reference, denoised = (real_parts(s)[None] for s in (spectrograms[0], masked))
+    found = si_sdr(
+        energy(power_of(reference)),
+        inverse_energy(denoised, PARAMS),
+        energy(product_of(reference, denoised)),
+    )
+    assert float(found[0]) == pytest.approx(expected, abs=0.05)
+    if is_masked:
+        assert float(energy(power_of(denoised))[0]) > 1.2 * float(
+            inverse_energy(denoised, PARAMS)[0]
+        )

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from denoise.batches import BatchSource, as_pair
+from denoise.batches import BatchSource, as_lesson
 from denoise.bundle import Snapshot, load_bundle, save_bundle
 from denoise.cache import SpectrogramCache, SplitWriter
 from denoise.errors import BundleError
 from denoise.inference import Denoiser
-from denoise.losses import loss_for, peak_for, si_sdr, tensor_istft
+from denoise.losses import loss_for, peak_for
 from denoise.metrics import si_sdr_db
 from denoise.params import Params, SpectrogramParams, load_params
 from denoise.remixing import Remixing
-from denoise.spectrogram import istft, n_frames, stft
+from denoise.spectrogram import n_frames
 from denoise.training import (
     Checkpoint,
     best_epoch,
@@ -23,6 +23,7 @@ from denoise.training import (
     fingerprint,
     fit,
     is_finished,
+    is_settled,
     learning_rates,
 )
 from tests.closures import ROOT
@@ -97,10 +98,13 @@ def test_training_lowers_the_loss(trained) -> None:
 def test_the_validation_loss_is_the_mean_over_all_its_clips(trained, caches: Path) -> None:
     model, snapshot, history = trained
     cache = SpectrogramCache(caches, "validation")
-    stft, pair = as_pair(cache.noisy(np.arange(4)), cache.clean(np.arange(4)))
+    stft, pair = as_lesson(cache.noisy(np.arange(4)), cache.clean(np.arange(4)))
     params = dataclasses.replace(COMMITTED, spectrogram=snapshot.spectrogram, model=snapshot.model)
     loss = loss_for(params, snapshot.peak)
-    clips = [float(loss(pair[i : i + 1], model(stft[i : i + 1]))) for i in range(4)]
+    clips = [
+        float(loss(tuple(part[i : i + 1] for part in pair), model(stft[i : i + 1])))
+        for i in range(4)
+    ]
     assert np.ptp(clips) > 1e-3
     assert min(entry["validation_loss"] for entry in history) == pytest.approx(np.mean(clips), 1e-3)
 
@@ -248,6 +252,13 @@ def test_training_stops_after_patience_or_the_last_epoch() -> None:
     assert best_epoch(epochs(3, 1, 2)) == 1
 
 
+@pytest.mark.parametrize(("settled", "first"), [(0.0, 8), (0.25, 6), (1.0, 0)])
+def test_the_last_epochs_are_settled(settled: float, first: int) -> None:
+    params = dataclasses.replace(COMMITTED.train, epochs=8, settled=settled)
+    found = [is_settled(params, epochs(*range(done))) for done in range(8)]
+    assert found == [done >= first for done in range(8)]
+
+
 def test_learning_rate_schedules() -> None:
     cosine = dataclasses.replace(
         COMMITTED.train, epochs=10, learning_rate=1.0, schedule="cosine", warm_up=0
@@ -268,19 +279,6 @@ def test_learning_rate_rises_over_the_first_batches_and_falls_within_an_epoch() 
     assert first[0] == pytest.approx(0.25) and np.argmax(first) == 3
     last = learning_rates(params, epochs(1), 40)
     assert first[-1] > last[0] > last[-1] > 0
-
-
-def test_tensor_istft_and_si_sdr_agree_with_numpy() -> None:
-    params = SpectrogramParams(256, 128, 256)
-    clean, noisy = tone_and_noise(np.random.default_rng(2))
-    both = np.stack([stft(clean, params), stft(noisy, params)])
-    pair, _ = as_pair(both, both)
-    waveforms = np.asarray(tensor_istft(pair, params))
-    expected = istft(stft(clean, params), params, N_SAMPLES)
-    np.testing.assert_allclose(waveforms[0][:N_SAMPLES], expected, atol=1e-5)
-    centred = [w[:N_SAMPLES] - w[:N_SAMPLES].mean() for w in waveforms]
-    ours = float(si_sdr(centred[0][None], centred[1][None])[0])
-    assert ours == pytest.approx(si_sdr_db(clean, noisy), abs=0.01)
 
 
 def test_missing_and_foreign_bundles_say_what_to_do(trained, tmp_path: Path) -> None:
