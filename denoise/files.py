@@ -11,7 +11,6 @@ import soundfile
 
 from denoise import formats
 from denoise.atomic import replacing
-from denoise.bandwidth import open_stream
 from denoise.errors import DenoiseError
 from denoise.recordings import Encoding, Form, Sink, Source, can_write, reading, reason, writing
 from denoise.streaming import MaskNetwork, Stream
@@ -69,7 +68,7 @@ def denoise_file(
     with reading(source) as recording, _errors_of(target):
         form = recording.form
         encoding = choose_encoding(recording, target, options.format)
-        stream = open_stream(
+        stream = Stream(
             network, form.sample_rate, form.channels, options.strength, options.residual
         )
         with replacing(target) as temporary, writing(temporary, form, encoding) as sink:

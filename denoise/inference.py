@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from denoise.audio import Waveform
-from denoise.bandwidth import open_stream
 from denoise.files import Options, Progress, Report, denoise_file
 from denoise.streaming import MaskNetwork, Stream
 
@@ -85,4 +84,4 @@ class Denoiser:
         >>> len(np.concatenate([*pieces, stream.flush()]))
         5000
         """
-        return open_stream(self.network, sample_rate, channels, strength, residual)
+        return Stream(self.network, sample_rate, channels, strength, residual)

@@ -20,7 +20,6 @@ ORDER = [
     {"spectrogram", "noise", "manifest", "determinism", "memory", "bands"},
     {"schedule", "stored", "graph", "optimizer", "learner"},
     {"streaming", "recordings"},
-    {"bandwidth"},
     {"files"},
     {"metrics", "mel", "clips", "remixing", "classical", "reconstruction", "cache", "recorded"},
     {"features", "lessons", "listener", "batches", "model", "intelligibility", "hearing"},

@@ -12,14 +12,13 @@ import numpy as np
 import soundfile
 
 from denoise.audio import Waveform
-from denoise.bandwidth import open_stream
 from denoise.errors import AudioError, DenoiseError
 from denoise.files import Options, Report, denoise_file
 from denoise.recordings import Form, reading
 from denoise.server.limits import Deadline, Limits
 from denoise.server.overview import Overview
 from denoise.server.problems import ProblemError
-from denoise.streaming import MaskNetwork
+from denoise.streaming import MaskNetwork, Stream
 
 MEDIA_TYPES = {
     "WAV": "audio/wav",
@@ -58,7 +57,7 @@ class Worker:
     def write_samples(self, source: Path, target: Path) -> float:
         """Write the denoised samples, channels averaged, as {"data": [...]}; return its seconds."""
         form, n_samples = inspect(source, self.limits), 0
-        stream = open_stream(self._timed(), form.sample_rate, form.channels)
+        stream = Stream(self._timed(), form.sample_rate, form.channels)
         with _told(), reading(source) as recording, target.open("w", encoding="ascii") as file:
             file.write(OPENING)
             for block in recording.blocks():
