@@ -82,17 +82,21 @@ class SplitWriter:
         self, clean: Waveform, noisy_twins: Sequence[Waveform], others: Sequence[Waveform] = ()
     ) -> None:
         """Add a clip, float32 [n_samples], its noisy twins at its gain, and it in other voices."""
-        gain = np.float32(STORED_RMS / rms(clean))
+        gain = _stored_gain(clean)
         self._clean.append(stft(clean * gain, self._params))
         for noisy in noisy_twins:
             self._noisy.append(stft(noisy * gain, self._params))
         for other in others:
-            self._other.append(stft(other * np.float32(STORED_RMS / rms(other)), self._params))
+            self._other.append(stft(other * _stored_gain(other), self._params))
 
     def close(self) -> None:
         """Complete the files."""
         for writer in (self._clean, self._noisy, self._other):
             writer.close()
+
+
+def _stored_gain(waveform: Waveform) -> np.float32:
+    return np.float32(STORED_RMS / rms(waveform))
 
 
 def _path(folder: str | os.PathLike[str], split: str, role: str) -> Path:
