@@ -85,7 +85,7 @@ def skip_autoencoder_mask(
     """
     magnitude = levelled_magnitude(stft, params, frames_a_second)
     folded = fold_bins(ops.power(magnitude[:, :, :-1] + 1e-4, params.compression))
-    widths = [params.channels // 2, 3 * params.channels // 4, params.channels]
+    widths = [parts * params.channels // 8 for parts in (6, 7, 8)]
     fine = _convolve(folded, widths[0], (3, 3))
     middle = _residual(_convolve(fine, widths[1], (3, 4), strides=(1, 2)))
     x = _convolve(middle, widths[2], (3, 4), strides=(1, 2))
