@@ -26,7 +26,7 @@ class Learner:
         self,
         model: keras.Model,
         loss: keras.losses.Loss,
-        optimizer: keras.optimizers.Optimizer,
+        optimizer: keras.Optimizer,
         n_shares: int = 1,
     ) -> None:
         """Take an optimiser that has its state for `model` already."""

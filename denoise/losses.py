@@ -96,8 +96,8 @@ def energy(power: Tensor) -> Tensor:
 def inverse_energy(stft: Tensor, params: SpectrogramParams) -> Tensor:
     """Return what `energy` finds of the waveform that [batch, n_frames, n_bins, 2] inverts to.
 
-    It is less than of the STFT itself where that is masked: neighbouring frames contradict each
-    other there, and the inverse takes their mean.
+    It is less than that of the STFT itself where a mask has made neighbouring frames contradict
+    each other: the inverse takes their mean.
     """
     frames = tf.signal.irfft(tf.complex(stft[..., 0], stft[..., 1])) * window(params)
     added = tf.signal.overlap_and_add(frames, params.hop_length)
