@@ -34,6 +34,7 @@ REFERENCE: Mapping[str, Any] = {
     "train.learning_rate": 0.001,
     "train.beta_2": 0.999,
     "train.schedule": "plateau",
+    "train.narrowed": 0.0,
     "train.excerpt_seconds": 1.0,
     "reconstruction": "griffin_lim",
 }
