@@ -124,5 +124,5 @@ def test_a_settled_step_learns_and_leaves_the_averages_as_they_are() -> None:
         averages.append(np.asarray(layer.moving_mean).copy())
     assert not np.array_equal(averages[0], averages[29])
     np.testing.assert_array_equal(averages[29], averages[59])
-    # what is learnt from is the loss in use, to which the next step's own belongs
+    # a settled step tells the loss in use, before it moves: after the last one it is lower still
     assert learning.loss(*batch(8)) < losses[59] < losses[30]
