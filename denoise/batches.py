@@ -80,7 +80,7 @@ class BatchSource:
         noise_rows = rng.integers(len(self._cache), size=len(rows))
         clean = self._cache.spoken(rows, self._draw_voices(rng, noise_rows))
         clean = equalise(roll_frames(clean, rng), remixing.equalise_db, rng)
-        noise = roll_frames(self._draw_noise(rng, noise_rows), rng)
+        noise = roll_frames(self._draw_noise(rng, noise_rows, remixing.equalise_db), rng)
         noisy = remix(clean, noise, draw_snr_db(rng, len(rows), remixing))
         noisy, clean = excerpt(noisy, clean, remixing.n_frames, rng)
         return narrow(noisy, clean, remixing.narrowed, rng)
@@ -95,17 +95,22 @@ class BatchSource:
         voices = rng.integers(self._cache.n_others + 1, size=len(noise_rows))
         return np.where(self._is_speech(noise_rows), 0, voices)
 
-    def _draw_noise(self, rng: Generator, rows: npt.NDArray[np.int64]) -> Stft:
+    def _draw_noise(self, rng: Generator, rows: npt.NDArray[np.int64], equalise_db: float) -> Stft:
         """Return the noise in cached `rows`; where it is voices, others of the split speak."""
         noise = np.empty((len(rows), self._cache.n_frames, self._cache.n_bins), np.complex64)
         is_speech = self._is_speech(rows)
         cached = rows[~is_speech]
         noise[~is_speech] = self._cache.noisy(cached) - self._cache.clean(cached)
         for i in np.flatnonzero(is_speech):
-            noise[i] = self._draw_speech(rng, draw_n_voices(rng, self._kinds[rows[i]]))
+            n_voices = draw_n_voices(rng, self._kinds[rows[i]])
+            noise[i] = self._draw_speech(rng, n_voices, equalise_db)
         return noise
 
-    def _draw_speech(self, rng: Generator, n_voices: int) -> Stft:
-        """Let clips of the split sound at once, equally loud, each starting anywhere."""
+    def _draw_speech(self, rng: Generator, n_voices: int, equalise_db: float) -> Stft:
+        """Let clips of the split sound at once, equally loud, each starting anywhere.
+
+        Each is coloured as the clip in front of them is, which would be known by it otherwise.
+        """
         voices = self._cache.clean(rng.integers(len(self._cache), size=n_voices))
+        voices = equalise(voices, equalise_db, rng)
         return np.sum(roll_frames(voices, rng) / np.sqrt(energy(voices)), axis=0)

@@ -17,13 +17,14 @@ from denoise.intelligibility import envelope_correlation, third_octaves
 from denoise.model import power_of, reference_level
 from denoise.params import LossWeights, Params, SpectrogramParams
 from denoise.spectrogram import overlap_add, real_parts, window
+from denoise.timbre import mel_bands, timbre_distance
 
 FAINTEST = 1e-6
 Tensor = Any
 
 
 class SpectrumLoss(keras.losses.Loss):
-    """What hearing, a listener's understanding and the waveform lose, each with its weight."""
+    """What spectra, the waveform and listeners lose, each part with its weight."""
 
     def __init__(
         self, spectrogram: SpectrogramParams, sample_rate: int, weights: LossWeights
@@ -33,6 +34,7 @@ class SpectrumLoss(keras.losses.Loss):
         self._spectrogram = spectrogram
         self._frames_a_second = sample_rate / spectrogram.hop_length
         self._bands = third_octaves(spectrogram.n_bins, sample_rate)
+        self._mel_bands = mel_bands(spectrogram.n_bins, sample_rate)
         self._ear = ear_for(spectrogram.n_bins, sample_rate, self._frames_a_second)
         self._weights = weights
 
@@ -56,6 +58,7 @@ class SpectrumLoss(keras.losses.Loss):
             - self._weights.waveform * waveforms
             - self._weights.intelligibility * understood
             + self._weights.hearing * disturbance(clean_power, denoised_power, self._ear)
+            + self._weights.timbre * timbre_distance(clean_power, denoised_power, self._mel_bands)
         )
 
     def _distance(self, clean_power: Tensor, denoised_power: Tensor, cosine: Tensor) -> Tensor:

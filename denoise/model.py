@@ -15,8 +15,7 @@ from denoise.params import ModelParams, SkipAutoencoderParams, SpectrogramParams
 
 FIRST_LEVEL_BIN = 2  # a DC offset leaks into bins 0 and 1; it must not count as level
 QUIETEST_POWER = 1e-20
-BANDS = 64
-DILATIONS = (1, 2, 4, 4)
+DILATIONS = (1, 2, 4, 6)
 CONVOLVED_FRAMES = 6  # each way, by the convolutions over time that are not dilated
 REFERENCE_FRAMES = 9
 Tensor = Any
@@ -80,11 +79,11 @@ def skip_autoencoder_mask(
 ) -> Tensor:
     """Encode and decode along frequency with skips; dilated convolutions over time in between.
 
-    Bins are folded into `BANDS` bands with neighbours as channels: convolutions of few channels at
-    full resolution would cost most of the time and bring little.
+    Bins are folded into `params.bands` bands with neighbours as channels: convolutions of few
+    channels at full resolution would cost most of the time and bring little.
     """
     magnitude = levelled_magnitude(stft, params, frames_a_second)
-    folded = fold_bins(ops.power(magnitude[:, :, :-1] + 1e-4, params.compression))
+    folded = fold_bins(ops.power(magnitude[:, :, :-1] + 1e-4, params.compression), params.bands)
     widths = [parts * params.channels // 8 for parts in (6, 7, 8)]
     fine = _convolve(folded, widths[0], (3, 3))
     middle = _residual(_convolve(fine, widths[1], (3, 4), strides=(1, 2)))
@@ -106,9 +105,12 @@ def levelled_magnitude(
     return ops.sqrt(power) / level
 
 
-def fold_bins(x: Tensor) -> Tensor:
-    """Turn [batch, n_frames, n] into [batch, n_frames, bands, neighbours], at most BANDS bands."""
-    neighbours = max(1, x.shape[2] // BANDS)
+def fold_bins(x: Tensor, bands: int) -> Tensor:
+    """Turn [batch, n_frames, n] into [batch, n_frames, n // neighbours, neighbours].
+
+    Of `bands` bands, where `n` is a multiple of that; padded by zeros to a multiple of 4.
+    """
+    neighbours = max(1, x.shape[2] // bands)
     x = ops.pad(x, ((0, 0), (0, 0), (0, -x.shape[2] % (4 * neighbours))))
     return layers.Reshape((-1, x.shape[2] // neighbours, neighbours))(x)
 

@@ -129,6 +129,7 @@ class SkipAutoencoderParams:
 
     channels: Annotated[int, Range(4, 512)]
     context: Annotated[int, Range(1, 4096)]
+    bands: Annotated[int, Range(4, 1024)]
     compression: Annotated[float, Range(0.05, 1.0)]
     level_seconds: Annotated[float, Range(0.05, 5.0)]
 
@@ -150,6 +151,7 @@ class LossWeights:
     phase: Annotated[float, Range(0.0, 100.0)]
     intelligibility: Annotated[float, Range(0.0, 100.0)]
     hearing: Annotated[float, Range(0.0, 100.0)]
+    timbre: Annotated[float, Range(0.0, 100.0)]
     waveform: Annotated[float, Range(0.0, 100.0)]
 
 

@@ -121,6 +121,8 @@ def narrow(noisy: Stft, clean: Stft, share: float, rng: Generator) -> tuple[Stft
     Such are recordings of a lower rate, whatever rate they were brought to since. A network that
     has heard noise in every bin takes the noise below their edge for speech.
     """
+    if not share:
+        return noisy, clean
     n_clips, _, n_bins = clean.shape
     lasts = rng.integers(round(NARROWEST * n_bins), n_bins, size=(n_clips, 1))
     gains = np.clip(1 - (np.arange(n_bins) - lasts) / (FADE * lasts), 0, 1)

@@ -135,14 +135,14 @@ def train_epoch(
     learner: Learner,
     draw: Callable[[int], tuple[Stft, Stft]],
     rates: Sequence[float],
-    is_settled: bool,
+    settled: bool,
     title: str,
 ) -> float:
     """Take a step with each batch, at the rate of each; return the mean loss of a clip."""
     coming = iter(rates)
 
     def step(stft: np.ndarray, pair: Pair) -> float:
-        return learner.step(stft, pair, next(coming), is_settled)
+        return learner.step(stft, pair, next(coming), settled)
 
     return mean_loss(step, drawn_ahead(draw, len(rates), title))
 

@@ -127,7 +127,7 @@ def test_an_excerpt_as_long_as_the_clip_is_the_clip(n_frames: int) -> None:
 def test_params_say_how_many_frames_are_kept(tree: dict) -> None:
     tree["train"]["excerpt_seconds"] = 0.5
     found = Remixing.of(parse_params(tree))
-    assert found is not None and found.n_frames == round(0.5 * 22050 / 512)
+    assert found is not None and found.n_frames == round(0.5 * 22050 / 384)
     tree["train"]["remix"] = False
     assert Remixing.of(parse_params(tree)) is None
 
@@ -295,10 +295,10 @@ def test_a_clip_is_heard_in_all_voices_but_as_recorded_among_other_people(
 def heard_noise(cache: SpectrogramCache, monkeypatch: pytest.MonkeyPatch):
     """Return the noise that three epochs mix in, for a kind of noise."""
 
-    def listen(kind: str) -> list[np.ndarray]:
+    def listen(kind: str, remixing: Remixing = REMIXING) -> list[np.ndarray]:
         monkeypatch.setattr("denoise.batches.remix", lambda clean, noise, snr_db: noise)
         source = BatchSource(cache, [kind] * 14, 14, seed=5)
-        return [noise for epoch in range(3) for noise in source.shuffled(epoch, 0, REMIXING)[0]]
+        return [noise for epoch in range(3) for noise in source.shuffled(epoch, 0, remixing)[0]]
 
     return listen
 
@@ -315,6 +315,19 @@ def test_babble_is_four_to_eight_clips_at_once(heard_noise) -> None:
     heard = np.stack(heard_noise("babble"))
     assert len({noise.tobytes() for noise in heard}) == len(heard)
     assert 4 < energy(heard).mean() < 8  # clips of noise hardly resemble each other: energies add
+
+
+def test_each_voice_behind_a_clip_has_a_colour_of_its_own(
+    cache: SpectrogramCache, heard_noise
+) -> None:
+    clips = [np.roll(clip, shift, 0) for clip in cache.clean(np.arange(14)) for shift in range(8)]
+    gains = []
+    for noise in heard_noise("speech", Remixing(SNR_DB, 0.0, equalise_db=12.0)):
+        ratios = [np.abs(noise / clip) for clip in clips]
+        steady = [r[0] for r in ratios if np.ptp(r, axis=0).max() < 1e-3 * r.max()]
+        gains.append(steady[0])  # there is one: every voice is some clip, coloured alike throughout
+    assert np.ptp(gains, axis=1).min() > 0.1
+    assert np.ptp(np.array(gains) / np.mean(gains, axis=1)[:, None], axis=0).max() > 0.5
 
 
 def test_no_two_draws_share_a_generator(

@@ -22,7 +22,7 @@ ORDER = [
     {"streaming", "recordings"},
     {"files"},
     {"metrics", "mel", "clips", "remixing", "classical", "reconstruction", "cache", "recorded"},
-    {"features", "lessons", "listener", "batches", "model", "intelligibility", "hearing"},
+    {"features", "lessons", "listener", "batches", "model", "intelligibility", "hearing", "timbre"},
     {"losses", "bundle", "runtime", "onnx_builder"},
     {"onnx_nodes"},
     {"training", "teaching", "inference", "onnx_graph"},
@@ -34,7 +34,16 @@ ORDER = [
     {"cli"},
     {"__main__"},
 ]
-TENSORFLOW = {"model", "intelligibility", "hearing", "losses", "training", "bundle", "determinism"}
+TENSORFLOW = {
+    "model",
+    "intelligibility",
+    "hearing",
+    "timbre",
+    "losses",
+    "training",
+    "bundle",
+    "determinism",
+}
 TENSORFLOW |= {
     "optimizer",
     "learner",
