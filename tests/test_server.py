@@ -21,7 +21,7 @@ from werkzeug.test import TestResponse
 from denoise import formats
 from denoise.server.app import create_app
 from denoise.server.command import make_parser
-from denoise.server.limits import Limits
+from denoise.server.limits import Limits, thousandths_up
 from denoise.server.problems import BY_STATUS, KINDS
 from denoise.server.routes import ROUTES
 from denoise.server.service import Service
@@ -351,6 +351,14 @@ def test_503_while_it_stops() -> None:
         assert refusal(response, 503)["type"] == "urn:denoise:stopping"
         assert "Retry-After" in response.headers
     assert client.get("/livez").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0.1001, 0.101), (600.00001, 600.001), (1.1, 1.1), (2.0, 2.0), (0.35, 0.35)],
+)
+def test_what_is_over_a_limit_is_told_to_be_over_it(seconds: float, told: float) -> None:
+    assert thousandths_up(seconds) == told
 
 
 LONG = encode(np.tile(NOISY, (50, 1)), "OGG", "VORBIS", RATE)  # four blocks

@@ -1,5 +1,6 @@
 """What one request may ask for, and how long it may take."""
 
+import math
 import os
 import time
 from dataclasses import asdict, dataclass, field
@@ -17,6 +18,11 @@ def count_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def thousandths_up(seconds: float) -> float:
+    """Return `seconds` rounded up, so that what was over a limit is told to be over it."""
+    return math.ceil(round(1000 * seconds, 6)) / 1000
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class Limits:
         if seconds > self.channel_seconds:
             detail = f"At most {self.channel_seconds:g} s of audio are taken, all channels added up"
             detail += "; reading stopped there. Send shorter pieces, or fewer channels."
-            raise ProblemError("too-long", detail, self.channel_seconds, round(seconds, 3))
+            raise ProblemError("too-long", detail, self.channel_seconds, thousandths_up(seconds))
 
 
 class Deadline:
@@ -75,4 +81,4 @@ class Deadline:
     def problem(self) -> ProblemError:
         """Return what is told once the time is over."""
         detail = f"It was not done within {self.seconds:g} s; the work was stopped. Send less."
-        return ProblemError("too-slow", detail, self.seconds, round(self.spent, 3))
+        return ProblemError("too-slow", detail, self.seconds, thousandths_up(self.spent))
