@@ -26,7 +26,7 @@ def test_noise_goes_from_recordings_of_low_rates_too(
     gains = []
     for clean, noisy in (recorded_at(sample_rate, now, number) for number in range(4)):
         gains.append(si_sdr_db(clean, denoiser.denoise(noisy, now)) - si_sdr_db(clean, noisy))
-    assert np.mean(gains) > 6 and min(gains) > 4
+    assert np.mean(gains) > 6 and min(gains) > 5.5
 
 
 @pytest.mark.parametrize("rate_now", [8000, 44_100])

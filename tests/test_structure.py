@@ -43,8 +43,6 @@ TENSORFLOW = {
     "training",
     "bundle",
     "determinism",
-}
-TENSORFLOW |= {
     "optimizer",
     "learner",
     "graph",
