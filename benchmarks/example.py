@@ -20,7 +20,7 @@ from denoise.params import SyntheticParams
 TARGET = Path("denoise/server/web/example.flac")
 WORDS = "nine, four, one, seven, two."
 SPEAKER = "06"
-PEOPLE = SyntheticParams(speakers=8, repetitions=1, seed=77)  # the corpus' seed is another
+PEOPLE = SyntheticParams(speakers=8, repetitions=1, words=0, seed=77)  # the corpus' seed is another
 SNR_DB = 3.0
 KIND = "pink"
 RATE = 16_000

@@ -35,6 +35,8 @@ REFERENCE: Mapping[str, Any] = {
     "train.beta_2": 0.999,
     "train.schedule": "plateau",
     "train.narrowed": 0.0,
+    "train.words": 0.0,
+    "train.backwards": 0.0,
     "train.excerpt_seconds": 1.0,
     "reconstruction": "griffin_lim",
 }

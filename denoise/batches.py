@@ -19,6 +19,7 @@ from denoise.remixing import (
     narrow,
     remix,
     roll_frames,
+    turn_back,
 )
 from denoise.spectrogram import Stft, real_parts
 
@@ -79,8 +80,8 @@ class BatchSource:
         rng = np.random.default_rng([self._seed, epoch, number + 1])
         noise_rows = rng.integers(len(self._cache), size=len(rows))
         clean = self._cache.spoken(rows, self._draw_voices(rng, noise_rows))
-        clean = equalise(roll_frames(clean, rng), remixing.equalise_db, rng)
-        noise = roll_frames(self._draw_noise(rng, noise_rows, remixing.equalise_db), rng)
+        clean = self._vary(clean, remixing, rng)
+        noise = roll_frames(self._draw_noise(rng, noise_rows, remixing), rng)
         noisy = remix(clean, noise, draw_snr_db(rng, len(rows), remixing))
         noisy, clean = excerpt(noisy, clean, remixing.n_frames, rng)
         return narrow(noisy, clean, remixing.narrowed, rng)
@@ -95,7 +96,16 @@ class BatchSource:
         voices = rng.integers(self._cache.n_others + 1, size=len(noise_rows))
         return np.where(self._is_speech(noise_rows), 0, voices)
 
-    def _draw_noise(self, rng: Generator, rows: npt.NDArray[np.int64], equalise_db: float) -> Stft:
+    def _vary(self, speech: Stft, remixing: Remixing, rng: Generator) -> Stft:
+        """Let other words be said instead of some, turn some around, roll and colour all."""
+        if self._cache.n_words:
+            is_other = rng.random(len(speech)) < remixing.words
+            numbers = rng.integers(self._cache.n_words, size=len(speech))
+            speech[is_other] = self._cache.words(numbers[is_other])
+        speech = turn_back(speech, remixing.backwards, rng)
+        return equalise(roll_frames(speech, rng), remixing.equalise_db, rng)
+
+    def _draw_noise(self, rng: Generator, rows: npt.NDArray[np.int64], remixing: Remixing) -> Stft:
         """Return the noise in cached `rows`; where it is voices, others of the split speak."""
         noise = np.empty((len(rows), self._cache.n_frames, self._cache.n_bins), np.complex64)
         is_speech = self._is_speech(rows)
@@ -103,14 +113,14 @@ class BatchSource:
         noise[~is_speech] = self._cache.noisy(cached) - self._cache.clean(cached)
         for i in np.flatnonzero(is_speech):
             n_voices = draw_n_voices(rng, self._kinds[rows[i]])
-            noise[i] = self._draw_speech(rng, n_voices, equalise_db)
+            noise[i] = self._draw_speech(rng, n_voices, remixing)
         return noise
 
-    def _draw_speech(self, rng: Generator, n_voices: int, equalise_db: float) -> Stft:
+    def _draw_speech(self, rng: Generator, n_voices: int, remixing: Remixing) -> Stft:
         """Let clips of the split sound at once, equally loud, each starting anywhere.
 
-        Each is coloured as the clip in front of them is, which would be known by it otherwise.
+        Each varies as the clip in front of them does, which would be known by it otherwise.
         """
         voices = self._cache.clean(rng.integers(len(self._cache), size=n_voices))
-        voices = equalise(voices, equalise_db, rng)
-        return np.sum(roll_frames(voices, rng) / np.sqrt(energy(voices)), axis=0)
+        voices = self._vary(voices, remixing, rng)
+        return np.sum(voices / np.sqrt(energy(voices)), axis=0)

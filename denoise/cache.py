@@ -1,9 +1,9 @@
 """Spectrogram caches on disk: a few large files, written and read as a stream.
 
 A split has `<split>.clean.npy` and `<split>.noisy.npy`, float16 [n, n_frames, n_bins, 2] (real,
-imaginary), with `copies` noisy rows for each clean one, and `<split>.other.npy`, with each clean
-clip in `n_others` other voices. Clips are brought to one RMS first, so that float16 holds them with
-an error 66 dB below each bin.
+imaginary), with `copies` noisy rows for each clean one; `<split>.other.npy`, with each clean clip
+in `n_others` other voices; and `<split>.words.npy`, with words that others say. Clips are
+brought to one RMS first, so that float16 holds them with an error 66 dB below each bin.
 """
 
 import csv
@@ -25,7 +25,7 @@ from denoise.spectrogram import Stft, real_parts, stft
 STORED = np.dtype("<f2")
 LARGEST_STORED = 65504.0
 STORED_RMS = 0.1
-ROLES = ("clean", "noisy", "other")
+ROLES = ("clean", "noisy", "other", "words")
 # each float16 as float32, by its bits: NumPy converts them one by one, five times as slowly
 EXPANDED = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
 
@@ -68,13 +68,13 @@ class SpectrogramWriter:
 
 
 class SplitWriter:
-    """Writes the spectrograms of one split: clean, noisy and in other voices."""
+    """Writes the spectrograms of one split: clean, noisy, in other voices, of other words."""
 
     def __init__(self, folder: Path, split: str, params: SpectrogramParams, n_frames: int) -> None:
         """Open the files in `folder`."""
         shape = (n_frames, params.n_bins, 2)
         self._params = params
-        self._clean, self._noisy, self._other = (
+        self._clean, self._noisy, self._other, self._words = (
             SpectrogramWriter(_path(folder, split, role), shape) for role in ROLES
         )
 
@@ -89,9 +89,13 @@ class SplitWriter:
         for other in others:
             self._other.append(stft(other * _stored_gain(other), self._params))
 
+    def append_word(self, word: Waveform) -> None:
+        """Add a word that is no clip of the manifest, float32 [n_samples]."""
+        self._words.append(stft(word * _stored_gain(word), self._params))
+
     def close(self) -> None:
         """Complete the files."""
-        for writer in (self._clean, self._noisy, self._other):
+        for writer in (self._clean, self._noisy, self._other, self._words):
             writer.close()
 
 
@@ -150,15 +154,18 @@ class SpectrogramCache:
 
     def __init__(self, folder: str | os.PathLike[str], split: str) -> None:
         """Open a split; raises CorpusError for files that are missing, cut short or foreign."""
-        self._clean, self._noisy, self._other = (
+        self._clean, self._noisy, self._other, self._words = (
             _Rows(_path(folder, split, role)) for role in ROLES
         )
         n_clips, *row_shape = self._clean.shape
         self.copies = self._noisy.shape[0] // max(1, n_clips)
         self.n_others = self._other.shape[0] // max(1, n_clips)
+        self.n_words = self._words.shape[0]
         self.n_frames, self.n_bins = row_shape[:2]
         paired = [(n_clips * count, *row_shape) for count in (self.copies, self.n_others)]
-        if [self._noisy.shape, self._other.shape] != paired or not self.copies:
+        words = (self.n_words, *row_shape)
+        found = [file.shape for file in (self._noisy, self._other, self._words)]
+        if found != [*paired, words] or not self.copies:
             raise CorpusError(f"{folder}: {split} has unpaired rows. Run dvc repro -f features.")
 
     def __len__(self) -> int:
@@ -182,7 +189,11 @@ class SpectrogramCache:
         spectrograms[~is_own] = self._other.read(others[~is_own])
         return spectrograms
 
+    def words(self, numbers: npt.NDArray[np.int64]) -> Stft:
+        """Return words by number, below `n_words`: complex64 [len(numbers), n_frames, n_bins]."""
+        return self._words.read(numbers)
+
     def close(self) -> None:
         """Close the files."""
-        for file in (self._clean, self._noisy, self._other):
+        for file in (self._clean, self._noisy, self._other, self._words):
             file.close()

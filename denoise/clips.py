@@ -1,4 +1,4 @@
-"""The clips that manifest rows name, and those that cannot be used."""
+"""The clips that manifest rows name, words beside them, and those that cannot be used."""
 
 import sys
 from collections.abc import Iterator
@@ -38,3 +38,14 @@ def load_clips(
             yield row, load_clip(corpus.read(utterance_of(row)), params)
         except AudioError as error:
             rejected.reasons[str(row["utterance_id"])] = str(error)
+
+
+def load_words(
+    corpus: CorpusArchive, params: AudioParams, rejected: Rejected
+) -> Iterator[Waveform]:
+    """Yield the words of a corpus, float32 [params.n_samples]; note what is rejected."""
+    for word in corpus.words:
+        try:
+            yield load_clip(corpus.read_word(word), params)
+        except AudioError as error:
+            rejected.reasons[word.member] = str(error)

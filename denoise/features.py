@@ -7,7 +7,7 @@ import pandas as pd
 
 from denoise.audio import Waveform, change_speed, fit_length
 from denoise.cache import SplitWriter
-from denoise.clips import Rejected, load_clips
+from denoise.clips import Rejected, load_clips, load_words
 from denoise.corpus.archive import CorpusArchive
 from denoise.errors import CorpusError
 from denoise.noise import Recorded, make_noisy, utterance_rng
@@ -77,6 +77,9 @@ def _write_split(
             others = other_voices(clean, params) if split == "train" else []
             writer.append(clean, [noisy for _, _, noisy in twins], others)
             index += [(split, utterance_id, copy, k, s) for copy, (k, s, _) in enumerate(twins)]
+        if split == "train":
+            for word in load_words(corpus, params.audio, rejected):
+                writer.append_word(word)
     if not index:
         raise CorpusError(
             f"None of the {len(rows)} {split} recordings is usable: {rejected.report()}."

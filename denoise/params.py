@@ -16,10 +16,11 @@ LARGEST_SEED = 2**32 - 1
 
 @dataclass(frozen=True)
 class SyntheticParams:
-    """The built-in corpus: how many voices, how often each says each digit."""
+    """The built-in corpus: how many voices, how often each says each digit; other words."""
 
     speakers: Annotated[int, Range(4, 100)]
     repetitions: Annotated[int, Range(1, 1000)]
+    words: Annotated[int, Range(0, 100_000)]
     seed: Annotated[int, Range(0, LARGEST_SEED)]
 
 
@@ -174,6 +175,8 @@ class TrainParams:
     untouched: Annotated[float, Range(0.0, 1.0)]
     equalise_db: Annotated[float, Range(0.0, 40.0)]
     narrowed: Annotated[float, Range(0.0, 1.0)]
+    words: Annotated[float, Range(0.0, 1.0)]
+    backwards: Annotated[float, Range(0.0, 1.0)]
     excerpt_seconds: Annotated[float, Range(0.4, 3600.0)]
     threads: Annotated[int, Range(1, 256)]
     seed: Annotated[int, Range(0, LARGEST_SEED)]

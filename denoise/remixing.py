@@ -1,5 +1,6 @@
 """Mixing clean and noise spectrograms anew: other levels, places, microphones, sample rates."""
 
+import functools
 import sys
 from dataclasses import dataclass
 
@@ -23,13 +24,16 @@ class Remixing:
     """How training pairs are mixed anew.
 
     Lowest and highest SNR, the share left nearly clean, how far clean speech is coloured, the share
-    with nothing above some frequency, how many frames are kept of each pair.
+    with nothing above some frequency, the shares of speech that is other words and that is played
+    backwards, how many frames are kept of each pair.
     """
 
     snr_db: tuple[float, ...]
     untouched: float
     equalise_db: float
     narrowed: float = 0.0
+    words: float = 0.0
+    backwards: float = 0.0
     n_frames: int = sys.maxsize
 
     @classmethod
@@ -39,7 +43,7 @@ class Remixing:
         if not train.remix:
             return None
         n_frames = round(train.excerpt_seconds * params.audio.sample_rate / hop_length)
-        shares = train.untouched, train.equalise_db, train.narrowed
+        shares = train.untouched, train.equalise_db, train.narrowed, train.words, train.backwards
         return cls(params.noise.snr_db, *shares, n_frames)
 
 
@@ -60,6 +64,17 @@ def roll_frames(spectrograms: Stft, rng: Generator) -> Stft:
     shifts = rng.integers(n_frames, size=len(spectrograms))
     order = (np.arange(n_frames) + shifts[:, None]) % n_frames
     return spectrograms[np.arange(len(spectrograms))[:, None], order]
+
+
+def turn_back(spectrograms: Stft, share: float, rng: Generator) -> Stft:
+    """Play a share of a batch backwards: speech still, and words that nobody knows by heart.
+
+    Time reversed is the conjugate of each frame, the last one first.
+    """
+    is_turned = rng.random(len(spectrograms)) < share
+    turned = spectrograms.copy()
+    turned[is_turned] = np.conj(spectrograms[is_turned, ::-1])
+    return turned
 
 
 def remix(clean: Stft, noise: Stft, snr_db: npt.NDArray[np.float32]) -> Stft:
@@ -87,13 +102,19 @@ def equalise(spectrograms: Stft, up_to_db: float, rng: Generator) -> Stft:
     The gain in dB is a sum of four half cosines over frequency, which is warped to look at low ones
     closer; the widest one swings by up to `up_to_db`, the others less.
     """
-    n_bins = spectrograms.shape[2]
-    warped = np.log(1 + np.linspace(0, 31, n_bins, dtype=np.float32)) / np.float32(np.log(32))
-    waves = np.cos(np.pi * np.outer(SWEEPS, warped).astype(np.float32))
     swings_db = up_to_db * rng.uniform(-1, 1, (len(spectrograms), len(SWEEPS))) * SWEEP_SHARES
     # a sum, and not a matrix product: that may round otherwise on another processor
-    gain_db = np.sum(swings_db.astype(np.float32)[:, :, None] * waves, axis=1)
+    gain_db = np.sum(
+        swings_db.astype(np.float32)[:, :, None] * _sweeps(spectrograms.shape[2]), axis=1
+    )
     return spectrograms * np.exp(gain_db * np.float32(np.log(10) / 20))[:, None]
+
+
+@functools.cache
+def _sweeps(n_bins: int) -> npt.NDArray[np.float32]:
+    """Return the half cosines of `equalise`, [len(SWEEPS), n_bins]."""
+    warped = np.log(1 + np.linspace(0, 31, n_bins, dtype=np.float32)) / np.float32(np.log(32))
+    return np.cos(np.pi * np.outer(SWEEPS, warped).astype(np.float32))
 
 
 def excerpt(noisy: Stft, clean: Stft, n_frames: int, rng: Generator) -> tuple[Stft, Stft]:

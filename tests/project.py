@@ -29,6 +29,7 @@ TINY = {
     "download.source": "synthetic",
     "download.synthetic.speakers": 4,
     "download.synthetic.repetitions": 1,
+    "download.synthetic.words": 2,
     "sample.size": 24,
     "audio.sample_rate": 8000,
     "audio.duration_seconds": 0.75,

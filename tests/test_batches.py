@@ -1,6 +1,7 @@
 """Batches: fresh pairs at the SNR that is asked for, the same for the same seed, epoch, number."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,9 @@ from denoise.remixing import (
     narrow,
     remix,
     roll_frames,
+    turn_back,
 )
-from denoise.spectrogram import n_frames
+from denoise.spectrogram import n_frames, stft
 
 PARAMS = SpectrogramParams(n_fft=32, hop_length=16, win_length=32)
 N_SAMPLES = 100
@@ -289,6 +291,48 @@ def test_a_clip_is_heard_in_all_voices_but_as_recorded_among_other_people(
     heard = [[is_rolled(s, voice, 1e-6) for voice in voices] for s in spoken]
     assert [sum(row) for row in heard] == [1] * 16
     assert np.any(heard, axis=0).tolist() == [voice < n_voices for voice in range(3)]
+
+
+def test_what_is_turned_back_is_the_spectrogram_of_the_reversed_waveform() -> None:
+    waveforms = np.random.default_rng(0).standard_normal((40, 6 * 16 - 1), dtype=np.float32)
+    forward, back = (  # with a 0 before it, the middle is the middle of a frame
+        np.stack([stft(np.append(np.float32(0), samples), PARAMS) for samples in some])
+        for some in (waveforms, waveforms[:, ::-1])
+    )
+    turned = turn_back(forward, 0.4, np.random.default_rng(1))
+    is_back = np.array([np.allclose(t, b, atol=1e-5) for t, b in zip(turned, back, strict=True)])
+    assert 0.2 < is_back.mean() < 0.6
+    np.testing.assert_array_equal(turned[~is_back], forward[~is_back])
+
+
+@pytest.mark.parametrize("kind", ["white", "babble", "speech"])
+def test_other_words_take_their_share_before_and_behind(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    writer = SplitWriter(tmp_path, "train", PARAMS, n_frames(N_SAMPLES, PARAMS))
+    for _ in range(6):
+        clean, noise, word = rng.standard_normal((3, N_SAMPLES), dtype=np.float32)
+        writer.append(clean, [clean + noise])
+        writer.append_word(word)
+    writer.close()
+    cache = SpectrogramCache(tmp_path, "train")
+    pools = cache.clean(np.arange(6)), cache.words(np.arange(6))
+    source = BatchSource(cache, [kind] * 6, 6, seed=1)
+    remixing = replace(REMIXING, words=0.3)
+
+    def share_of_words(heard: list[np.ndarray]) -> float:
+        said = [[any(is_rolled(s, one, 1e-6) for one in pool) for pool in pools] for s in heard]
+        assert [sum(row) for row in said] == [1] * len(heard)
+        return float(np.mean([is_word for _, is_word in said]))
+
+    pairs = [source.shuffled(epoch, 0, remixing) for epoch in range(30)]
+    assert share_of_words([s for _, clean in pairs for s in clean]) == pytest.approx(0.3, abs=0.1)
+    if kind == "speech":
+        monkeypatch.setattr("denoise.batches.energy", lambda spectrograms: np.float32(1))
+        monkeypatch.setattr("denoise.batches.remix", lambda clean, noise, snr_db: noise)
+        behind = [s for epoch in range(30) for s in source.shuffled(epoch, 0, remixing)[0]]
+        assert share_of_words(behind) == pytest.approx(0.3, abs=0.1)
 
 
 @pytest.fixture

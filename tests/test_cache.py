@@ -79,6 +79,20 @@ def test_a_clip_is_read_in_the_voice_asked_for(tmp_path: Path) -> None:
     cache.close()
 
 
+def test_words_are_read_by_their_numbers(tmp_path: Path) -> None:
+    writer = SplitWriter(tmp_path, "train", PARAMS, n_frames(N_SAMPLES, PARAMS))
+    for number in range(4):
+        writer.append_word(waveform(number, level=3.0))
+    writer.append(waveform(9), [waveform(8)])
+    writer.close()
+    cache = SpectrogramCache(tmp_path, "train")
+    assert (len(cache), cache.n_words) == (1, 4)
+    for number, read in zip((3, 0, 3), cache.words(np.array([3, 0, 3])), strict=True):
+        gain = np.float32(STORED_RMS / rms(waveform(number)))
+        np.testing.assert_allclose(read, stft(gain * waveform(number), PARAMS), atol=1e-3)
+    cache.close()
+
+
 def test_the_size_is_the_number_of_noisy_rows(folder: Path) -> None:
     cache = SpectrogramCache(folder, "train")
     assert (len(cache), cache.copies) == (12, 3)
@@ -89,7 +103,7 @@ def test_the_same_clips_give_the_same_bytes(tmp_path: Path) -> None:
     for path in (first, second):
         path.mkdir()
         write_split(path, 3)
-    assert len(list(first.iterdir())) == 3
+    assert len(list(first.iterdir())) == 4
     for path in first.iterdir():
         assert path.read_bytes() == (second / path.name).read_bytes()
 

@@ -9,7 +9,7 @@ import pytest
 
 from denoise.cache import SpectrogramCache
 from denoise.clips import Rejected, load_clips
-from denoise.corpus.archive import CorpusArchive, Utterance
+from denoise.corpus.archive import CorpusArchive, Utterance, Word
 from denoise.corpus.noise_archive import NoiseArchive, create_noise_archive
 from denoise.errors import CorpusError
 from denoise.features import (
@@ -32,7 +32,7 @@ BAD = {
     "not finite": encode(np.full((800, 1), np.nan), subtype="FLOAT"),
 }
 
-Recordings = dict[Utterance, bytes]
+Recordings = dict[Utterance | Word, bytes]
 
 
 def recordings(repetitions: int = 3) -> Recordings:
@@ -49,6 +49,7 @@ def manifest_of(utterances: Recordings) -> pd.DataFrame:
     rows = [
         (u.utterance_id, u.speaker_id, u.digit, "female", SPLIT_OF[u.speaker_id])
         for u in utterances
+        if isinstance(u, Utterance)
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -112,6 +113,25 @@ def test_training_clips_are_cached_at_other_speeds_and_those_of_validation_are_n
     assert (peaks[1] > peaks[0]).all() and (peaks[2] < peaks[0]).all()
 
 
+def test_words_are_cached_for_training_alone(tmp_path: Path, tiny_params: Params) -> None:
+    content = recordings() | {Word(number): wav(number) for number in range(6)}
+    features_of(tmp_path / "features", content, manifest_of(content), tiny_params)
+    train, validation = (
+        SpectrogramCache(tmp_path / "features", split) for split in ("train", "validation")
+    )
+    assert (train.n_words, validation.n_words) == (6, 0)
+    words = train.words(np.arange(6))
+    assert len({word.tobytes() for word in words}) == 6
+
+
+def test_a_bad_word_is_counted_and_left_out(tmp_path: Path, tiny_params: Params) -> None:
+    content = recordings() | {Word(0): wav(5), Word(4): BAD["no audio"]}
+    manifest = manifest_of(content)
+    rejected = features_of(tmp_path / "features", content, manifest, tiny_params)
+    assert list(rejected.reasons) == ["words/4.wav"]
+    assert SpectrogramCache(tmp_path / "features", "train").n_words == 1
+
+
 def assert_snr_is_the_indexs(cache: SpectrogramCache, snr_db: np.ndarray) -> None:
     rows = np.arange(len(cache))
     clean, noisy = cache.clean(rows), cache.noisy(rows)
@@ -122,7 +142,7 @@ def assert_snr_is_the_indexs(cache: SpectrogramCache, snr_db: np.ndarray) -> Non
 
 def test_the_test_speakers_are_not_in_the_features(tmp_path: Path, tiny_params: Params) -> None:
     features_of(tmp_path / "features", recordings(), manifest_of(recordings()), tiny_params)
-    splits, roles = ("train", "validation"), ("clean", "noisy", "other")
+    splits, roles = ("train", "validation"), ("clean", "noisy", "other", "words")
     names = {f"{split}.{role}.npy" for split in splits for role in roles}
     assert set(bytes_of(tmp_path / "features")) == names | {"index.csv", "rejected.csv"}
     index = pd.read_csv(tmp_path / "features" / "index.csv")

@@ -21,21 +21,23 @@ import pytest
 import soundfile
 
 from denoise.corpus import espeak
-from denoise.corpus.archive import META_NAME, CorpusArchive, Utterance
+from denoise.corpus.archive import META_NAME, CorpusArchive, Utterance, Word
 from denoise.corpus.espeak import Espeak, installed_file
 from denoise.corpus.recording import SAMPLE_RATE, draw_air, draw_recording
 from denoise.corpus.synthetic import (
     draw_speakers,
+    draw_stranger,
     name,
+    speaking,
+    synthesize,
     synthesize_corpus,
-    synthesize_utterance,
 )
-from denoise.corpus.voices import ACCENTS, VARIANTS, Voice, draw_voice, voice_text
+from denoise.corpus.voices import ACCENTS, LANGUAGES, VARIANTS, Voice, draw_voice
 from denoise.errors import CorpusError
 from denoise.params import SyntheticParams
 
-PARAMS = SyntheticParams(speakers=8, repetitions=2, seed=20)
-Clips = dict[Utterance, npt.NDArray[np.float32]]
+PARAMS = SyntheticParams(speakers=8, repetitions=2, words=3, seed=20)
+Clips = dict[Utterance | Word, npt.NDArray[np.float32]]
 Made = tuple[CorpusArchive, dict[str, Any]]
 VOICE_FILE = {"someone": "name someone\nlanguage en-us\n"}
 
@@ -51,9 +53,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
 @pytest.fixture(scope="module")
 def clips(corpus: Made) -> Clips:
     archive, _ = corpus
+    recordings = {utterance: archive.read(utterance) for utterance in archive.utterances}
+    recordings |= {word: archive.read_word(word) for word in archive.words}
     return {
-        utterance: soundfile.read(io.BytesIO(archive.read(utterance)), dtype="float32")[0]
-        for utterance in archive.utterances
+        clip: soundfile.read(io.BytesIO(content), dtype="float32")[0]
+        for clip, content in recordings.items()
     }
 
 
@@ -67,9 +71,14 @@ def test_every_speaker_says_every_digit_every_time(corpus: Made) -> None:
     assert archive.utterances == sorted(Utterance(*parts) for parts in expected)
 
 
+def test_there_are_as_many_words_as_asked_for(corpus: Made) -> None:
+    archive, _ = corpus
+    assert archive.words == [Word(0), Word(1), Word(2)]
+
+
 def test_the_archive_holds_nothing_else(corpus: Made) -> None:
     archive, _ = corpus
-    members = [utterance.member for utterance in archive.utterances]
+    members = [clip.member for clip in (*archive.utterances, *archive.words)]
     assert sorted(archive._zip.namelist()) == sorted([*members, META_NAME])
 
 
@@ -94,20 +103,21 @@ def test_the_provenance_counts_what_is_there(corpus: Made) -> None:
     assert provenance["source"] == "synthetic"
     assert provenance["version"].startswith("eSpeak NG 1.")
     assert provenance["files"] == len(archive.utterances) == 160
+    assert provenance["words"] == len(archive.words) == 3
     assert (provenance["speakers"], provenance["seed"], provenance["sample_rate"]) == (8, 20, 22050)
     json.dumps(provenance)
 
 
 @pytest.mark.parametrize("count", [4, 61, 100])
 def test_the_genders_are_balanced(count: int) -> None:
-    speakers = draw_speakers(SyntheticParams(count, 1, 3))
+    speakers = draw_speakers(SyntheticParams(count, 1, 0, 3))
     genders = Counter(voice.gender for voice, _ in speakers.values())
     assert len(speakers) == count
     assert abs(genders["female"] - genders["male"]) <= 1
 
 
 def test_women_speak_higher_than_men() -> None:
-    voices = [voice for voice, _ in draw_speakers(SyntheticParams(100, 1, 3)).values()]
+    voices = [voice for voice, _ in draw_speakers(SyntheticParams(100, 1, 0, 3)).values()]
     pitches = {
         gender: np.median([voice.pitch_hz for voice in voices if voice.gender == gender])
         for gender in VARIANTS
@@ -116,10 +126,21 @@ def test_women_speak_higher_than_men() -> None:
 
 
 def test_accents_are_spread() -> None:
-    speakers = draw_speakers(SyntheticParams(60, 1, 3))
+    speakers = draw_speakers(SyntheticParams(60, 1, 0, 3))
     accents = Counter(voice.accent for voice, _ in speakers.values())
     assert set(accents) == set(ACCENTS)
     assert max(accents.values()) <= 2 * min(accents.values())
+
+
+def test_words_are_said_by_many_people_in_many_languages() -> None:
+    strangers = [draw_stranger(Word(number), 3) for number in range(400)]
+    languages = Counter(voice.accent for voice, _ in strangers)
+    assert set(languages) == set(LANGUAGES) and max(languages.values()) < 30
+    variants = {voice.variant for voice, _ in strangers}
+    assert len(variants) > 0.9 * sum(map(len, VARIANTS.values()))
+    assert sum(voice.gender == "female" for voice, _ in strangers) == 200
+    assert len({voice.formants for voice, _ in strangers}) == 400
+    assert len({recording.gains for _, recording in strangers}) == 400
 
 
 def test_no_two_clips_are_equal(clips: Clips) -> None:
@@ -152,13 +173,13 @@ def test_a_draught_sets_in_without_a_click() -> None:
 
 def test_durations_are_those_of_spoken_digits(clips: Clips) -> None:
     seconds = np.array([len(clip) / SAMPLE_RATE for clip in clips.values()])
-    assert seconds.min() > 0.35 and seconds.max() < 1.7
+    assert seconds.min() > 0.35 and seconds.max() < 2.0
     assert 0.6 < np.median(seconds) < 1.0
     assert np.std(seconds) > 0.08
 
 
 def test_levels_are_spread_as_recordings_are() -> None:
-    recordings = [about[1] for about in draw_speakers(SyntheticParams(60, 1, 3)).values()]
+    recordings = [about[1] for about in draw_speakers(SyntheticParams(60, 1, 0, 3)).values()]
     levels = np.array([recording.level_db for recording in recordings])
     assert 15 < levels.max() - levels.min() < 26
     assert 4 < levels.std() < 8
@@ -167,7 +188,8 @@ def test_levels_are_spread_as_recordings_are() -> None:
 def test_a_clip_has_the_level_of_its_speaker(clips: Clips) -> None:
     speakers = draw_speakers(PARAMS)
     for speaker_id, (_, recording) in speakers.items():
-        own = [level_db(clip) for u, clip in clips.items() if u.speaker_id == speaker_id]
+        said = [clip for clip in clips if isinstance(clip, Utterance)]
+        own = [level_db(clips[clip]) for clip in said if clip.speaker_id == speaker_id]
         # The silence around the speech, and the limit on peaks, only take away.
         assert -5 < np.mean(own) - recording.level_db < 1, speaker_id
 
@@ -180,7 +202,7 @@ def test_the_same_bytes_again_and_in_another_process_on_a_lesser_processor(
     program = (
         "import sys; from denoise.corpus.synthetic import synthesize_corpus;"
         "from denoise.params import SyntheticParams;"
-        "synthesize_corpus(SyntheticParams(8, 2, 20), sys.argv[1])"
+        "synthesize_corpus(SyntheticParams(8, 2, 3, 20), sys.argv[1])"
     )
     features = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
     environment = os.environ | {"NPY_DISABLE_CPU_FEATURES": " ".join(features)}
@@ -193,24 +215,26 @@ def test_the_same_bytes_again_and_in_another_process_on_a_lesser_processor(
 
 def test_a_smaller_corpus_is_a_part_of_a_larger_one(corpus: Made, tmp_path: Path) -> None:
     archive, _ = corpus
-    synthesize_corpus(SyntheticParams(speakers=4, repetitions=1, seed=20), tmp_path / "small.zip")
+    synthesize_corpus(SyntheticParams(4, 1, words=1, seed=20), tmp_path / "small.zip")
     with CorpusArchive(tmp_path / "small.zip") as small:
-        assert len(small.utterances) == 40
+        assert (len(small.utterances), len(small.words)) == (40, 1)
         assert all(small.read(u) == archive.read(u) for u in small.utterances)
+        assert all(small.read_word(word) == archive.read_word(word) for word in small.words)
         speakers = archive.speakers()
         assert all(about == speakers[who] for who, about in small.speakers().items())
 
 
 def test_another_seed_gives_another_corpus(corpus: Made, tmp_path: Path) -> None:
     archive, _ = corpus
-    synthesize_corpus(SyntheticParams(speakers=4, repetitions=1, seed=21), tmp_path / "other.zip")
+    synthesize_corpus(SyntheticParams(4, 1, words=1, seed=21), tmp_path / "other.zip")
     with CorpusArchive(tmp_path / "other.zip") as other:
         assert not any(other.read(u) == archive.read(u) for u in other.utterances)
+        assert not any(other.read_word(word) == archive.read_word(word) for word in other.words)
 
 
 def every_variant() -> list[Voice]:
-    """Return one voice of each variant, with the accents in turn."""
-    accents = itertools.cycle(ACCENTS)
+    """Return one voice of each variant, with the accents and languages in turn."""
+    accents = itertools.cycle((*LANGUAGES, *ACCENTS))
     pairs = [(gender, variant) for gender in VARIANTS for variant in VARIANTS[gender]]
     return [
         draw_voice(np.random.default_rng(n), f"{n}", gender, variant, next(accents))
@@ -221,28 +245,45 @@ def every_variant() -> list[Voice]:
 def test_every_variant_and_accent_is_installed() -> None:
     for variant in itertools.chain(*VARIANTS.values()):
         assert installed_file("voices", "!v", variant).is_file()
-    for accent in ACCENTS:
-        assert installed_file("lang", "gmw", accent).is_file()
+    for accent in (*ACCENTS, *LANGUAGES):
+        assert installed_file("lang", *accent.split("/")).is_file()
+
+
+def test_every_language_has_words_of_its_own_for_numbers() -> None:
+    voices = [
+        draw_voice(np.random.default_rng(0), f"{n}", "female", "linda", language)
+        for n, language in enumerate(("gmw/en", *LANGUAGES))
+    ]
+    manner = {"rate": 150, "pitch": 50, "pitch_range": 50, "seed": 7}
+    with speaking(voices) as engine:
+        heard = {
+            (voice.accent, number): engine.say(str(number), name(voice), **manner)
+            for voice in voices
+            for number in (*range(10), 38)
+        }
+    assert len({said.tobytes() for said in heard.values()}) > 0.97 * len(heard)
+    for what, said in heard.items():
+        assert 0.1 < np.count_nonzero(said) / SAMPLE_RATE < 2.5, what
 
 
 def test_an_utterance_does_not_depend_on_those_before_it() -> None:
     voices = every_variant()
     manner = {"rate": 150, "pitch": 50, "pitch_range": 50, "seed": 7}
     rng = np.random.default_rng(1)
-    with Espeak({name(voice): voice_text(voice) for voice in voices}) as engine:
-        pairs = [(voice, text) for voice in voices for text in ("one", "three", "zero", "nine")]
+    with speaking(voices) as engine:
+        pairs = [(voice, text) for voice in voices for text in ("1", "3", "0", "49")]
         before = [engine.say(text, name(voice), **manner) for voice, text in pairs]
         for number in rng.permutation(len(pairs)):
             voice, text = pairs[number]
             other = voice if number % 2 else voices[rng.integers(len(voices))]
             engine.say("five", name(other), **manner | {"seed": 3})
             after = engine.say(text, name(voice), **manner)
-            assert np.array_equal(before[number], after), (voice.variant, text)
+            assert np.array_equal(before[number], after), (voice.variant, voice.accent, text)
 
 
 def test_no_variant_overloads_or_is_silent() -> None:
     voices = every_variant()
-    with Espeak({name(voice): voice_text(voice) for voice in voices}) as engine:
+    with speaking(voices) as engine:
         for voice in voices:
             said = engine.say("nine", name(voice), rate=150, pitch=60, pitch_range=50, seed=7)
             assert 300 < np.max(np.abs(said.astype(np.int32))) < 32_000, voice.variant
@@ -251,12 +292,14 @@ def test_no_variant_overloads_or_is_silent() -> None:
 
 def test_one_clip_alone_is_the_clip_of_the_corpus(corpus: Made) -> None:
     archive, _ = corpus
-    utterance = Utterance("05", 7, 1)
-    voice, recording = draw_speakers(PARAMS)["05"]
-    with Espeak({name(voice): voice_text(voice)}) as engine:
-        alone = synthesize_utterance(engine, utterance, voice, recording, PARAMS.seed)
-    whole, _ = soundfile.read(io.BytesIO(archive.read(utterance)), dtype="int16")
-    assert np.array_equal(alone, whole)
+    utterance, word = Utterance("05", 7, 1), Word(2)
+    speaker, stranger = draw_speakers(PARAMS)["05"], draw_stranger(word, PARAMS.seed)
+    with speaking([speaker[0], stranger[0]]) as engine:
+        for alone, content in (
+            (synthesize(engine, word, *stranger, PARAMS.seed), archive.read_word(word)),
+            (synthesize(engine, utterance, *speaker, PARAMS.seed), archive.read(utterance)),
+        ):
+            assert np.array_equal(alone, soundfile.read(io.BytesIO(content), dtype="int16")[0])
 
 
 def test_a_platform_without_the_library_is_told_of_the_other_sources(

@@ -2,6 +2,8 @@
 
 `data/NN/D_NN_R.wav` is digit D by speaker NN, repetition R; `data/audioMNIST_meta.txt` is JSON with
 a key a speaker. https://github.com/soerenab/AudioMNIST
+
+The built-in corpus has something besides, `words/N.wav`: other words that other people say.
 """
 
 import json
@@ -21,6 +23,7 @@ from denoise.errors import CorpusError
 
 META_NAME = "data/audioMNIST_meta.txt"
 UTTERANCE_NAME = re.compile(r"(?:^|/)data/(\d{2,})/(\d)_(\d{2,})_(\d+)\.wav$")
+WORD_NAME = re.compile(r"^words/(0|[1-9]\d*)\.wav$")
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # a fixed date: the same corpus gives the same bytes
 
 # What zipfile raises for bytes that are not as they were, and for members locked with a password.
@@ -54,6 +57,18 @@ class Utterance:
     def member(self) -> str:
         """Its path inside the archive."""
         return f"data/{self.speaker_id}/{self.utterance_id}.wav"
+
+
+@dataclass(frozen=True, order=True)
+class Word:
+    """One recording of something else than a digit, by someone else."""
+
+    number: int
+
+    @property
+    def member(self) -> str:
+        """Its path inside the archive."""
+        return f"words/{self.number}.wav"
 
 
 class Archive:
@@ -106,7 +121,11 @@ class Archive:
 
 
 class CorpusArchive(Archive):
-    """A corpus zip opened for reading; `utterances` is sorted, whatever the order in the file."""
+    """A corpus zip opened for reading.
+
+    `utterances` and `words`, of which most corpora have none, are sorted, whatever the order in the
+    file.
+    """
 
     holds = "corpus"
 
@@ -115,6 +134,8 @@ class CorpusArchive(Archive):
         super().__init__(path)
         self._members = _utterance_members(self._zip)
         self.utterances = sorted(self._members)
+        matches = map(WORD_NAME.match, self._zip.namelist())
+        self.words = sorted(Word(int(match[1])) for match in matches if match)
         if not self.utterances:
             self._zip.close()
             raise CorpusError(f"{self.path} holds no data/NN/D_NN_R.wav: it is no such corpus.")
@@ -139,6 +160,10 @@ class CorpusArchive(Archive):
             raise CorpusError(f"{self.path} has no {utterance.member}. Run dvc repro sample.")
         return self._read(self._members[utterance])
 
+    def read_word(self, word: Word) -> bytes:
+        """Return the bytes of one of `words`; raises CorpusError if they fail their checksum."""
+        return self._read(word.member)
+
 
 def _utterance_members(archive: zipfile.ZipFile) -> dict[Utterance, str]:
     members: dict[Utterance, str] = {}
@@ -157,9 +182,9 @@ class ArchiveWriter:
         """Use `create_archive` instead."""
         self._zip = archive
 
-    def add(self, utterance: Utterance, wav: bytes) -> None:
+    def add(self, recording: Utterance | Word, wav: bytes) -> None:
         """Add one recording, the bytes of a WAV file."""
-        write_member(self._zip, utterance.member, wav)
+        write_member(self._zip, recording.member, wav)
 
     def add_speakers(self, speakers: Mapping[str, Speaker]) -> None:
         """Add the meta file."""

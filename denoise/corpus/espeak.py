@@ -8,6 +8,7 @@ eighth of its volume, and before each text says a word that nobody hears.
 
 import contextlib
 import ctypes
+import re
 import shutil
 import sys
 import tempfile
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from denoise.errors import CorpusError
 
 SHARED_FILES = ("phontab", "phonindex", "phondata", "intonations", "en_dict")
+DICTIONARY = re.compile(r"^(dictionary|language) +([a-z]+)", re.MULTILINE)
 # Roughness 8 is past the end of the library's table, and so none at all: 0 still rolls its r's.
 STATELESS = "flutter 0\nroughness 8\necho 0 0\n"
 VOLUME = 12
@@ -61,13 +63,19 @@ def _load_library() -> ctypes.CDLL:
 
 
 def _lay_out(folder: Path, voices: Mapping[str, str]) -> None:
-    """Fill a data folder: what English needs, and the voices, name to the text of a voice file."""
+    """Fill a data folder: what their languages need, and voices, name to text of a voice file."""
     (folder / "voices").mkdir()
     (folder / "lang").mkdir()
-    for name in SHARED_FILES:
+    for name in {*SHARED_FILES, *map(_dictionary, voices.values())}:
         shutil.copyfile(installed_file(name), folder / name)
     for name, text in voices.items():
         (folder / "voices" / name).write_text(text + STATELESS, encoding="utf-8", newline="\n")
+
+
+def _dictionary(voice: str) -> str:
+    """Name the dictionary of a voice file: that of its first language unless it names another."""
+    named = sorted(DICTIONARY.findall(voice), key=lambda line: line[0])  # stable
+    return f"{named[0][1]}_dict"
 
 
 def _native(path: Path) -> bytes:

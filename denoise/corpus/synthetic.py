@@ -1,7 +1,11 @@
-"""The built-in corpus: eSpeak NG says the digits in the voices of many people.
+"""The built-in corpus: eSpeak NG says the digits in the voices of many people, and more words.
 
-Each clip comes from the seed and its own id alone, so neither the order nor the number of speakers
-and repetitions changes a byte of it.
+Digits of one language are ten words: a network that hears nothing else knows them by heart, and
+other people's speech less well. So there are also numbers in other languages, each said by someone
+who says nothing else.
+
+Each clip comes from the seed and its own id alone, so neither the order nor the number of speakers,
+repetitions and words changes a byte of it.
 """
 
 import hashlib
@@ -10,20 +14,32 @@ import os
 import sys
 import wave
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 from tqdm import tqdm
 
-from denoise.corpus.archive import Utterance, create_archive
+from denoise.corpus.archive import Utterance, Word, create_archive
 from denoise.corpus.espeak import Espeak
 from denoise.corpus.recording import SAMPLE_RATE, Recording, draw_recording, play, record
-from denoise.corpus.voices import ACCENTS, VARIANTS, Voice, draw_voice, voice_text
+from denoise.corpus.voices import (
+    ACCENTS,
+    LANGUAGES,
+    VARIANTS,
+    Voice,
+    draw_voice,
+    voice_text,
+)
 from denoise.errors import CorpusError
 from denoise.params import SyntheticParams
 
+Said = tuple[Utterance | Word, Voice, Recording]
+
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+NUMBERS = 100  # words are numbers below it
+VOICES_AT_ONCE = 100  # eSpeak NG keeps a list of 350
 INTONATIONS = ("", "", "", ".", ".", ",", "!", "?")
 SILENCE_SECONDS = (0.05, 0.35)
 VOICE_SPEED = 0.03  # how far a clip is played fast or slow, at most
@@ -37,24 +53,31 @@ def synthesize_corpus(
     Raises CorpusError where eSpeak NG does not run.
     """
     speakers = draw_speakers(params)
-    voices = {name(voice): voice_text(voice) for voice, _ in speakers.values()}
-    utterances = list(_utterances(params, speakers))
-    with Espeak(voices) as espeak, create_archive(path) as archive:
-        if espeak.sample_rate != SAMPLE_RATE:
-            raise CorpusError(f"eSpeak NG speaks at {espeak.sample_rate} Hz, not {SAMPLE_RATE}.")
-        for utterance in tqdm(utterances, unit="clip", disable=not sys.stderr.isatty()):
-            voice, recording = speakers[utterance.speaker_id]
-            samples = synthesize_utterance(espeak, utterance, voice, recording, params.seed)
-            archive.add(utterance, wav_bytes(samples))
+    said: list[Said] = [(u, *speakers[u.speaker_id]) for u in _utterances(params, speakers)]
+    words: list[Said] = [
+        (w, *draw_stranger(w, params.seed)) for w in map(Word, range(params.words))
+    ]
+    groups = [said, *(words[i : i + VOICES_AT_ONCE] for i in range(0, len(words), VOICES_AT_ONCE))]
+    with (
+        create_archive(path) as archive,
+        tqdm(total=len(said) + len(words), unit="clip", disable=not sys.stderr.isatty()) as bar,
+    ):
+        for group in groups:
+            with speaking({name(voice): voice for _, voice, _ in group}.values()) as espeak:
+                for clip, voice, recording in group:
+                    samples = synthesize(espeak, clip, voice, recording, params.seed)
+                    archive.add(clip, wav_bytes(samples))
+                    bar.update()
+                version = espeak.version
         archive.add_speakers({who: describe(*about) for who, about in speakers.items()})
-        version = espeak.version
     return {
         "source": "synthetic",
         "version": f"eSpeak NG {version}",
         "sample_rate": SAMPLE_RATE,
         "speakers": params.speakers,
         "repetitions": params.repetitions,
-        "files": len(utterances),
+        "files": len(said),
+        "words": len(words),
         "seed": params.seed,
     }
 
@@ -81,9 +104,26 @@ def draw_speakers(params: SyntheticParams) -> dict[str, tuple[Voice, Recording]]
     return speakers
 
 
+def draw_stranger(word: Word, seed: int) -> tuple[Voice, Recording]:
+    """Draw who says a word: a voice and a recording of their own."""
+    rng = _generator(seed, f"stranger {word.number}")
+    gender = tuple(VARIANTS)[word.number % 2]
+    variant, language = (str(rng.choice(choices)) for choices in (VARIANTS[gender], [*LANGUAGES]))
+    return draw_voice(rng, f"x{word.number}", gender, variant, language), draw_recording(rng)
+
+
 def name(voice: Voice) -> str:
     """Name a voice as eSpeak NG is to know it."""
     return f"speaker{voice.speaker_id}"
+
+
+@contextmanager
+def speaking(voices: Iterable[Voice]) -> Iterator[Espeak]:
+    """Yield eSpeak NG with these voices; raises CorpusError where it does not run as it should."""
+    with Espeak({name(voice): voice_text(voice) for voice in voices}) as espeak:
+        if espeak.sample_rate != SAMPLE_RATE:
+            raise CorpusError(f"eSpeak NG speaks at {espeak.sample_rate} Hz, not {SAMPLE_RATE}.")
+        yield espeak
 
 
 def _utterances(params: SyntheticParams, speaker_ids: Iterable[str]) -> Iterator[Utterance]:
@@ -93,12 +133,20 @@ def _utterances(params: SyntheticParams, speaker_ids: Iterable[str]) -> Iterator
                 yield Utterance(speaker_id, digit, repetition)
 
 
-def synthesize_utterance(
-    espeak: Espeak, utterance: Utterance, voice: Voice, recording: Recording, seed: int
+def synthesize(
+    espeak: Espeak, clip: Utterance | Word, voice: Voice, recording: Recording, seed: int
 ) -> npt.NDArray[np.int16]:
-    """Return one clip, int16 [n_samples] at SAMPLE_RATE, like no other of the corpus."""
-    rng = _generator(seed, utterance.utterance_id)
-    text = DIGITS[utterance.digit] + str(rng.choice(INTONATIONS))
+    """Return one clip, int16 [n_samples] at SAMPLE_RATE, like no other of the corpus.
+
+    A word is a number, in the voice's language.
+    """
+    if isinstance(clip, Utterance):
+        rng = _generator(seed, clip.utterance_id)
+        said = DIGITS[clip.digit]
+    else:
+        rng = _generator(seed, f"word {clip.number}")
+        said = str(rng.integers(NUMBERS))
+    text = said + str(rng.choice(INTONATIONS))
     spoken = espeak.say(
         text,
         name(voice),
@@ -137,5 +185,5 @@ def describe(voice: Voice, recording: Recording) -> dict[str, str]:
         "origin": "synthetic, eSpeak NG",
         "recordingdate": "",
         "recordingroom": f"synthetic, reverberation {recording.reverberation_seconds:.2f} s",
-        "voice": f"{voice.accent}+{voice.variant}",
+        "voice": f"{voice.accent.split('/')[-1]}+{voice.variant}",
     }

@@ -28,15 +28,55 @@ VARIANTS = {
     ),
 }  # fmt: skip
 ACCENTS = {
-    "en": "British",
-    "en-US": "American",
-    "en-US-nyc": "New York",
-    "en-GB-scotland": "Scottish",
-    "en-GB-x-rp": "Received Pronunciation",
-    "en-GB-x-gbclan": "Lancastrian",
-    "en-GB-x-gbcwmd": "West Midlands",
-    "en-029": "Caribbean",
+    "gmw/en": "British",
+    "gmw/en-US": "American",
+    "gmw/en-US-nyc": "New York",
+    "gmw/en-GB-scotland": "Scottish",
+    "gmw/en-GB-x-rp": "Received Pronunciation",
+    "gmw/en-GB-x-gbclan": "Lancastrian",
+    "gmw/en-GB-x-gbcwmd": "West Midlands",
+    "gmw/en-029": "Caribbean",
 }
+LANGUAGES = {
+    "aav/vi": "Vietnamese",
+    "bat/lt": "Lithuanian",
+    "bat/lv": "Latvian",
+    "bnt/sw": "Swahili",
+    "cel/cy": "Welsh",
+    "dra/ta": "Tamil",
+    "eu": "Basque",
+    "gmq/da": "Danish",
+    "gmq/nb": "Norwegian",
+    "gmq/sv": "Swedish",
+    "gmw/de": "German",
+    "gmw/nl": "Dutch",
+    "grk/el": "Greek",
+    "inc/bn": "Bengali",
+    "inc/hi": "Hindi",
+    "ine/hy": "Armenian",
+    "ine/sq": "Albanian",
+    "ira/fa": "Persian",
+    "ko": "Korean",
+    "poz/id": "Indonesian",
+    "roa/ca": "Catalan",
+    "roa/es": "Spanish",
+    "roa/fr": "French",
+    "roa/it": "Italian",
+    "roa/pt": "Portuguese",
+    "roa/pt-BR": "Brazilian Portuguese",
+    "roa/ro": "Romanian",
+    "sem/ar": "Arabic",
+    "urj/et": "Estonian",
+    "urj/fi": "Finnish",
+    "urj/hu": "Hungarian",
+    "zle/uk": "Ukrainian",
+    "zls/bg": "Bulgarian",
+    "zls/hr": "Croatian",
+    "zlw/cs": "Czech",
+    "zlw/pl": "Polish",
+}
+"""What others speak, by eSpeak NG's files. No Turkic language is among them: the
+real recordings on which the README judges are of one, and so of a family that is never heard."""
 PITCH_HZ = {"female": (198.0, 1.13, 150.0, 260.0), "male": (112.0, 1.16, 78.0, 165.0)}
 """Median, spread as a factor, lowest and highest of the base, which lies 12 % under the mean."""
 
@@ -52,7 +92,7 @@ _KEPT = {"tone", "breath", "breathw", "klatt"}
 
 @dataclass(frozen=True)
 class Voice:
-    """One speaker's voice and manner.
+    """One speaker's voice and manner, in English with an accent or in another language.
 
     Formants 1 to 8 are moved by `formants`; 1 to 5 widened by `width`, since eSpeak NG leaves gaps
     between them that no throat does; 6 to 8 strengthened by `brilliance`, all factors.
@@ -99,8 +139,8 @@ def _draw_formants(rng: Generator) -> tuple[float, ...]:
 
 
 def voice_text(voice: Voice) -> str:
-    """Write eSpeak NG's voice file: the accent, then the variant as this speaker has it."""
-    accent = installed_file("lang", "gmw", voice.accent).read_text(encoding="utf-8")
+    """Write eSpeak NG's voice file: accent or language, then the variant as this speaker has it."""
+    accent = installed_file("lang", *voice.accent.split("/")).read_text(encoding="utf-8")
     variant = installed_file("voices", "!v", voice.variant).read_text(encoding="latin-1")
     lines = [line for line in variant.splitlines() if line.split(" ")[0] in _KEPT]
     lines += [_formant_line(voice, number, variant) for number in range(9)]
