@@ -80,7 +80,8 @@ class BatchSource:
         rng = np.random.default_rng([self._seed, epoch, number + 1])
         noise_rows = rng.integers(len(self._cache), size=len(rows))
         clean = self._cache.spoken(rows, self._draw_voices(rng, noise_rows))
-        clean = self._vary(clean, remixing, rng)
+        clean = self._with_words(clean, remixing, rng)
+        clean = equalise(roll_frames(clean, rng), remixing.equalise_db, rng)
         noise = roll_frames(self._draw_noise(rng, noise_rows, remixing), rng)
         noisy = remix(clean, noise, draw_snr_db(rng, len(rows), remixing))
         noisy, clean = excerpt(noisy, clean, remixing.n_frames, rng)
@@ -96,14 +97,13 @@ class BatchSource:
         voices = rng.integers(self._cache.n_others + 1, size=len(noise_rows))
         return np.where(self._is_speech(noise_rows), 0, voices)
 
-    def _vary(self, speech: Stft, remixing: Remixing, rng: Generator) -> Stft:
-        """Let other words be said instead of some, turn some around, roll and colour all."""
-        if self._cache.n_words:
-            is_other = rng.random(len(speech)) < remixing.words
-            numbers = rng.integers(self._cache.n_words, size=len(speech))
-            speech[is_other] = self._cache.words(numbers[is_other])
-        speech = turn_back(speech, remixing.backwards, rng)
-        return equalise(roll_frames(speech, rng), remixing.equalise_db, rng)
+    def _with_words(self, speech: Stft, remixing: Remixing, rng: Generator) -> Stft:
+        """Where the cache has words, let a share of `speech` be those and turn a share around."""
+        if not self._cache.n_words:
+            return speech
+        (others,) = np.nonzero(rng.random(len(speech)) < remixing.words)
+        speech[others] = self._cache.words(rng.integers(self._cache.n_words, size=len(others)))
+        return turn_back(speech, remixing.backwards, rng)
 
     def _draw_noise(self, rng: Generator, rows: npt.NDArray[np.int64], remixing: Remixing) -> Stft:
         """Return the noise in cached `rows`; where it is voices, others of the split speak."""
@@ -119,8 +119,10 @@ class BatchSource:
     def _draw_speech(self, rng: Generator, n_voices: int, remixing: Remixing) -> Stft:
         """Let clips of the split sound at once, equally loud, each starting anywhere.
 
-        Each varies as the clip in front of them does, which would be known by it otherwise.
+        Each is coloured as the clip in front of them is, and as often other words and backwards, or
+        that clip would be known by it.
         """
         voices = self._cache.clean(rng.integers(len(self._cache), size=n_voices))
-        voices = self._vary(voices, remixing, rng)
-        return np.sum(voices / np.sqrt(energy(voices)), axis=0)
+        voices = self._with_words(voices, remixing, rng)
+        voices = equalise(voices, remixing.equalise_db, rng)
+        return np.sum(roll_frames(voices, rng) / np.sqrt(energy(voices)), axis=0)

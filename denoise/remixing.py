@@ -25,7 +25,7 @@ class Remixing:
 
     Lowest and highest SNR, the share left nearly clean, how far clean speech is coloured, the share
     with nothing above some frequency, the shares of speech that is other words and that is played
-    backwards, how many frames are kept of each pair.
+    backwards where there are such words, how many frames are kept of each pair.
     """
 
     snr_db: tuple[float, ...]
