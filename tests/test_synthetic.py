@@ -172,8 +172,9 @@ def test_a_draught_sets_in_without_a_click() -> None:
 
 
 def test_durations_are_those_of_spoken_digits(clips: Clips) -> None:
-    seconds = np.array([len(clip) / SAMPLE_RATE for clip in clips.values()])
-    assert seconds.min() > 0.35 and seconds.max() < 2.0
+    digits = [samples for clip, samples in clips.items() if isinstance(clip, Utterance)]
+    seconds = np.array([len(samples) / SAMPLE_RATE for samples in digits])
+    assert seconds.min() > 0.35 and seconds.max() < 1.7
     assert 0.6 < np.median(seconds) < 1.0
     assert np.std(seconds) > 0.08
 
@@ -233,12 +234,20 @@ def test_another_seed_gives_another_corpus(corpus: Made, tmp_path: Path) -> None
 
 
 def every_variant() -> list[Voice]:
-    """Return one voice of each variant, with the accents and languages in turn."""
-    accents = itertools.cycle((*LANGUAGES, *ACCENTS))
+    """Return one voice of each variant, with the accents in turn."""
+    accents = itertools.cycle(ACCENTS)
     pairs = [(gender, variant) for gender in VARIANTS for variant in VARIANTS[gender]]
     return [
         draw_voice(np.random.default_rng(n), f"{n}", gender, variant, next(accents))
         for n, (gender, variant) in enumerate(pairs)
+    ]
+
+
+def every_language() -> list[Voice]:
+    """Return one voice a language."""
+    return [
+        draw_voice(np.random.default_rng(n), f"x{n}", "female", "linda", language)
+        for n, language in enumerate(LANGUAGES)
     ]
 
 
@@ -250,10 +259,8 @@ def test_every_variant_and_accent_is_installed() -> None:
 
 
 def test_every_language_has_words_of_its_own_for_numbers() -> None:
-    voices = [
-        draw_voice(np.random.default_rng(0), f"{n}", "female", "linda", language)
-        for n, language in enumerate(("gmw/en", *LANGUAGES))
-    ]
+    english = draw_voice(np.random.default_rng(0), "1", "female", "linda", "gmw/en")
+    voices = [english, *every_language()]
     manner = {"rate": 150, "pitch": 50, "pitch_range": 50, "seed": 7}
     with speaking(voices) as engine:
         heard = {
@@ -267,11 +274,13 @@ def test_every_language_has_words_of_its_own_for_numbers() -> None:
 
 
 def test_an_utterance_does_not_depend_on_those_before_it() -> None:
-    voices = every_variant()
+    texts = dict.fromkeys(every_variant(), ("one", "three", "zero", "nine"))
+    texts |= dict.fromkeys(every_language(), ("1", "3", "0", "49"))
+    voices = list(texts)
     manner = {"rate": 150, "pitch": 50, "pitch_range": 50, "seed": 7}
     rng = np.random.default_rng(1)
     with speaking(voices) as engine:
-        pairs = [(voice, text) for voice in voices for text in ("1", "3", "0", "49")]
+        pairs = [(voice, text) for voice, said in texts.items() for text in said]
         before = [engine.say(text, name(voice), **manner) for voice, text in pairs]
         for number in rng.permutation(len(pairs)):
             voice, text = pairs[number]
