@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pandas as pd
 from tqdm import tqdm
@@ -20,6 +21,14 @@ class Rejected:
         """Start with none."""
         self.reasons: dict[str, str] = {}
 
+    @contextmanager
+    def noting(self, name: str) -> Iterator[None]:
+        """Go on where a recording cannot be used, and note `name` and why."""
+        try:
+            yield
+        except AudioError as error:
+            self.reasons[name] = str(error)
+
     def report(self) -> str:
         """Return a line for people: how many, and the first few with their reasons."""
         if not self.reasons:
@@ -34,10 +43,8 @@ def load_clips(
     """Yield each manifest row with its clip, float32 [params.n_samples]; note what is rejected."""
     progress = tqdm(rows.iterrows(), total=len(rows), unit="clip", disable=not sys.stderr.isatty())
     for _, row in progress:
-        try:
+        with rejected.noting(str(row["utterance_id"])):
             yield row, load_clip(corpus.read(utterance_of(row)), params)
-        except AudioError as error:
-            rejected.reasons[str(row["utterance_id"])] = str(error)
 
 
 def load_words(
@@ -45,7 +52,5 @@ def load_words(
 ) -> Iterator[Waveform]:
     """Yield the words of a corpus, float32 [params.n_samples]; note what is rejected."""
     for word in corpus.words:
-        try:
+        with rejected.noting(word.member):
             yield load_clip(corpus.read_word(word), params)
-        except AudioError as error:
-            rejected.reasons[word.member] = str(error)

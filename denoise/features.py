@@ -3,7 +3,9 @@
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.random import Generator
 
 from denoise.audio import Waveform, change_speed, fit_length
 from denoise.cache import SplitWriter
@@ -11,10 +13,16 @@ from denoise.clips import Rejected, load_clips, load_words
 from denoise.corpus.archive import CorpusArchive
 from denoise.errors import CorpusError
 from denoise.noise import Recorded, make_noisy, utterance_rng
-from denoise.params import NoiseParams, Params
+from denoise.params import NOISE_KINDS, NoiseParams, NoiseWeights, Params
 from denoise.spectrogram import n_frames
 
 INDEX_COLUMNS = ["split", "utterance_id", "copy", "noise", "snr_db"]
+
+
+def draw_kind(weights: NoiseWeights, rng: Generator) -> str:
+    """Draw a kind of noise, each as often as its weight says."""
+    shares = np.array([getattr(weights, kind) for kind in NOISE_KINDS])
+    return NOISE_KINDS[rng.choice(len(shares), p=shares / shares.sum())]
 
 
 def noisy_twins(
@@ -24,7 +32,7 @@ def noisy_twins(
     twins = []
     for copy in range(params.copies):
         rng = utterance_rng(params.seed, utterance_id, copy)
-        kind = params.weights.draw(rng)
+        kind = draw_kind(params.weights, rng)
         snr_db = float(rng.uniform(params.snr_db[0], params.snr_db[1]))
         noisy = make_noisy(clean, sample_rate, kind, snr_db, rng, recorded)
         twins.append((kind, snr_db, noisy))

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-
 from denoise.errors import ParamsError
 from denoise.schema import Choices, Range, build
 
@@ -107,11 +105,6 @@ class NoiseWeights:
     babble: Annotated[float, Range(0, 1000)]
     speech: Annotated[float, Range(0, 1000)]
     recordings: Annotated[float, Range(0, 1000)]
-
-    def draw(self, rng: np.random.Generator) -> str:
-        """Return a kind, each as often as its weight says."""
-        weights = np.array([getattr(self, kind) for kind in NOISE_KINDS])
-        return NOISE_KINDS[rng.choice(len(weights), p=weights / weights.sum())]
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,21 @@
 """From manifest to caches: what cannot be used is counted, and order decides nothing."""
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from denoise.cache import SpectrogramCache
 from denoise.clips import Rejected, load_clips
 from denoise.corpus.archive import CorpusArchive, Utterance, Word
 from denoise.corpus.noise_archive import NoiseArchive, create_noise_archive
 from denoise.errors import CorpusError
-from denoise.features import (
-    INDEX_COLUMNS,
-    noisy_twins,
-    write_features,
-)
+from denoise.features import INDEX_COLUMNS, draw_kind, noisy_twins, write_features
 from denoise.manifest import COLUMNS
 from denoise.noise import Recorded
 from denoise.params import NOISE_KINDS, NoiseParams, NoiseWeights, Params
@@ -260,3 +259,25 @@ def test_recordings_of_noise_are_heard_beside_the_other_kinds(
     assert set(index.noise) == {"white", "babble", "recordings"}
     cache = SpectrogramCache(tmp_path / "features", "train")
     assert_snr_is_the_indexs(cache, index[index.split == "train"].snr_db.to_numpy())
+
+
+def test_noise_is_drawn_as_often_as_its_weight_says() -> None:
+    weights = NoiseWeights(**{**dict.fromkeys(NOISE_KINDS, 0.0), "pink": 3.0, "speech": 1.0})
+    rng = np.random.default_rng(0)
+    drawn = Counter(draw_kind(weights, rng) for _ in range(2000))
+    assert set(drawn) == {"pink", "speech"}
+    assert drawn["pink"] == pytest.approx(1500, abs=80)
+
+
+@given(
+    weights=st.lists(st.floats(0, 1000), min_size=8, max_size=8).filter(any),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_kind_that_nobody_asks_for_changes_no_draw(weights: list[float], seed: int) -> None:
+    former = NOISE_KINDS[: NOISE_KINDS.index("recordings")]
+    asked = NoiseWeights(**dict(zip(former, weights, strict=True)), recordings=0.0)
+    one, other = np.random.default_rng(seed), np.random.default_rng(seed)
+    shares = np.array(weights) / np.sum(weights)
+    drawn = [draw_kind(asked, one) for _ in range(20)]
+    assert drawn == [former[other.choice(len(former), p=shares)] for _ in range(20)]
+    assert one.integers(2**60) == other.integers(2**60)

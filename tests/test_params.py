@@ -2,12 +2,10 @@
 
 import copy
 import dataclasses
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-import numpy as np
 import pytest
 import yaml
 from hypothesis import given
@@ -158,28 +156,6 @@ def test_noise_kinds_are_each_named_once(kinds: list[str]) -> None:
 
 def test_every_kind_of_noise_has_a_weight() -> None:
     assert tuple(field.name for field in dataclasses.fields(NoiseWeights)) == NOISE_KINDS
-
-
-def test_noise_is_drawn_as_often_as_its_weight_says() -> None:
-    weights = NoiseWeights(**{**dict.fromkeys(NOISE_KINDS, 0.0), "pink": 3.0, "speech": 1.0})
-    rng = np.random.default_rng(0)
-    drawn = Counter(weights.draw(rng) for _ in range(2000))
-    assert set(drawn) == {"pink", "speech"}
-    assert drawn["pink"] == pytest.approx(1500, abs=80)
-
-
-@given(
-    weights=st.lists(st.floats(0, 1000), min_size=8, max_size=8).filter(any),
-    seed=st.integers(0, 2**32 - 1),
-)
-def test_a_kind_that_nobody_asks_for_changes_no_draw(weights: list[float], seed: int) -> None:
-    former = NOISE_KINDS[: NOISE_KINDS.index("recordings")]
-    drawn_by = NoiseWeights(**dict(zip(former, weights, strict=True)), recordings=0.0)
-    one, other = np.random.default_rng(seed), np.random.default_rng(seed)
-    shares = np.array(weights) / np.sum(weights)
-    drawn = [drawn_by.draw(one) for _ in range(20)]
-    assert drawn == [former[other.choice(len(former), p=shares)] for _ in range(20)]
-    assert one.integers(2**60) == other.integers(2**60)
 
 
 @pytest.fixture
