@@ -34,7 +34,7 @@ def test_every_params_key_is_read_by_the_code() -> None:
         if module == "denoise.params":  # where keys are checked; only a property puts one to use
             attributes = [node for node in attributes if ast.unparse(node.value) == "self"]
         read |= {node.attr for node in attributes}
-    by_name = set(NOISE_KINDS)  # NoiseWeights.draw reads these through their names
+    by_name = set(NOISE_KINDS)  # features.draw_kind reads these through their names
     assert {key.rsplit(".", 1)[-1] for key in leaves(PARAMS)} <= read | by_name
 
 
