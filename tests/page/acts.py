@@ -23,6 +23,9 @@ def tone(seconds: float, rate: int = 48_000) -> np.ndarray:
     return 0.4 * np.sin(2 * np.pi * TONE_HZ * np.arange(round(seconds * rate)) / rate)[:, None]
 
 
+LONG_WAV = encode(tone(15, RATE), "WAV", "PCM_16", RATE)  # plays on while a slow machine looks
+
+
 def answering(status: int, told: dict[str, Any] | str, **headers: str) -> Callable[[Route], None]:
     body = told if isinstance(told, str) else json.dumps(told)
     return lambda route: route.fulfill(status=status, body=body, headers=headers)

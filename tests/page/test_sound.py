@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests import browser
 from tests.corpora import encode
-from tests.page.acts import RATE, choose, expect_result, tone, wait_until
+from tests.page.acts import LONG_WAV, RATE, choose, expect_result, tone, wait_until
 
 pytestmark = browser.needed
 
@@ -83,7 +83,7 @@ def test_it_is_played_at_its_own_rate_and_nothing_is_held_on_to(
 
 
 def test_the_slider_can_be_stepped_and_is_not_read_out_as_it_goes(page: Page) -> None:
-    choose(page, encode(tone(15, RATE), "WAV", "PCM_16", RATE))
+    choose(page, LONG_WAV)
     expect_result(page)
     slider = page.get_by_role("slider", name="Position")
     slider.focus()
@@ -119,7 +119,7 @@ def test_a_finger_that_scrolls_does_not_seek(page: Page) -> None:
 
 
 def test_playing_goes_on_where_one_goes(page: Page) -> None:
-    choose(page, encode(tone(15, RATE), "WAV", "PCM_16", RATE))
+    choose(page, LONG_WAV)
     expect_result(page)
     picture = page.get_by_role("img", name="Spectrogram, after: 0")
     expect(picture).to_be_visible()  # until it is drawn, there is nowhere to go

@@ -10,6 +10,7 @@ from playwright.sync_api import Page, Route, expect
 from tests import browser
 from tests.corpora import encode
 from tests.page.acts import (
+    LONG_WAV,
     RATE,
     TALK,
     TONE_HZ,
@@ -128,7 +129,7 @@ def test_a_microphone_that_is_allowed_too_late_is_let_go(open_page: Callable[...
 
 
 def test_recording_and_the_rest_keep_out_of_each_others_way(page: Page) -> None:
-    choose(page, encode(tone(15, RATE), "WAV", "PCM_16", RATE))
+    choose(page, LONG_WAV)
     expect_result(page)
     page.get_by_role("button", name="Play").click()
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
