@@ -43,7 +43,7 @@ LOCK = --quiet --upgrade --universal --generate-hashes --fork-strategy fewest \
 
 clean: ## remove the environment and all that is not in git, DVC's cache excepted
 	rm -rf .venv .scratch data/corpus.zip data/corpus.json data/noise.zip data/noise.json data/features
-	rm -rf models/denoiser models/listener metrics/audio
+	rm -rf models/denoiser models/recogniser metrics/audio
 	rm -rf data/.*.partial models/.*.partial metrics/.*.partial
 
 .venv/.pipeline: requirements.txt

@@ -20,18 +20,19 @@ from benchmarks import cost, quality, verdicts
 from benchmarks.methods import OURS, Cleaner, Method, list_methods
 from benchmarks.picture import draw
 from benchmarks.report import render
-from denoise.atomic import write_text
-from denoise.clips import Rejected, load_clips
 from denoise.corpus.archive import CorpusArchive
-from denoise.errors import BundleError, CorpusError, DenoiseError
-from denoise.evaluation import Disturber, Listen
-from denoise.manifest import read_manifest
-from denoise.metrics import has_pesq
-from denoise.noise import Recorded, no_recordings
-from denoise.params import Params, load_params
-from denoise.recorded import TrainingSpeech
+from denoise.corpus.loader import Rejections, load_clips
+from denoise.corpus.manifest import read_manifest
+from denoise.errors import CorpusError, DenoiseError, ModelError
+from denoise.evaluation.metrics import has_pesq
+from denoise.evaluation.run import Corrupter, Recognise
+from denoise.noise.generators import NoiseSources, no_recordings
+from denoise.noise.sources import SpeechSource
+from denoise.params import Params
+from denoise.params_file import load_params
+from denoise.util.atomic import write_text
 
-MOST_PROBES = 15
+MAX_PROBES = 15
 TIMED_CLIPS = 5
 
 
@@ -41,7 +42,7 @@ def read_options(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--archive", type=Path, default=Path("data/corpus.zip"))
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--listener", type=Path, default=Path("models/listener"))
+    parser.add_argument("--recogniser", type=Path, default=Path("models/recogniser"))
     cost.add_bundle_options(parser)
     parser.add_argument("--limit", type=int, metavar="CLIPS")
     parser.add_argument(
@@ -79,18 +80,18 @@ def make_cleaners(
 
 def read_clips(
     corpus: CorpusArchive, manifest: pd.DataFrame, params: Params, limit: int | None
-) -> tuple[list[quality.Clip], Rejected]:
+) -> tuple[list[quality.Clip], Rejections]:
     """Read the clips of the test split, the first `limit` of them; raises CorpusError for none."""
-    rejected = Rejected()
+    rejections = Rejections()
     test = manifest[manifest["split"] == "test"].head(limit or len(manifest))
     rate = params.audio.sample_rate
     clips = [
         quality.Clip(str(row["utterance_id"]), str(row["speaker_id"]), _digit(row), clean, rate)
-        for row, clean in load_clips(corpus, test, params.audio, rejected)
+        for row, clean in load_clips(corpus, test, params.audio, rejections)
     ]
     if not clips:
-        raise CorpusError(f"No test recording is usable: {rejected.report()}.")
-    return clips, rejected
+        raise CorpusError(f"No test recording is usable: {rejections.report()}.")
+    return clips, rejections
 
 
 def _digit(row: "pd.Series[object]") -> int:
@@ -101,23 +102,23 @@ def compare(options: argparse.Namespace) -> tuple[dict[str, Any], pd.DataFrame]:
     """Run the whole comparison; return the tree of results and the row of each clip."""
     params, manifest = load_params(options.params), read_manifest(options.manifest)
     rate = params.audio.sample_rate
-    listener, left_out = find_listener(options.listener)
+    recogniser, left_out = find_recogniser(options.recogniser)
     left_out |= _without_pesq(has_pesq())
-    judge = quality.make_judge(has_pesq(), listener)
+    judge = quality.make_judge(has_pesq(), recogniser)
     with CorpusArchive(options.archive) as corpus:
-        clips, rejected = read_clips(corpus, manifest, params, options.limit)
-        recorded = Recorded(TrainingSpeech(corpus, manifest, params.audio), no_recordings)
-        disturber = Disturber(rate, params.evaluate.seed, recorded)
+        clips, rejections = read_clips(corpus, manifest, params, options.limit)
+        sources = NoiseSources(SpeechSource(corpus, manifest, params.audio), no_recordings)
+        corrupter = Corrupter(rate, params.evaluate.seed, sources)
         methods = named_methods(options, clips)
         cleaners, unmade = make_cleaners(methods, rate, {OURS, *dict(options.model)})
         left_out |= unmade
         progress = tqdm(clips, unit="clip", disable=not sys.stderr.isatty())
-        rows = quality.measure_all(progress, cleaners, disturber, judge)
-        noisy = _timed_clips(clips, disturber)
+        rows = quality.measure_all(progress, cleaners, corrupter, judge)
+        noisy = _timed_clips(clips, corrupter)
     measures = {name: measure for name, measure in quality.MEASURES.items() if name in rows}
     made = [method for method in methods if method.name in cleaners]
     return {
-        "test_set": describe_test_set(options, clips, rejected),
+        "test_set": describe_test_set(options, clips, rejections),
         "machine": cost.describe_machine(),
         "conditions": {name: asdict(c) for name, c in quality.CONDITIONS.items()},
         "measures": {name: asdict(measure) for name, measure in measures.items()},
@@ -129,13 +130,13 @@ def compare(options: argparse.Namespace) -> tuple[dict[str, Any], pd.DataFrame]:
     }, rows
 
 
-def find_listener(bundle: Path) -> tuple[Listen | None, dict[str, str]]:
+def find_recogniser(saved_model: Path) -> tuple[Recognise | None, dict[str, str]]:
     """Load the machine listener; without one, return why digits are left out."""
-    from denoise.listener import Listener
+    from denoise.recogniser.model import DigitRecognisers
 
     try:
-        return Listener.load(bundle).listen, {}
-    except BundleError as error:
+        return DigitRecognisers.load(saved_model).recognise, {}
+    except ModelError as error:
         print(f"Digits understood are left out: {error}", flush=True)
         return None, {"digits understood": str(error)}
 
@@ -143,7 +144,7 @@ def find_listener(bundle: Path) -> tuple[Listen | None, dict[str, str]]:
 def named_methods(options: argparse.Namespace, clips: Sequence[quality.Clip]) -> list[Method]:
     """List the methods; raises DenoiseError for two of one name, or the training time of none."""
     more = [name for name, _ in options.model]
-    speech = [clip.clean for clip in clips[:MOST_PROBES]]
+    speech = [clip.clean for clip in clips[:MAX_PROBES]]
     methods = list_methods(options.ours, options.reference, dict(options.model), speech)
     names = [method.name for method in methods]
     taken = [name for name in more if names.count(name) > 1 or more.count(name) > 1]
@@ -163,14 +164,14 @@ def _without_pesq(has_it: bool) -> dict[str, str]:
     return {"PESQ": reason}
 
 
-def _timed_clips(clips: Sequence[quality.Clip], disturber: Disturber) -> np.ndarray:
+def _timed_clips(clips: Sequence[quality.Clip], corrupter: Corrupter) -> np.ndarray:
     condition = quality.CONDITIONS["white 0 dB"]
     few = clips[:TIMED_CLIPS]
-    return np.stack([disturber.disturb(c.clean, c.utterance_id, condition) for c in few])
+    return np.stack([corrupter.corrupt(c.clean, c.utterance_id, condition) for c in few])
 
 
 def describe_test_set(
-    options: argparse.Namespace, clips: Sequence[quality.Clip], rejected: Rejected
+    options: argparse.Namespace, clips: Sequence[quality.Clip], rejections: Rejections
 ) -> dict[str, Any]:
     """Return what was measured on, the files by their hashes."""
     return {
@@ -179,7 +180,7 @@ def describe_test_set(
         "manifest_sha256": _sha256(options.manifest),
         "speakers": len({clip.speaker_id for clip in clips}),
         "clips": len(clips),
-        "rejected": len(rejected.reasons),
+        "rejected": len(rejections.reasons),
         "sample_rate": clips[0].sample_rate,
     }
 

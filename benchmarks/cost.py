@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.methods import Cleaner, Method, list_methods
-from denoise.audio import Waveform
+from denoise.dsp.audio import Waveform
 from denoise.errors import DenoiseError
 
 REPEATS = 5

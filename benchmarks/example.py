@@ -10,17 +10,19 @@ import numpy as np
 import soundfile
 import soxr
 
-from denoise import noise
-from denoise.atomic import replacing
-from denoise.corpus.espeak import Espeak
-from denoise.corpus.recording import SAMPLE_RATE, record
-from denoise.corpus.synthetic import draw_speakers, name, voice_text
+from denoise.corpus.synthetic.acoustics import SAMPLE_RATE, record
+from denoise.corpus.synthetic.build import draw_speakers, name, voice_text
+from denoise.corpus.synthetic.espeak import Espeak
+from denoise.noise import generators
 from denoise.params import SyntheticParams
+from denoise.util.atomic import replacing
 
 TARGET = Path("denoise/server/web/example.flac")
 WORDS = "nine, four, one, seven, two."
 SPEAKER = "06"
-PEOPLE = SyntheticParams(speakers=8, repetitions=1, words=0, seed=77)  # the corpus' seed is another
+PEOPLE = SyntheticParams(
+    speakers=8, repetitions=1, oov_utterances=0, seed=77
+)  # the corpus' seed is another
 SNR_DB = 3.0
 KIND = "pink"
 RATE = 16_000
@@ -42,8 +44,8 @@ def speak() -> np.ndarray:
 def main() -> None:
     """Write the example."""
     clean = soxr.resample(speak(), SAMPLE_RATE, RATE)
-    drawn = noise.KINDS[KIND](np.random.default_rng(PEOPLE.seed), len(clean), RATE)
-    noisy = noise.mix(clean, drawn, SNR_DB)
+    drawn = generators.KINDS[KIND](np.random.default_rng(PEOPLE.seed), len(clean), RATE)
+    noisy = generators.mix(clean, drawn, SNR_DB)
     with replacing(TARGET) as temporary:
         soundfile.write(
             temporary, PEAK * noisy / np.abs(noisy).max(), RATE, "PCM_16", format="FLAC"

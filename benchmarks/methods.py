@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from denoise.audio import Waveform
+from denoise.dsp.audio import Waveform
+from denoise.dsp.stft import istft, magnitude, stft
 from denoise.errors import DenoiseError
 from denoise.params import SpectrogramParams
-from denoise.spectrogram import istft, magnitude, stft
 
 Cleaner = Callable[[Waveform, Waveform], Waveform]
 """(noisy [batch, n_samples], their common clean [n_samples]) -> [batch, n_samples].
@@ -78,40 +78,44 @@ def list_methods(
     ]
 
 
-def reference_methods(bundle: Path) -> list[Method]:
+def reference_methods(saved_model: Path) -> list[Method]:
     """Return the reference autoencoder with either phase."""
     phases = {"griffin_lim": "Griffin-Lim", "noisy_phase": "noisy phase"}
     return [
         Method(
             f"reference_{phase}",
             f"reference autoencoder, {label}",
-            partial(_make_reference, bundle, phase),
+            partial(_make_reference, saved_model, phase),
         )
         for phase, label in phases.items()
     ]
 
 
-def _make_reference(bundle: Path, phase: str, sample_rate: int) -> Cleaner:
-    if not bundle.exists():
-        raise DenoiseError(f"no model at {bundle}. docs/benchmark.md tells how to train it.")
-    return make_network(bundle, sample_rate, phase)
+def _make_reference(saved_model: Path, phase: str, sample_rate: int) -> Cleaner:
+    if not saved_model.exists():
+        raise DenoiseError(f"no model at {saved_model}. docs/benchmark.md tells how to train it.")
+    return make_network(saved_model, sample_rate, phase)
 
 
-def make_network(bundle: Path, sample_rate: int, reconstruction: str = "noisy_phase") -> Cleaner:
+def make_network(
+    saved_model: Path, sample_rate: int, reconstruction: str = "noisy_phase"
+) -> Cleaner:
     """Load a model of this pipeline, a bundle or ONNX; clips at its own rate go as one batch."""
-    from denoise.inference import Denoiser
-    from denoise.reconstruction import clip_denoiser
+    from denoise.evaluation.reconstruction import clip_denoiser
+    from denoise.inference.denoiser import Denoiser
 
-    denoiser = Denoiser.load(bundle)
+    denoiser = Denoiser.load(saved_model)
     network = denoiser.network
-    if network.form.sample_rate != sample_rate:
+    if network.spec.sample_rate != sample_rate:
         return blind(denoiser.denoise, sample_rate)
     denoise = clip_denoiser(network, reconstruction)
     return lambda noisy, clean: denoise(noisy)
 
 
 def _make_classical(name: str, sample_rate: int) -> Cleaner:
-    return blind(getattr(importlib.import_module("denoise.classical"), name), sample_rate)
+    return blind(
+        getattr(importlib.import_module("denoise.dsp.statistical_filters"), name), sample_rate
+    )
 
 
 def _make_noisereduce(sample_rate: int) -> Cleaner:

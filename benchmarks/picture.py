@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.methods import OURS, is_oracle
 from benchmarks.verdicts import NO_DIFFERENCE, WORSE
-from denoise.atomic import replacing
-from denoise.figures import DOTS_PER_INCH, STYLE
+from denoise.evaluation.plots import DOTS_PER_INCH, STYLE
+from denoise.util.atomic import replacing
 
 Tree = Mapping[str, Any]
 

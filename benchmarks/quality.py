@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.methods import Cleaner
-from denoise.audio import Waveform
-from denoise.evaluation import Condition, Disturber, Listen, measure
+from denoise.dsp.audio import Waveform
+from denoise.evaluation.run import Condition, Corrupter, Recognise, measure
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ CONDITIONS = {
 }
 
 
-def make_judge(with_pesq: bool, listen: Listen | None) -> Judge:
+def make_judge(with_pesq: bool, recognise: Recognise | None) -> Judge:
     """Judge by every metric, and by whether each recogniser hears the digit that was said.
 
     PESQ and digits are left out where they cannot be had.
@@ -62,7 +62,7 @@ def make_judge(with_pesq: bool, listen: Listen | None) -> Judge:
 
     def judge(clip: Clip, heard: Waveform) -> list[dict[str, float]]:
         scores = [measure(clip.clean, each, clip.sample_rate, with_pesq) for each in heard]
-        for name, digits in (listen(heard) if listen else {}).items():
+        for name, digits in (recognise(heard) if recognise else {}).items():
             for score, digit in zip(scores, digits, strict=True):
                 score[name] = float(digit == clip.digit)
         return scores
@@ -73,7 +73,7 @@ def make_judge(with_pesq: bool, listen: Listen | None) -> Judge:
 def measure_all(
     clips: Iterable[Clip],
     cleaners: Mapping[str, Cleaner],
-    disturber: Disturber,
+    corrupter: Corrupter,
     judge: Judge,
     conditions: Mapping[str, Condition] = CONDITIONS,
 ) -> pd.DataFrame:
@@ -84,9 +84,11 @@ def measure_all(
     rows: list[dict[str, object]] = []
     for clip in clips:
         about = {"utterance_id": clip.utterance_id, "speaker_id": clip.speaker_id}
-        twins = [disturber.disturb(clip.clean, clip.utterance_id, c) for c in conditions.values()]
+        noisy_versions = [
+            corrupter.corrupt(clip.clean, clip.utterance_id, c) for c in conditions.values()
+        ]
         for method, cleaner in cleaners.items():
-            scores = judge(clip, cleaner(np.stack(twins), clip.clean))
+            scores = judge(clip, cleaner(np.stack(noisy_versions), clip.clean))
             rows += [
                 {**about, "condition": condition, "method": method, **score}
                 for condition, score in zip(conditions, scores, strict=True)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from denoise.audio import Waveform, resample, rms
+from denoise.dsp.audio import Waveform, resample, rms
 from denoise.errors import DenoiseError
 
 RATE = 48_000
 FULL_SCALE = 32_768  # the library counts samples as 16-bit integers do
 LEVEL_RMS = 0.05  # -26 dB full scale, as speech codecs are tested; -20 and -32 scored no better
-LONGEST_DELAY_SECONDS = 0.1
+MAX_DELAY_SECONDS = 0.1
 USUAL_DELAY = 960  # two frames: one to overlap, one that the network looks ahead
 LIBRARIES = ("librnnoise.so", "librnnoise.dylib", "rnnoise.dll")
 
@@ -111,7 +111,7 @@ def aligned(delayed: Filter, delay: int) -> Filter:
 
 def delay_of(delayed: Filter, waveform: Waveform, sample_rate: int) -> int:
     """Return by how many samples, 0 to 0.1 s, `delayed` lags: where it correlates most."""
-    most = int(LONGEST_DELAY_SECONDS * sample_rate)
+    most = int(MAX_DELAY_SECONDS * sample_rate)
     heard = delayed(np.pad(waveform, (0, most)))
     size = 2 * len(heard)  # no lag may wrap around
     spectrum = np.conj(np.fft.rfft(waveform, size)) * np.fft.rfft(heard, size)

@@ -65,7 +65,7 @@ def main() -> None:
         clips = Path(folder) / "second.wav", Path(folder) / "long.wav"
         for clip, seconds in zip(clips, (1, options.long), strict=True):
             write_noise(clip, seconds)
-        for name, model in (("onnxruntime", options.onnx), ("TensorFlow", options.bundle)):
+        for name, model in (("onnxruntime", options.onnx), ("TensorFlow", options.saved_model)):
             program = [sys.executable, "-m", "denoise", "--quiet", "--overwrite"]
             command = [*program, "--model", str(model), "-o", str(Path(folder) / "out.wav")]
             first = [measure([*command, str(clips[0])]) for _ in range(options.repeats)]

@@ -34,10 +34,10 @@ REFERENCE: Mapping[str, Any] = {
     "train.learning_rate": 0.001,
     "train.beta_2": 0.999,
     "train.schedule": "plateau",
-    "train.narrowed": 0.0,
-    "train.words": 0.0,
-    "train.backwards": 0.0,
-    "train.excerpt_seconds": 1.0,
+    "train.band_limit_probability": 0.0,
+    "train.oov_probability": 0.0,
+    "train.time_reversal_probability": 0.0,
+    "train.crop_seconds": 1.0,
     "reconstruction": "griffin_lim",
 }
 
@@ -100,7 +100,9 @@ def train(trainee: Trainee, folder: Path, n_epochs: int) -> None:
     """Train for a few epochs, time each, and note the most memory held."""
     few = folder / "few.yaml"
     # settled epochs take no longer, but their first one compiles: half of a few would be untypical
-    shortened = with_params(trainee.params, {"train.epochs": n_epochs, "train.settled": 0.0})
+    shortened = with_params(
+        trainee.params, {"train.epochs": n_epochs, "train.frozen_batch_norm_fraction": 0.0}
+    )
     few.write_text(yaml.safe_dump(shortened), encoding="utf-8")
     ends = [time.monotonic()]
     running = stage(

@@ -1,7 +1,7 @@
 """Whether a lead is a win: intervals over speakers, and paired differences with theirs.
 
-The speaker is the unit of independence, as in denoise.report, and the pairs are the point: two
-methods on the same noisy clips differ far less from clip to clip than the clips do.
+The speaker is the unit of independence, as in denoise.evaluation.tables, and the comparison is
+paired: two methods on the same noisy clips differ far less from clip to clip than the clips do.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.quality import Measure
-from denoise.report import interval
+from denoise.evaluation.tables import interval
 
 BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference"
 Tree = dict[str, Any]

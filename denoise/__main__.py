@@ -2,7 +2,7 @@
 
 import sys
 
-from denoise.cli import main
+from denoise.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -17,5 +17,9 @@ class AudioError(DenoiseError):
     """Bytes that are not the audio they claim to be."""
 
 
-class BundleError(DenoiseError):
-    """A model bundle that is missing, incomplete or of another format."""
+class ModelError(DenoiseError):
+    """A saved model that is missing, incomplete or of another format."""
+
+
+class UsageError(DenoiseError):
+    """A command line that cannot be carried out as it stands."""

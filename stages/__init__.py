@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from denoise.errors import DenoiseError
-from denoise.params import Params, load_params
+from denoise.params import Params
+from denoise.params_file import load_params
 
 # TensorFlow's oneDNN picks its kernels by the processor, and rounds differently in each: AVX2 is
 # held to on all. Python imports this package before any of its modules, so before TensorFlow.

@@ -32,7 +32,7 @@ def obtain(params: DownloadParams, archive: Path) -> dict[str, Any]:
         from denoise.corpus.local import import_local
 
         return import_local(params.local, archive)
-    from denoise.corpus.synthetic import synthesize_corpus
+    from denoise.corpus.synthetic.build import synthesize_corpus
 
     return synthesize_corpus(params.synthetic, archive)
 

@@ -2,18 +2,18 @@
 
 import argparse
 
-from denoise.atomic import replacing
-from denoise.bundle import load_bundle
-from denoise.onnx_graph import to_onnx
+from denoise.export.keras_to_onnx import to_onnx
+from denoise.network.saved_model import load_model
+from denoise.network.spec import to_metadata
 from denoise.params import Params
-from denoise.runtime import to_metadata
+from denoise.util.atomic import replacing
 from stages import run
 
 
 def main(params: Params, paths: argparse.Namespace) -> None:
     """Write `paths.onnx` from the bundle at `paths.model`."""
-    model, snapshot = load_bundle(paths.model)
-    content = to_onnx(model, to_metadata(snapshot.form()))
+    model, config = load_model(paths.model)
+    content = to_onnx(model, to_metadata(config.spec()))
     with replacing(paths.onnx) as temporary:
         temporary.write_bytes(content)
     print(f"{paths.onnx}: {len(content) / 1e3:.0f} kB.")

@@ -2,13 +2,13 @@
 
 import argparse
 
-from denoise.atomic import replacing_folder
 from denoise.corpus.archive import CorpusArchive
-from denoise.corpus.noise_archive import NoiseArchive
-from denoise.features import write_features
-from denoise.manifest import read_manifest
+from denoise.corpus.manifest import read_manifest
+from denoise.features.build import write_features
+from denoise.noise.archive import NoiseArchive
+from denoise.noise.sources import open_noise_sources
 from denoise.params import Params
-from denoise.recorded import recorded_from
+from denoise.util.atomic import replacing_folder
 from stages import run
 
 
@@ -20,9 +20,9 @@ def main(params: Params, paths: argparse.Namespace) -> None:
         NoiseArchive(paths.noise) as noise,
         replacing_folder(paths.features) as folder,
     ):
-        recorded = recorded_from(corpus, manifest, noise, noise.training, params.audio)
-        rejected = write_features(corpus, manifest, recorded, params, folder)
-    print(rejected.report())
+        sources = open_noise_sources(corpus, manifest, noise, noise.training, params.audio)
+        rejections = write_features(corpus, manifest, sources, params, folder)
+    print(rejections.report())
 
 
 if __name__ == "__main__":

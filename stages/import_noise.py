@@ -2,8 +2,8 @@
 
 import argparse
 
-from denoise.corpus.noise_import import import_noise
 from denoise.corpus.provenance import write_provenance
+from denoise.noise.importer import import_noise
 from denoise.params import Params
 from stages import run
 

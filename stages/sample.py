@@ -3,7 +3,7 @@
 import argparse
 
 from denoise.corpus.archive import CorpusArchive
-from denoise.manifest import make_manifest, write_manifest
+from denoise.corpus.manifest import make_manifest, write_manifest
 from denoise.params import Params
 from stages import run
 

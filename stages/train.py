@@ -6,14 +6,14 @@ from pathlib import Path
 
 from dvclive import Live
 
-from denoise.batches import BatchSource
-from denoise.bundle import Snapshot, save_bundle
-from denoise.determinism import make_deterministic
-from denoise.losses import loss_for, peak_for
-from denoise.memory import keep_freed_memory
+from denoise.network.determinism import make_deterministic
+from denoise.network.saved_model import ModelConfig, save_model
 from denoise.params import Params
-from denoise.remixing import Remixing
-from denoise.training import Checkpoint, best_epoch, fingerprint, fit
+from denoise.training.augmentation import Augmentation
+from denoise.training.data import BatchSource
+from denoise.training.losses import loss_for, peak_for
+from denoise.training.trainer import Checkpoint, best_epoch, fingerprint, fit
+from denoise.util.malloc import keep_freed_memory
 from stages import run
 
 CHECKPOINT = Path(".scratch/train")  # outside the outs, which DVC empties when a stage starts again
@@ -24,15 +24,15 @@ SOURCES = sorted([*ROOT.glob("denoise/*.py"), Path(__file__)])
 def main(params: Params, paths: argparse.Namespace) -> None:
     """Write the bundle at `paths.model` and the curves at `paths.curves` from `paths.features`."""
     keep_freed_memory()
-    make_deterministic(side_by_side=params.train.threads)
+    make_deterministic(side_by_side=params.train.data_shards)
     train, validation = (
         BatchSource.open(paths.features, split, params.train) for split in ("train", "validation")
     )
     peak = peak_for(params, train)
-    snapshot = Snapshot(params.audio, params.spectrogram, params.model, peak)
-    model = snapshot.build_model()
-    remixing = Remixing.of(params)
-    settings = repr(asdict(snapshot)) + repr(params.train) + repr(remixing)
+    config = ModelConfig(params.audio, params.spectrogram, params.model, peak)
+    model = config.build_model()
+    augmentation = Augmentation.of(params)
+    settings = repr(asdict(config)) + repr(params.train) + repr(augmentation)
     key = fingerprint(settings, [*SOURCES, *sorted(paths.features.glob("*"))])
     checkpoint = Checkpoint(CHECKPOINT, key)
     with Live(str(paths.curves), report=None, dvcyaml=False, save_dvc_exp=False) as live:
@@ -47,11 +47,11 @@ def main(params: Params, paths: argparse.Namespace) -> None:
             loss_for(params, peak),
             (train, validation),
             params.train,
-            remixing,
+            augmentation,
             checkpoint,
             log,
         )
-    save_bundle(paths.model, model, snapshot)
+    save_model(paths.model, model, config)
     checkpoint.remove()
     print(f"The best of {len(history)} epochs was number {best_epoch(history) + 1}.")
 

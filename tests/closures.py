@@ -14,10 +14,19 @@ def module_files() -> dict[str, Path]:
     return {names[path].removesuffix(".__init__"): path.relative_to(ROOT) for path in files}
 
 
+class _Runtime(ast.NodeTransformer):
+    """Drops what runs under a type checker alone."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        is_typing = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return None if is_typing else self.generic_visit(node)
+
+
 def imported_names(path: Path) -> set[str]:
-    """Collect every dotted name that a file imports, inside functions too."""
+    """Collect every dotted name that a file imports when it runs, inside functions too."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+    tree = _Runtime().visit(ast.parse((ROOT / path).read_text(encoding="utf-8")))
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

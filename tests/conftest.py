@@ -10,14 +10,14 @@ import yaml
 from hypothesis import settings
 
 from denoise.params import (
-    NOISE_KINDS,
+    NOISE_TYPES,
     AudioParams,
     NoiseParams,
     NoiseWeights,
     Params,
     SpectrogramParams,
-    load_params,
 )
+from denoise.params_file import load_params
 from tests.closures import ROOT
 
 # Derandomised: a test that fails here fails everywhere. No deadline: machines are busy.
@@ -40,12 +40,12 @@ def tree() -> dict[str, Any]:
 @pytest.fixture
 def tiny_params() -> Params:
     """Return params for clips of 2000 samples with two noisy twins each."""
-    weights = {**dict.fromkeys(NOISE_KINDS, 0.0), "white": 1.0, "babble": 1.0}
+    weights = {**dict.fromkeys(NOISE_TYPES, 0.0), "white": 1.0, "babble": 1.0}
     return dataclasses.replace(
         load_params(ROOT / "params.yaml"),
         audio=AudioParams(sample_rate=8000, duration_seconds=0.25),
         spectrogram=SpectrogramParams(n_fft=128, hop_length=64, win_length=128),
-        noise=NoiseParams(NoiseWeights(**weights), snr_db=(-5.0, 5.0), copies=2, seed=7),
+        noise=NoiseParams(NoiseWeights(**weights), snr_db=(-5.0, 5.0), noisy_versions=2, seed=7),
     )
 
 

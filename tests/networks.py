@@ -6,13 +6,12 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from denoise.network.spec import MaskNetwork, NetworkSpec, to_metadata
 from denoise.params import SpectrogramParams
-from denoise.runtime import to_metadata
-from denoise.streaming import MaskNetwork, NetworkForm
 
 SPECTROGRAM = SpectrogramParams(n_fft=128, hop_length=64, win_length=128)
 RATE = 8000
-FORM = NetworkForm(RATE, SPECTROGRAM, context_frames=0, stride=1)
+FORM = NetworkSpec(RATE, SPECTROGRAM, receptive_field_frames=0, stride=1)
 
 
 def gain_network(gain: float) -> MaskNetwork:

@@ -20,7 +20,7 @@ import yaml
 
 from tests.closures import ROOT
 
-STAGES = ["import_noise", "download", "sample", "features", "train", "export", "listen"]
+STAGES = ["import_noise", "download", "sample", "features", "train", "export", "train_recogniser"]
 STAGES += ["evaluate"]
 TIMEOUT_SECONDS = 300
 
@@ -29,29 +29,29 @@ TINY = {
     "download.source": "synthetic",
     "download.synthetic.speakers": 4,
     "download.synthetic.repetitions": 1,
-    "download.synthetic.words": 2,
+    "download.synthetic.oov_utterances": 2,
     "sample.size": 24,
     "audio.sample_rate": 8000,
     "audio.duration_seconds": 0.75,
     "spectrogram.n_fft": 128,
     "spectrogram.hop_length": 64,
     "spectrogram.win_length": 128,
-    "noise.copies": 1,
+    "noise.noisy_versions": 1,
     "train.epochs": 4,
     "train.batch_size": 4,
     "train.patience": 5,
-    "train.threads": 1,
-    "listener.kinds": ["white", "babble"],
-    "listener.copies": 1,
-    "listener.channels": 2,
-    "listener.clean_epochs": 2,
-    "listener.noisy_epochs": 2,
+    "train.data_shards": 1,
+    "recogniser.noise_types": ["white", "babble"],
+    "recogniser.noisy_versions": 1,
+    "recogniser.channels": 2,
+    "recogniser.clean_epochs": 2,
+    "recogniser.noisy_epochs": 2,
     "reconstruction": "noisy_phase",
-    "evaluate.kinds": ["white"],
+    "evaluate.noise_types": ["white"],
     "evaluate.snr_db": [-5.0, 5.0],
     "evaluate.pesq": "never",
 }
-SMALL_NETWORK = {"channels": 4, "context": 4}  # where a network has such keys
+SMALL_NETWORK = {"channels": 4, "bottleneck_channels": 4}  # where a network has such keys
 
 
 def change(tree: dict[str, Any], changes: Mapping[str, Any]) -> None:
@@ -249,8 +249,8 @@ def served(output: str) -> list[str]:
 def make_project(project: Project) -> Project:
     """Copy what git has or would add, but no result, into a new repository; make it tiny."""
     folder, path = project.folder, project.folder / "params.yaml"
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    list_files = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(list_files, cwd=ROOT, capture_output=True, check=True, text=True).stdout
     for name in filter(None, names.split("\0")):
         is_result = name == "dvc.lock" or name.split("/")[0] in ("data", "models", "metrics")
         if (ROOT / name).is_file() and not is_result:

@@ -5,11 +5,11 @@ import time
 
 import numpy as np
 
+from denoise.network.spec import MaskNetwork, NetworkSpec
 from denoise.params import SpectrogramParams
+from denoise.server.context import ServerContext
 from denoise.server.limits import Limits
-from denoise.server.service import Service
-from denoise.server.serving import Server
-from denoise.streaming import MaskNetwork, NetworkForm
+from denoise.server.waitress_server import Server
 
 
 def mask(spectrograms: np.ndarray) -> np.ndarray:
@@ -18,6 +18,8 @@ def mask(spectrograms: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    form = NetworkForm(8000, SpectrogramParams(128, 64, 128), context_frames=0, stride=1)
-    server = Server(Service(MaskNetwork(mask, form), Limits(slots=1, queue=1)), "127.0.0.1", 0)
+    form = NetworkSpec(8000, SpectrogramParams(128, 64, 128), receptive_field_frames=0, stride=1)
+    server = Server(
+        ServerContext(MaskNetwork(mask, form), Limits(slots=1, queue=1)), "127.0.0.1", 0
+    )
     server.run(lambda: print(f"denoise serves on {server.url}", flush=True))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from denoise.corpus.archive import META_NAME, CorpusArchive, Utterance, Word, create_archive
+from denoise.corpus.archive import META_NAME, CorpusArchive, OovUtterance, Utterance, create_archive
 from denoise.errors import CorpusError
 from tests.corpora import wav, write_corpus
 
@@ -42,19 +42,19 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
 
 
 def test_words_stand_beside_the_utterances(tmp_path: Path) -> None:
-    words = [Word(0), Word(2), Word(10)]
+    oov_utterances = [OovUtterance(0), OovUtterance(2), OovUtterance(10)]
     with create_archive(tmp_path / "corpus.zip") as writer:
-        for number, word in enumerate(reversed(words)):
-            writer.add(word, wav(number))
+        for number, oov in enumerate(reversed(oov_utterances)):
+            writer.add(oov, wav(number))
         writer.add(Utterance("07", 3, 12), wav(9))
     with CorpusArchive(tmp_path / "corpus.zip") as archive:
         assert archive.utterances == [Utterance("07", 3, 12)]
-        assert archive.words == words
-        assert [archive.read_word(word) for word in words] == [wav(2), wav(1), wav(0)]
+        assert archive.oov_utterances == oov_utterances
+        assert [archive.read_oov(oov) for oov in oov_utterances] == [wav(2), wav(1), wav(0)]
 
 
 def test_words_alone_are_no_corpus(tmp_path: Path) -> None:
-    path = write_zip(tmp_path / "c.zip", {Word(2).member: b"x"})
+    path = write_zip(tmp_path / "c.zip", {OovUtterance(2).member: b"x"})
     with pytest.raises(CorpusError, match="no such corpus"):
         CorpusArchive(path)
 
@@ -62,7 +62,7 @@ def test_words_alone_are_no_corpus(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["words/02.wav", "words/7/2.wav", "a/words/2.wav"])
 def test_another_file_is_no_word(tmp_path: Path, name: str) -> None:
     with CorpusArchive(write_zip(tmp_path / "c.zip", {NAMES[0]: b"x", name: b"y"})) as archive:
-        assert archive.words == []
+        assert archive.oov_utterances == []
 
 
 def test_names_are_audiomnists() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from denoise.atomic import replacing, replacing_folder, write_text
+from denoise.util.atomic import replacing, replacing_folder, write_text
 from tests.closures import ROOT
 
 WRITES_A_FILE = """
@@ -38,7 +38,7 @@ with replacing_folder({path!r}) as temporary:
 PRELUDE = """
 import shutil, sys
 from pathlib import Path
-from denoise.atomic import replacing, replacing_folder
+from denoise.util.atomic import replacing, replacing_folder
 
 def pause():
     print("paused", flush=True)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from denoise.audio import (
-    LOUDEST,
-    MOST_CHANNELS,
+from denoise.dsp.audio import (
+    MAX_AMPLITUDE,
+    MAX_CHANNELS,
     SILENCE_RMS,
     change_speed,
     decode,
@@ -221,9 +221,9 @@ def test_a_sample_that_is_no_finite_number_is_an_error(bad: float, subtype: str)
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_samples_whose_sums_would_overflow_are_an_error(sign: int) -> None:
     waveform = noise_waveform(5, channels=2)
-    waveform[70] = sign * 1.01 * LOUDEST
+    waveform[70] = sign * 1.01 * MAX_AMPLITUDE
     assert "1e+10" in error_of(encode(waveform, subtype="FLOAT"))
-    waveform[70] = sign * 0.99 * LOUDEST
+    waveform[70] = sign * 0.99 * MAX_AMPLITUDE
     assert np.isfinite(load_clip(encode(waveform, subtype="FLOAT"), PARAMS)).all()
 
 
@@ -269,11 +269,11 @@ def test_too_many_channels_are_counted() -> None:
     ("form", "found"),
     [
         ((4000, 1), None),
-        ((192_000, MOST_CHANNELS), None),
+        ((192_000, MAX_CHANNELS), None),
         ((3999, 9), (4000, 3999)),
         ((192_001, 1), (192_000, 192_001)),
         ((8000, 0), (1, 0)),
-        ((8000, MOST_CHANNELS + 1), (MOST_CHANNELS, MOST_CHANNELS + 1)),
+        ((8000, MAX_CHANNELS + 1), (MAX_CHANNELS, MAX_CHANNELS + 1)),
         ((8000, 3, 2), (2, 3)),
     ],
 )

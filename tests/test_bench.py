@@ -20,14 +20,14 @@ from benchmarks.quality import (
     measure_all,
 )
 from benchmarks.report import render
-from denoise import metrics
-from denoise.classical import wiener
 from denoise.corpus.archive import CorpusArchive
+from denoise.corpus.manifest import make_manifest, write_manifest
+from denoise.dsp.statistical_filters import wiener
 from denoise.errors import DenoiseError
-from denoise.evaluation import Condition, Disturber
-from denoise.manifest import make_manifest, write_manifest
-from denoise.metrics import estoi, si_sdr_db
-from denoise.noise import Recorded
+from denoise.evaluation import metrics
+from denoise.evaluation.metrics import estoi, si_sdr_db
+from denoise.evaluation.run import Condition, Corrupter
+from denoise.noise.generators import NoiseSources
 from denoise.params import SampleParams
 from tests.closures import ROOT
 from tests.corpora import write_corpus
@@ -41,7 +41,7 @@ def no_talk(rng: np.random.Generator) -> np.ndarray:
     raise AssertionError("White noise needs no voices.")
 
 
-DISTURBER = Disturber(SAMPLE_RATE, 3, Recorded(no_talk, no_talk))
+DISTURBER = Corrupter(SAMPLE_RATE, 3, NoiseSources(no_talk, no_talk))
 
 
 @pytest.mark.parametrize("n_fft", [512, 2048])
@@ -62,14 +62,14 @@ def test_oracle_mask_leaves_clean_speech_and_silence_alone() -> None:
 
 
 def test_names_are_unique_and_oracles_are_told_apart() -> None:
-    listed = list_methods(NOWHERE, NOWHERE, {"seed2": NOWHERE})
-    names = [method.name for method in listed]
+    list_files = list_methods(NOWHERE, NOWHERE, {"seed2": NOWHERE})
+    names = [method.name for method in list_files]
     assert len(set(names)) == len(names)
-    assert {method.name for method in listed if is_oracle(method.name)} == {
+    assert {method.name for method in list_files if is_oracle(method.name)} == {
         "oracle_2048",
         "oracle_512",
     }
-    assert {m.name for m in listed if not m.is_usable} == {"noisy", "oracle_2048", "oracle_512"}
+    assert {m.name for m in list_files if not m.is_usable} == {"noisy", "oracle_2048", "oracle_512"}
 
 
 def test_what_is_missing_is_left_out_with_a_line(
@@ -80,12 +80,12 @@ def test_what_is_missing_is_left_out_with_a_line(
 
     monkeypatch.setattr(methods.importlib, "import_module", missing)
     monkeypatch.setattr(rnnoise, "find_library", lambda: None)
-    listed = [
+    list_files = [
         method
         for method in list_methods(NOWHERE, NOWHERE, {})
         if method.name in ("noisy", "noisereduce", "rnnoise", "reference_noisy_phase")
     ]
-    cleaners, left_out = compare.make_cleaners(listed, SAMPLE_RATE, {OURS})
+    cleaners, left_out = compare.make_cleaners(list_files, SAMPLE_RATE, {OURS})
     assert list(cleaners) == ["noisy"]
     reasons = "\n".join(f"{label} is left out: {why}" for label, why in left_out.items())
     assert capsys.readouterr().out == reasons + "\n"
@@ -95,9 +95,9 @@ def test_what_is_missing_is_left_out_with_a_line(
 
 
 def test_a_model_that_was_asked_for_must_be_there() -> None:
-    listed = methods.reference_methods(NOWHERE)
+    list_files = methods.reference_methods(NOWHERE)
     with pytest.raises(DenoiseError, match="no model at"):
-        compare.make_cleaners(listed, SAMPLE_RATE, {"reference_noisy_phase"})
+        compare.make_cleaners(list_files, SAMPLE_RATE, {"reference_noisy_phase"})
 
 
 @pytest.mark.parametrize(
@@ -115,8 +115,8 @@ def test_names_in_options_are_checked(words: list[str], message: str) -> None:
 
 def test_models_and_training_times_are_taken_by_name() -> None:
     words = ["--model", "a=x", "--model", "b=y", "--training-seconds", "a=5"]
-    listed = compare.named_methods(compare.read_options(words), [])
-    assert [method.name for method in listed if len(method.name) == 1] == ["a", "b"]
+    list_files = compare.named_methods(compare.read_options(words), [])
+    assert [method.name for method in list_files if len(method.name) == 1] == ["a", "b"]
 
 
 @pytest.mark.parametrize("delay", [0, 1, 480, 960])
@@ -189,7 +189,7 @@ def test_rnnoise_leaves_silence_silent(fake: FakeLibrary) -> None:
 def test_every_method_hears_the_same_noise_and_any_measure_can_be_plugged_in() -> None:
     heard: dict[str, list[np.ndarray]] = {"one": [], "two": []}
 
-    def listen(name: str) -> methods.Cleaner:
+    def recognise(name: str) -> methods.Cleaner:
         def cleaner(noisy: np.ndarray, clean: np.ndarray) -> np.ndarray:
             heard[name].append(noisy)
             return noisy * np.float32(len(name) - 1)
@@ -201,7 +201,7 @@ def test_every_method_hears_the_same_noise_and_any_measure_can_be_plugged_in() -
 
     conditions = {"loud": Condition("white", -6.0), "soft": Condition("white", 6.0)}
     clips = [Clip(f"{d}_01_0", "01", d, CLEAN, SAMPLE_RATE) for d in (3, 4)]
-    cleaners = {name: listen(name) for name in heard}
+    cleaners = {name: recognise(name) for name in heard}
     rows = measure_all(clips, cleaners, DISTURBER, judge, conditions)
     np.testing.assert_array_equal(heard["one"], heard["two"])
     assert not np.array_equal(heard["one"][0], heard["one"][1])
@@ -268,7 +268,7 @@ def test_the_whole_comparison_with_a_filter_in_our_place(
     monkeypatch.setattr(compare, "list_methods", lambda *_: [noisy, missing, ours])
     monkeypatch.setattr(compare, "has_pesq", lambda: False)
     monkeypatch.setattr(
-        sys, "argv", ["compare", *split_options, "--limit", "3", "--listener", "none"]
+        sys, "argv", ["compare", *split_options, "--limit", "3", "--recogniser", "none"]
     )
     compare.main()
     written = json.loads((tmp_path / "out" / "comparison.json").read_text(encoding="utf-8"))
@@ -331,21 +331,21 @@ def test_a_digit_is_understood_where_it_is_the_one_said() -> None:
     clip = Clip("a", "1", 7, CLEAN, SAMPLE_RATE)
     asked = []
 
-    def listen(clips: np.ndarray) -> dict[str, list[int]]:
+    def recognise(clips: np.ndarray) -> dict[str, list[int]]:
         asked.append(len(clips))
         return {"digits_clean_trained": [7, 1], "digits_noise_trained": [0, 7]}
 
-    scores = pd.DataFrame(make_judge(False, listen)(clip, np.stack([CLEAN, CLEAN])))
+    scores = pd.DataFrame(make_judge(False, recognise)(clip, np.stack([CLEAN, CLEAN])))
     assert scores["digits_clean_trained"].tolist() == [1.0, 0.0]
     assert scores["digits_noise_trained"].tolist() == [0.0, 1.0]
     assert asked == [2]  # once for both
     assert set(MEASURES) == {*scores, "pesq"}
 
 
-def test_without_a_listener_the_reason_is_told(tmp_path: Path) -> None:
-    listen, left_out = compare.find_listener(tmp_path / "nothing")
-    assert listen is None
-    assert "No listener at" in left_out["digits understood"]
+def test_without_a_recogniser_the_reason_is_told(tmp_path: Path) -> None:
+    recognise, left_out = compare.find_recogniser(tmp_path / "nothing")
+    assert recognise is None
+    assert "No recogniser at" in left_out["digits understood"]
 
 
 def test_a_training_is_told_from_its_first_epochs() -> None:

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from denoise.audio import rms
-from denoise.cache import STORED_RMS, SpectrogramCache, SpectrogramWriter, SplitWriter
+from denoise.dsp.audio import rms
+from denoise.dsp.stft import n_frames, stft
 from denoise.errors import CorpusError, ParamsError
+from denoise.features.cache import STORED_RMS, SpectrogramCache, SpectrogramWriter, SplitWriter
 from denoise.params import SpectrogramParams
-from denoise.spectrogram import n_frames, stft
 
 PARAMS = SpectrogramParams(n_fft=64, hop_length=32, win_length=64)
 N_SAMPLES = 333
@@ -26,12 +26,12 @@ def waveform(seed: int, level: float = 0.1, n_samples: int = N_SAMPLES) -> np.nd
     return (level * drawn).astype(np.float32)
 
 
-def write_split(folder: Path, clips: int, copies: int = COPIES, level: float = 0.1) -> Path:
+def write_split(folder: Path, clips: int, count: int = COPIES, level: float = 0.1) -> Path:
     """Write the `train` split, whose noisy row r has the seed 1000 + r and whose clean row c, c."""
     writer = SplitWriter(folder, "train", PARAMS, n_frames(N_SAMPLES, PARAMS))
     for clip in range(clips):
-        twins = [waveform(1000 + clip * copies + copy) for copy in range(copies)]
-        writer.append(waveform(clip, level), twins)
+        noisy_versions = [waveform(1000 + clip * count + version) for version in range(count)]
+        writer.append(waveform(clip, level), noisy_versions)
     writer.close()
     return folder
 
@@ -68,26 +68,26 @@ def test_a_clip_is_read_in_the_voice_asked_for(tmp_path: Path) -> None:
         writer.append(waveform(clip), [waveform(50 + clip)] * COPIES, others)
     writer.close()
     cache = SpectrogramCache(tmp_path, "train")
-    assert (len(cache), cache.copies, cache.n_others) == (9, COPIES, 2)
+    assert (len(cache), cache.noisy_versions, cache.n_speeds) == (9, COPIES, 2)
     rows, voices = np.array([8, 0, 4, 5]), np.array([2, 1, 0, 2])
-    read = cache.spoken(rows, voices)
+    read = cache.clean_at_speed(rows, voices)
     for row, voice, spectrogram in zip(rows, voices, read, strict=True):
         original = waveform(100 * voice + row // COPIES)
         gain = np.float32(STORED_RMS / rms(original))
         np.testing.assert_allclose(spectrogram, stft(gain * original, PARAMS), atol=1e-3)
-    np.testing.assert_array_equal(cache.spoken(rows, 0 * voices), cache.clean(rows))
+    np.testing.assert_array_equal(cache.clean_at_speed(rows, 0 * voices), cache.clean(rows))
     cache.close()
 
 
 def test_words_are_read_by_their_numbers(tmp_path: Path) -> None:
     writer = SplitWriter(tmp_path, "train", PARAMS, n_frames(N_SAMPLES, PARAMS))
     for number in range(4):
-        writer.append_word(waveform(number, level=3.0))
+        writer.append_oov(waveform(number, level=3.0))
     writer.append(waveform(9), [waveform(8)])
     writer.close()
     cache = SpectrogramCache(tmp_path, "train")
-    assert (len(cache), cache.n_words) == (1, 4)
-    for number, read in zip((3, 0, 3), cache.words(np.array([3, 0, 3])), strict=True):
+    assert (len(cache), cache.n_oov) == (1, 4)
+    for number, read in zip((3, 0, 3), cache.oov(np.array([3, 0, 3])), strict=True):
         gain = np.float32(STORED_RMS / rms(waveform(number)))
         np.testing.assert_allclose(read, stft(gain * waveform(number), PARAMS), atol=1e-3)
     cache.close()
@@ -95,7 +95,7 @@ def test_words_are_read_by_their_numbers(tmp_path: Path) -> None:
 
 def test_the_size_is_the_number_of_noisy_rows(folder: Path) -> None:
     cache = SpectrogramCache(folder, "train")
-    assert (len(cache), cache.copies) == (12, 3)
+    assert (len(cache), cache.noisy_versions) == (12, 3)
 
 
 def test_the_same_clips_give_the_same_bytes(tmp_path: Path) -> None:

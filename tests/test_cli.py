@@ -17,15 +17,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from denoise import cli, jobs
-from denoise.cli import main
+from denoise.cli import batch_runner
+from denoise.cli import main as cli
+from denoise.cli.io_plan import Task
+from denoise.cli.main import main
+from denoise.cli.results import line
 from denoise.errors import DenoiseError
-from denoise.files import Progress, Report
-from denoise.plan import Task
-from denoise.recordings import Encoding, Form
-from denoise.streaming import MaskNetwork
-from denoise.summary import line
-from denoise.version import VERSION
+from denoise.inference.audio_io import AudioFormat, Encoding
+from denoise.inference.file_denoiser import Progress, Report
+from denoise.network.spec import MaskNetwork
+from denoise.version import __version__
 from tests.closures import ROOT
 from tests.networks import RATE, gain_network, write_halving_model
 from tests.project import wait_until
@@ -288,9 +289,9 @@ def test_what_is_said(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_clipping_is_said() -> None:
     task = Task(Path("a.wav"), Path("b.wav"))
     report = Report(
-        Path("a.wav"), Path("b.wav"), Form(8000, 1), Encoding("WAV", "PCM_16"), 80, 37, 0.1
+        Path("a.wav"), Path("b.wav"), AudioFormat(8000, 1), Encoding("WAV", "PCM_16"), 80, 37, 0.1
     )
-    assert "37 samples clipped" in line(jobs.Outcome(task, report), False)[0]
+    assert "37 samples clipped" in line(batch_runner.Outcome(task, report), False)[0]
 
 
 def test_a_bar_where_a_person_watches(
@@ -325,10 +326,10 @@ def test_a_bundle_folder_is_loaded_by_tensorflow(
         return gain_network(0.5)
 
     stand_in = SimpleNamespace(load_network=load_network)
-    monkeypatch.setitem(sys.modules, "denoise.bundle", stand_in)
+    monkeypatch.setitem(sys.modules, "denoise.network.saved_model", stand_in)
     assert main(["a.wav", "--model", "bundle"]) == 0
     assert loaded == ["bundle"]
-    monkeypatch.delitem(sys.modules, "denoise.bundle")
+    monkeypatch.delitem(sys.modules, "denoise.network.saved_model")
     monkeypatch.setitem(sys.modules, "keras", None)
     assert main(["a.wav", "--model", "bundle", "--overwrite"]) == 3
     assert "needs keras, which is not installed" in capsys.readouterr().err
@@ -337,9 +338,11 @@ def test_a_bundle_folder_is_loaded_by_tensorflow(
 def test_more_jobs_give_the_same_bytes(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def work(clean: jobs.Clean, tasks: Sequence[Task], n_threads: int) -> Iterator[jobs.Outcome]:
+    def work(
+        clean: batch_runner.Clean, tasks: Sequence[Task], n_threads: int
+    ) -> Iterator[batch_runner.Outcome]:
         asked.append(n_threads)
-        return jobs.work(clean, tasks, n_threads)
+        return batch_runner.work(clean, tasks, n_threads)
 
     monkeypatch.setattr(cli, "work", work)
     for number in range(6):
@@ -360,13 +363,13 @@ def test_jobs_run_side_by_side_and_stop_when_called_off() -> None:
         try:
             while True:
                 progress(0, None)
-        except jobs.Stopped:
+        except batch_runner.Stopped:
             stopped.append(task)
             raise
 
     def interrupted() -> None:
         tasks = [Task(Path(str(number)), None) for number in range(9)]
-        outcomes = jobs.work(clean, tasks, 2)
+        outcomes = batch_runner.work(clean, tasks, 2)
         threading.Thread(target=met.wait, daemon=True).start()
         timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
         timer.start()
@@ -441,10 +444,10 @@ def test_python_m_denoise_through_real_pipes(model: Path) -> None:
 
 SLOWLY = r"""
 import sys, time
-from denoise import recordings
-from denoise.cli import main
+from denoise.inference import audio_io
+from denoise.cli.main import main
 
-blocks = recordings.read_blocks
+blocks = audio_io.read_blocks
 
 def slowly(sound):
     for block in blocks(sound):
@@ -453,7 +456,7 @@ def slowly(sound):
         sys.stdout.flush()
         time.sleep(0.05)
 
-recordings.read_blocks = slowly
+audio_io.read_blocks = slowly
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -522,7 +525,7 @@ def test_what_a_caller_does_at_sigterm_stays_theirs(model: Path) -> None:
 
 LISTS_MODULES = """
 import sys
-from denoise.cli import main
+from denoise.cli.main import main
 try:
     main(sys.argv[1:])
 except SystemExit:
@@ -565,7 +568,7 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--version"])
-    assert capsys.readouterr().out == f"denoise {VERSION}\n"
+    assert capsys.readouterr().out == f"denoise {__version__}\n"
 
 
 def test_an_error_in_the_pipe_s_folder_is_an_error_to_mend(

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from denoise import client
-from denoise.cli import main
+from denoise.cli import client
+from denoise.cli.main import main
 from tests.closures import ROOT
 from tests.project import wait_until
 
@@ -311,8 +311,8 @@ def test_an_error_names_standard_output_and_not_the_file_behind_it(
 
 def test_it_imports_nothing_heavy(server: Scripted) -> None:
     program = (
-        "import sys; from denoise.cli import main; status = main(sys.argv[1:]); "
-        "print(sorted({'numpy', 'onnxruntime', 'soundfile', 'flask', 'denoise.inference'} "
+        "import sys; from denoise.cli.main import main; status = main(sys.argv[1:]); "
+        "print(sorted({'numpy', 'onnxruntime', 'soundfile', 'flask', 'denoise.inference.denoiser'} "
         "& set(sys.modules)), status)"
     )
     words = ["client", server.url, "talk.wav", "-o", "clean.wav"]

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from denoise import client
-from denoise.arguments import make_parser
-from denoise.cli import main
-from denoise.completion import SHELLS
-from denoise.server import command
+from denoise.cli import client
+from denoise.cli.completion import SHELLS
+from denoise.cli.main import main
+from denoise.cli.parser import make_parser
+from denoise.server import cli as server_cli
 from tests.test_cli import in_order
 
-PARSERS = {"": make_parser(), "serve": command.make_parser(), "client": client.make_parser()}
+PARSERS = {"": make_parser(), "serve": server_cli.make_parser(), "client": client.make_parser()}
 ASKS_BASH = """
 source ./script
 COMP_WORDS=("$@")

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from benchmarks.table import results
-from denoise.audio import write_wav
-from denoise.params import NOISE_KINDS, parse_params
+from denoise.dsp.audio import write_wav
+from denoise.params import NOISE_TYPES
+from denoise.params_file import parse_params
 from tests.closures import ROOT, module_files
 from tests.test_structure import leaves
 
@@ -34,7 +35,7 @@ def test_every_params_key_is_read_by_the_code() -> None:
         if module == "denoise.params":  # where keys are checked; only a property puts one to use
             attributes = [node for node in attributes if ast.unparse(node.value) == "self"]
         read |= {node.attr for node in attributes}
-    by_name = set(NOISE_KINDS)  # features.draw_kind reads these through their names
+    by_name = set(NOISE_TYPES)  # features.draw_kind reads these through their names
     assert {key.rsplit(".", 1)[-1] for key in leaves(PARAMS)} <= read | by_name
 
 
@@ -106,7 +107,7 @@ def test_python_example_of_the_command_s_page_runs() -> None:
 
 
 def test_every_option_of_the_command_is_described() -> None:
-    from denoise.arguments import make_parser
+    from denoise.cli.parser import make_parser
 
     options = {name for action in make_parser()._actions for name in action.option_strings}
     assert len(options) > 15

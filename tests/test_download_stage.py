@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from denoise.corpus.archive import CorpusArchive
-from denoise.corpus.noise_archive import NoiseArchive
+from denoise.noise.archive import NoiseArchive
 from tests.corpora import encode, noise_waveform, wav, write_corpus, write_tree
 from tests.kaggle_standin import Fault, kaggle_standin
 
@@ -104,7 +104,7 @@ def assert_same_bytes(first: Stage, second: Stage) -> None:
 
 
 def test_the_built_in_corpus_is_the_same_each_time(tmp_path: Path) -> None:
-    synthetic = {"speakers": 4, "repetitions": 1, "words": 1, "seed": 3}
+    synthetic = {"speakers": 4, "repetitions": 1, "oov_utterances": 1, "seed": 3}
     first, second = pair(tmp_path, source="synthetic", synthetic=synthetic)
     imported = first.run() | second.run()
     assert_same_bytes(first, second)

@@ -3,15 +3,17 @@
 import numpy as np
 import pandas as pd
 
-from denoise.evaluation import Disturber, evaluate, understand
-from denoise.noise import Recorded, no_recordings
+from denoise.evaluation.run import Corrupter, evaluate, score_digits
+from denoise.noise.generators import NoiseSources, no_recordings
 from denoise.params import EvaluateParams
 from tests.speechlike import SAMPLE_RATE, voice
 
-PARAMS = EvaluateParams(kinds=("white", "babble"), snr_db=(0.0, 60.0), pesq="never", seed=1)
+PARAMS = EvaluateParams(
+    noise_types=("white", "babble"), snr_db=(0.0, 60.0), pesq="never", threads=1, seed=1
+)
 
 
-class Ear:
+class HearingModel:
     """Hears 3 in whatever is no louder than the clean clip by a tenth, and 4 in what is."""
 
     def __init__(self, clean: np.ndarray) -> None:
@@ -26,11 +28,11 @@ class Ear:
 
 def test_rows_say_what_is_understood_of_each_method() -> None:
     clean = voice()
-    ear = Ear(clean)
+    hearing_model = HearingModel(clean)
     about = pd.Series({"utterance_id": "3_01_0", "speaker_id": "01", "digit": 3, "gender": "male"})
-    recorded = Recorded(lambda rng: voice(9), no_recordings)
-    disturber = Disturber(SAMPLE_RATE, PARAMS.seed, recorded)
-    rows = evaluate([(about, clean)], np.zeros_like, ear, disturber, PARAMS)
+    sources = NoiseSources(lambda rng: voice(9), no_recordings)
+    corrupter = Corrupter(SAMPLE_RATE, PARAMS.seed, sources)
+    rows = evaluate([(about, clean)], np.zeros_like, hearing_model, corrupter, PARAMS)
     assert list(zip(rows["noise"], rows["snr_db"], strict=True)) == [
         ("white", 0.0),
         ("white", 60.0),
@@ -42,17 +44,17 @@ def test_rows_say_what_is_understood_of_each_method() -> None:
     for method in ("clean", "denoised"):
         assert rows[f"digits_a_{method}"].tolist() == [1] * 4
         assert rows[f"digits_b_{method}"].tolist() == [0] * 4
-    assert ear.n_calls == 1  # all methods and conditions in one batch
+    assert hearing_model.n_calls == 1  # all methods and conditions in one batch
     assert rows["si_sdr_db_noisy"].round().tolist() == [0, 60, 0, 60]
 
 
 def test_understanding_keeps_methods_and_conditions_apart() -> None:
     batches = {"noisy": np.array([[1.0], [2.0]]), "denoised": np.array([[3.0], [2.0]])}
 
-    def listen(clips: np.ndarray) -> dict[str, list[int]]:
+    def recognise(clips: np.ndarray) -> dict[str, list[int]]:
         return {"digits": clips[:, 0].astype(int).tolist()}
 
-    assert understand(np.array([2.0]), batches, listen, 2) == [
+    assert score_digits(np.array([2.0]), batches, recognise, 2) == [
         {"digits_clean": 1, "digits_noisy": 0, "digits_denoised": 0},
         {"digits_clean": 1, "digits_noisy": 1, "digits_denoised": 1},
     ]

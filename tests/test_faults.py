@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from denoise.corpus.archive import CorpusArchive, Utterance, create_archive
-from denoise.manifest import read_manifest, utterance_of
+from denoise.corpus.manifest import read_manifest, utterance_of
 from tests.project import Project, kill, make_project, ran, served, two_runs, wait_until
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and limits")
@@ -67,7 +67,7 @@ def test_killed_stages_are_taken_up_and_end_with_the_same_bytes(
     project = make_project(Project(tmp_path / "killed", hash_seed="3"))
     data, model = project.folder / "data", project.folder / "models" / "denoiser"
     # More work than can be done before the kill.
-    before = project.edit({"download.synthetic.speakers": 100, "noise.copies": 100})
+    before = project.edit({"download.synthetic.speakers": 100, "noise.noisy_versions": 100})
     kill_in(project, lambda: any(data.glob(".corpus.zip.*.partial")))
     assert not (data / "corpus.zip").exists()
     project.edit({"download.synthetic.speakers": 4})
@@ -77,7 +77,7 @@ def test_killed_stages_are_taken_up_and_end_with_the_same_bytes(
     kill_in(project, (project.folder / ".scratch" / "train" / "state.json").exists)
     assert (data / "features").exists() and not model.exists()
     output = project.dvc("repro")
-    assert ran(output) == ["train", "export", "listen", "evaluate"]
+    assert ran(output) == ["train", "export", "train_recogniser", "evaluate"]
     assert "Resuming after epoch" in output
     assert project.lock() == undisturbed.lock()
     assert project.content() == undisturbed.content()

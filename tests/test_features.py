@@ -10,16 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from denoise.cache import SpectrogramCache
-from denoise.clips import Rejected, load_clips
-from denoise.corpus.archive import CorpusArchive, Utterance, Word
-from denoise.corpus.noise_archive import NoiseArchive, create_noise_archive
+from denoise.corpus.archive import CorpusArchive, OovUtterance, Utterance
+from denoise.corpus.loader import Rejections, load_clips
+from denoise.corpus.manifest import COLUMNS
 from denoise.errors import CorpusError
-from denoise.features import INDEX_COLUMNS, draw_kind, noisy_twins, write_features
-from denoise.manifest import COLUMNS
-from denoise.noise import Recorded
-from denoise.params import NOISE_KINDS, NoiseParams, NoiseWeights, Params
-from denoise.recorded import recorded_from
+from denoise.features.build import (
+    INDEX_COLUMNS,
+    draw_noise_type,
+    draw_noisy_versions,
+    write_features,
+)
+from denoise.features.cache import SpectrogramCache
+from denoise.noise.archive import NoiseArchive, create_noise_archive
+from denoise.noise.generators import NoiseSources
+from denoise.noise.sources import open_noise_sources
+from denoise.params import NOISE_TYPES, NoiseParams, NoiseWeights, Params
 from tests.corpora import encode, noise_waveform, wav, write_recordings
 
 SPLIT_OF = {"01": "train", "02": "train", "03": "validation", "04": "test"}
@@ -31,7 +36,7 @@ BAD = {
     "not finite": encode(np.full((800, 1), np.nan), subtype="FLOAT"),
 }
 
-Recordings = dict[Utterance | Word, bytes]
+Recordings = dict[Utterance | OovUtterance, bytes]
 
 
 def recordings(repetitions: int = 3) -> Recordings:
@@ -55,7 +60,7 @@ def manifest_of(utterances: Recordings) -> pd.DataFrame:
 
 def features_of(
     folder: Path, content: Recordings, manifest: pd.DataFrame, params: Params
-) -> Rejected:
+) -> Rejections:
     """Write `content` as an archive, in its order, and the features of `manifest` from it."""
     folder.mkdir()
     path = write_recordings(folder.parent / f"{folder.name}.zip", content, {})
@@ -64,8 +69,8 @@ def features_of(
         for number in range(5):
             writer.add(number, 0, wav(1000 + number))
     with CorpusArchive(path) as corpus, NoiseArchive(noise) as opened:
-        recorded = recorded_from(corpus, manifest, opened, opened.training, params.audio)
-        return write_features(corpus, manifest, recorded, params, folder)
+        sources = open_noise_sources(corpus, manifest, opened, opened.training, params.audio)
+        return write_features(corpus, manifest, sources, params, folder)
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
@@ -77,13 +82,13 @@ def test_each_clip_and_its_twins_are_cached_in_the_manifests_order(
 ) -> None:
     content = recordings()
     manifest = manifest_of(content).sample(frac=1, random_state=1)
-    rejected = features_of(tmp_path / "features", content, manifest, tiny_params)
-    assert rejected.report() == "no recording was rejected"
+    rejections = features_of(tmp_path / "features", content, manifest, tiny_params)
+    assert rejections.report() == "no recording was rejected"
     index = pd.read_csv(tmp_path / "features" / "index.csv")
     assert list(index.columns) == INDEX_COLUMNS
     for split, clips in (("train", 12), ("validation", 6)):
         cache = SpectrogramCache(tmp_path / "features", split)
-        assert (len(cache), cache.copies) == (2 * clips, 2)
+        assert (len(cache), cache.noisy_versions) == (2 * clips, 2)
         rows = index[index.split == split]
         named = manifest.utterance_id[manifest.split == split]
         assert rows.utterance_id.tolist() == named.repeat(2).tolist()
@@ -99,12 +104,14 @@ def test_training_clips_are_cached_at_other_speeds_and_those_of_validation_are_n
     content = recordings()
     features_of(tmp_path / "features", content, manifest_of(content), tiny_params)
     caches = [SpectrogramCache(tmp_path / "features", split) for split in ("train", "validation")]
-    assert [cache.n_others for cache in caches] == [len(tiny_params.voices.others), 0]
-    assert tiny_params.voices.others
-    faster = {speed: number for number, speed in enumerate(tiny_params.voices.others, start=1)}
+    assert [cache.n_speeds for cache in caches] == [len(tiny_params.features.other_speeds), 0]
+    assert tiny_params.features.other_speeds
+    faster = {
+        speed: number for number, speed in enumerate(tiny_params.features.other_speeds, start=1)
+    }
     rows = np.array([0, 2])  # clips of .1 and .3 s, padded on both sides
     said = [
-        caches[0].spoken(rows, np.full(2, voice))
+        caches[0].clean_at_speed(rows, np.full(2, voice))
         for voice in (0, faster[max(faster)], faster[min(faster)])
     ]
     # each spoken with the same energy, in less and in more time
@@ -113,22 +120,22 @@ def test_training_clips_are_cached_at_other_speeds_and_those_of_validation_are_n
 
 
 def test_words_are_cached_for_training_alone(tmp_path: Path, tiny_params: Params) -> None:
-    content = recordings() | {Word(number): wav(number) for number in range(6)}
+    content = recordings() | {OovUtterance(number): wav(number) for number in range(6)}
     features_of(tmp_path / "features", content, manifest_of(content), tiny_params)
     train, validation = (
         SpectrogramCache(tmp_path / "features", split) for split in ("train", "validation")
     )
-    assert (train.n_words, validation.n_words) == (6, 0)
-    words = train.words(np.arange(6))
+    assert (train.n_oov, validation.n_oov) == (6, 0)
+    words = train.oov(np.arange(6))
     assert len({word.tobytes() for word in words}) == 6
 
 
 def test_a_bad_word_is_counted_and_left_out(tmp_path: Path, tiny_params: Params) -> None:
-    content = recordings() | {Word(0): wav(5), Word(4): BAD["no audio"]}
+    content = recordings() | {OovUtterance(0): wav(5), OovUtterance(4): BAD["no audio"]}
     manifest = manifest_of(content)
-    rejected = features_of(tmp_path / "features", content, manifest, tiny_params)
-    assert list(rejected.reasons) == ["words/4.wav"]
-    assert SpectrogramCache(tmp_path / "features", "train").n_words == 1
+    rejections = features_of(tmp_path / "features", content, manifest, tiny_params)
+    assert list(rejections.reasons) == ["words/4.wav"]
+    assert SpectrogramCache(tmp_path / "features", "train").n_oov == 1
 
 
 def assert_snr_is_the_indexs(cache: SpectrogramCache, snr_db: np.ndarray) -> None:
@@ -160,7 +167,7 @@ def test_the_order_in_the_archive_changes_no_byte(tmp_path: Path, tiny_params: P
 def test_the_order_of_the_manifest_changes_no_clips_noise(
     tmp_path: Path, tiny_params: Params
 ) -> None:
-    weights = NoiseWeights(**{**dict.fromkeys(NOISE_KINDS, 0.0), "white": 1.0, "pink": 1.0})
+    weights = NoiseWeights(**{**dict.fromkeys(NOISE_TYPES, 0.0), "white": 1.0, "pink": 1.0})
     noise = dataclasses.replace(tiny_params.noise, weights=weights)
     params = dataclasses.replace(tiny_params, noise=noise)
     content, found = recordings(), []
@@ -181,13 +188,13 @@ def test_a_bad_clip_is_reported_counted_and_left_out(
     content = recordings()
     broken = [Utterance("01", 0, 1), Utterance("03", 1, 2)]
     content |= dict.fromkeys(broken, bad)
-    rejected = features_of(tmp_path / "features", content, manifest_of(content), tiny_params)
+    rejections = features_of(tmp_path / "features", content, manifest_of(content), tiny_params)
     identities = [u.utterance_id for u in broken]
-    assert sorted(rejected.reasons) == sorted(identities)
-    assert rejected.report().startswith("2 recordings were rejected: ")
-    assert all(identity in rejected.report() for identity in identities)
+    assert sorted(rejections.reasons) == sorted(identities)
+    assert rejections.report().startswith("2 recordings were rejected: ")
+    assert all(identity in rejections.report() for identity in identities)
     table = pd.read_csv(tmp_path / "features" / "rejected.csv")
-    assert dict(table.itertuples(index=False)) == rejected.reasons
+    assert dict(table.itertuples(index=False)) == rejections.reasons
     index = pd.read_csv(tmp_path / "features" / "index.csv")
     assert not index.utterance_id.isin(identities).any()
     for split, clips in (("train", 11), ("validation", 5)):
@@ -198,12 +205,12 @@ def test_a_bad_clip_is_reported_counted_and_left_out(
 
 
 def test_a_long_list_of_rejections_is_cut() -> None:
-    rejected = Rejected()
-    rejected.reasons = {f"0_01_{number}": "It is silent." for number in range(40)}
-    assert rejected.report().startswith(
+    rejections = Rejections()
+    rejections.reasons = {f"0_01_{number}": "It is silent." for number in range(40)}
+    assert rejections.report().startswith(
         "40 recordings were rejected: 0_01_0: It is silent.; 0_01_1"
     )
-    assert rejected.report().count("silent") == 5
+    assert rejections.report().count("silent") == 5
 
 
 @pytest.mark.parametrize(("speakers", "split"), [(("01", "02"), "train"), (("03",), "validation")])
@@ -221,11 +228,11 @@ def test_clips_come_with_their_rows(tmp_path: Path, tiny_params: Params) -> None
     content = recordings()
     content[Utterance("02", 1, 0)] = b""
     path = write_recordings(tmp_path / "corpus.zip", content, {})
-    rejected = Rejected()
+    rejections = Rejections()
     with CorpusArchive(path) as corpus:
-        clips = list(load_clips(corpus, manifest_of(content), tiny_params.audio, rejected))
+        clips = list(load_clips(corpus, manifest_of(content), tiny_params.audio, rejections))
     assert len(clips) == len(content) - 1
-    assert list(rejected.reasons) == ["1_02_0"]
+    assert list(rejections.reasons) == ["1_02_0"]
     for row, clip in clips:
         assert row["utterance_id"] != "1_02_0"
         assert clip.shape == (2000,)
@@ -233,19 +240,19 @@ def test_clips_come_with_their_rows(tmp_path: Path, tiny_params: Params) -> None
 
 def test_twins_are_drawn_from_seed_and_utterance() -> None:
     clean = noise_waveform(1)[:, 0].astype(np.float32)
-    weights = NoiseWeights(**dict.fromkeys(NOISE_KINDS, 1.0))
-    params = NoiseParams(weights, snr_db=(-5.0, 5.0), copies=8, seed=1)
+    weights = NoiseWeights(**dict.fromkeys(NOISE_TYPES, 1.0))
+    params = NoiseParams(weights, snr_db=(-5.0, 5.0), noisy_versions=8, seed=1)
 
-    def twins(utterance_id: str, params: NoiseParams) -> list[tuple[str, float, bytes]]:
-        recorded = Recorded(lambda rng: clean, lambda rng: clean)
-        found = noisy_twins(clean, utterance_id, 8000, params, recorded)
+    def noisy_versions(utterance_id: str, params: NoiseParams) -> list[tuple[str, float, bytes]]:
+        sources = NoiseSources(lambda rng: clean, lambda rng: clean)
+        found = draw_noisy_versions(clean, utterance_id, 8000, params, sources)
         return [(kind, snr_db, noisy.tobytes()) for kind, snr_db, noisy in found]
 
-    first = twins("0_01_0", params)
+    first = noisy_versions("0_01_0", params)
     assert len(set(first)) == 8 and len({kind for kind, *_ in first}) > 1
-    assert twins("0_01_0", dataclasses.replace(params, copies=3)) == first[:3]
-    assert not set(twins("0_01_1", params)) & set(first)
-    assert not set(twins("0_01_0", dataclasses.replace(params, seed=2))) & set(first)
+    assert noisy_versions("0_01_0", dataclasses.replace(params, noisy_versions=3)) == first[:3]
+    assert not set(noisy_versions("0_01_1", params)) & set(first)
+    assert not set(noisy_versions("0_01_0", dataclasses.replace(params, seed=2))) & set(first)
 
 
 def test_recordings_of_noise_are_heard_beside_the_other_kinds(
@@ -262,9 +269,9 @@ def test_recordings_of_noise_are_heard_beside_the_other_kinds(
 
 
 def test_noise_is_drawn_as_often_as_its_weight_says() -> None:
-    weights = NoiseWeights(**{**dict.fromkeys(NOISE_KINDS, 0.0), "pink": 3.0, "speech": 1.0})
+    weights = NoiseWeights(**{**dict.fromkeys(NOISE_TYPES, 0.0), "pink": 3.0, "speech": 1.0})
     rng = np.random.default_rng(0)
-    drawn = Counter(draw_kind(weights, rng) for _ in range(2000))
+    drawn = Counter(draw_noise_type(weights, rng) for _ in range(2000))
     assert set(drawn) == {"pink", "speech"}
     assert drawn["pink"] == pytest.approx(1500, abs=80)
 
@@ -274,10 +281,10 @@ def test_noise_is_drawn_as_often_as_its_weight_says() -> None:
     seed=st.integers(0, 2**32 - 1),
 )
 def test_a_kind_that_nobody_asks_for_changes_no_draw(weights: list[float], seed: int) -> None:
-    former = NOISE_KINDS[: NOISE_KINDS.index("recordings")]
+    former = NOISE_TYPES[: NOISE_TYPES.index("recordings")]
     asked = NoiseWeights(**dict(zip(former, weights, strict=True)), recordings=0.0)
     one, other = np.random.default_rng(seed), np.random.default_rng(seed)
     shares = np.array(weights) / np.sum(weights)
-    drawn = [draw_kind(asked, one) for _ in range(20)]
+    drawn = [draw_noise_type(asked, one) for _ in range(20)]
     assert drawn == [former[other.choice(len(former), p=shares)] for _ in range(20)]
     assert one.integers(2**60) == other.integers(2**60)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from denoise.corpus.kaggle import Patience, download_kaggle
+from denoise.corpus.kaggle import RetryPolicy, download_kaggle
 from denoise.errors import CorpusError
 from denoise.params import KaggleParams
 from tests.corpora import write_corpus
@@ -78,7 +78,7 @@ class Download:
     def run(
         self, params: KaggleParams = PARAMS, silence_seconds: float = 20.0
     ) -> dict[str, object]:
-        patience = Patience(4, 1.0, 5.0, silence_seconds, self.waits.append)
+        patience = RetryPolicy(4, 1.0, 5.0, silence_seconds, self.waits.append)
         return download_kaggle(params, self.archive, self.scratch, patience)
 
     def fails(self, match: str, params: KaggleParams = PARAMS) -> None:
@@ -181,7 +181,7 @@ def test_a_wait_beyond_ten_minutes_is_left_to_the_user(
 
 
 def test_waits_grow_but_not_beyond_the_longest() -> None:
-    patience = Patience(first_seconds=1.0, longest_seconds=5.0)
+    patience = RetryPolicy(first_seconds=1.0, longest_seconds=5.0)
     assert [patience.wait_seconds(n, 0.0) for n in (1, 2, 3, 4, 50)] == [1.0, 2.0, 4.0, 5.0, 5.0]
 
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from denoise.corpus.archive import CorpusArchive, Utterance
-from denoise.corpus.layout import NO_DIGIT, NO_SPEAKER
+from denoise.corpus.filename_parser import NO_DIGIT, NO_SPEAKER
 from denoise.corpus.local import import_local
 from denoise.errors import CorpusError
 from tests.corpora import encode, noise_waveform, wav, write_corpus, write_tree
@@ -291,7 +291,7 @@ def test_a_file_that_is_no_zip_is_an_error(imported: Import) -> None:
 def test_a_file_too_large_to_be_speech_is_left_out(
     imported: Import, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("denoise.corpus.files.LARGEST_BYTES", len(wav(1)))
+    monkeypatch.setattr("denoise.corpus.file_index.MAX_BYTES", len(wav(1)))
     assert len(imported.of({**FSDD, "recordings/9_theo_0.wav": wav(1, seconds=0.2)})) == 3
     assert list(imported.left_out.values()) == [
         {"files": 1, "examples": ["recordings/9_theo_0.wav"]}

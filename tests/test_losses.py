@@ -5,11 +5,18 @@ import dataclasses
 import numpy as np
 import pytest
 
-from denoise.batches import as_lesson
-from denoise.losses import SpectrumLoss, energy, inverse_energy, power_of, product_of, si_sdr
-from denoise.metrics import si_sdr_db
+from denoise.dsp.stft import istft, stft, to_real_imag
+from denoise.evaluation.metrics import si_sdr_db
 from denoise.params import LossWeights, SpectrogramParams
-from denoise.spectrogram import istft, real_parts, stft
+from denoise.training.data import to_network_input
+from denoise.training.losses import (
+    SpectralLoss,
+    energy,
+    inverse_energy,
+    power_of,
+    product_of,
+    si_sdr,
+)
 from tests.speechlike import SAMPLE_RATE, voice, white
 
 PARAMS = SpectrogramParams(512, 128, 512)
@@ -24,8 +31,8 @@ def loss_of(weights: LossWeights, wiener: float, level: float = 1.0) -> float:
     powers = [np.abs(s.astype(complex)) ** 2 for s in spectrograms]
     noise = np.abs(spectrograms[0] - spectrograms[1]) ** 2
     told = (powers[1] / (powers[1] + noise + 1e-9)).astype(np.float32)
-    _, pair = as_lesson(*spectrograms)
-    return float(SpectrumLoss(PARAMS, SAMPLE_RATE, weights)(pair, told**wiener))
+    _, pair = to_network_input(*spectrograms)
+    return float(SpectralLoss(PARAMS, SAMPLE_RATE, weights)(pair, told**wiener))
 
 
 def test_without_weights_there_is_no_loss() -> None:
@@ -54,7 +61,7 @@ def test_si_sdr_of_spectrograms_is_that_of_their_waveforms(is_masked: bool) -> N
     mask = rng.random(spectrograms[0].shape, np.float32) if is_masked else np.float32(1)
     masked = spectrograms[1] * mask
     expected = si_sdr_db(clean, istft(masked, PARAMS, len(clean)))
-    reference, denoised = (real_parts(s)[None] for s in (spectrograms[0], masked))
+    reference, denoised = (to_real_imag(s)[None] for s in (spectrograms[0], masked))
     found = si_sdr(
         energy(power_of(reference)),
         inverse_energy(denoised, PARAMS),

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import soxr
 
-from denoise.inference import Denoiser
-from denoise.metrics import si_sdr_db
+from denoise.evaluation.metrics import si_sdr_db
+from denoise.inference.denoiser import Denoiser
 from tests.speechlike import SAMPLE_RATE, voice, white
 
 

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from denoise.corpus.archive import Utterance
-from denoise.errors import CorpusError
-from denoise.manifest import (
+from denoise.corpus.manifest import (
     COLUMNS,
     SPLITS,
     make_manifest,
@@ -22,6 +21,7 @@ from denoise.manifest import (
     utterance_of,
     write_manifest,
 )
+from denoise.errors import CorpusError
 from denoise.params import SampleParams
 
 PARAMS = SampleParams(size=200, validation_fraction=0.1, test_fraction=0.15, seed=20)

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from denoise import metrics
 from denoise.errors import DenoiseError
+from denoise.evaluation import metrics
 from tests.closures import ROOT
 from tests.speechlike import SAMPLE_RATE, voice, white
 
@@ -68,7 +68,7 @@ def test_si_sdr_has_limits() -> None:
 
 def test_si_sdr_is_the_same_to_the_bit_on_any_number_of_cores() -> None:
     code = (
-        "import numpy as np; from denoise.metrics import si_sdr_db;"
+        "import numpy as np; from denoise.evaluation.metrics import si_sdr_db;"
         "draws = np.random.default_rng(0).standard_normal((9, 2, 22_050));"
         "print([si_sdr_db(*pair).hex() for pair in draws])"
     )

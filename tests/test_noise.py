@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from denoise.audio import rms
-from denoise.noise import (
+from denoise.dsp.audio import rms
+from denoise.noise.generators import (
     KINDS,
-    RECORDED_KINDS,
-    Draw,
-    Recorded,
+    RECORDED_NOISE_TYPES,
+    NoiseSources,
+    Sampler,
     hum,
     make_noisy,
     mix,
@@ -21,7 +21,7 @@ from denoise.noise import (
     voices,
     white,
 )
-from denoise.params import NOISE_KINDS
+from denoise.params import NOISE_TYPES
 
 RATE = 22_050
 SLOPES_DB = {"white": 0.0, "pink": -3.01, "brown": -6.02, "blue": 3.01, "violet": 6.02}
@@ -34,12 +34,12 @@ def speech_like(n_samples: int, level: float = 0.1, seed: int = 0) -> np.ndarray
     return (level * (loud + 0.01) * drawn).astype(np.float32)
 
 
-def talk_of(n_samples: int) -> Draw:
+def talk_of(n_samples: int) -> Sampler:
     return lambda rng: speech_like(n_samples, rng.uniform(0.01, 0.3), int(rng.integers(100)))
 
 
-def recorded_of(n_samples: int) -> Recorded:
-    return Recorded(talk_of(n_samples), lambda rng: 0.1 * white(rng, n_samples, RATE))
+def recorded_of(n_samples: int) -> NoiseSources:
+    return NoiseSources(talk_of(n_samples), lambda rng: 0.1 * white(rng, n_samples, RATE))
 
 
 def snr_db_of(clean: np.ndarray, noisy: np.ndarray) -> float:
@@ -57,10 +57,10 @@ def mean_power(kind: str, n_samples: int, draws: int = 10) -> tuple[np.ndarray, 
 
 
 def test_every_kind_that_the_params_name_is_there() -> None:
-    assert (*KINDS, *RECORDED_KINDS) == NOISE_KINDS
+    assert (*KINDS, *RECORDED_NOISE_TYPES) == NOISE_TYPES
 
 
-@pytest.mark.parametrize("kind", NOISE_KINDS)
+@pytest.mark.parametrize("kind", NOISE_TYPES)
 @given(
     snr_db=st.floats(-60, 60),
     level=st.floats(1e-4, 1),
@@ -154,7 +154,7 @@ def test_hum_comes_from_both_kinds_of_mains() -> None:
     assert min(power.values()) >= 4
 
 
-@pytest.mark.parametrize("kind", NOISE_KINDS)
+@pytest.mark.parametrize("kind", NOISE_TYPES)
 @given(seed=seeds, n_samples=st.integers(400, 1501))
 def test_the_same_seed_gives_the_same_bytes_and_another_gives_others(
     kind: str, seed: int, n_samples: int
@@ -227,6 +227,6 @@ def test_recordings_are_the_noise_drawn_and_nothing_else() -> None:
     def noise(rng: np.random.Generator) -> np.ndarray:
         return scene
 
-    recorded = Recorded(talk_of(900), noise)
-    noisy = make_noisy(clean, RATE, "recordings", 3, utterance_rng(1, "a"), recorded)
+    sources = NoiseSources(talk_of(900), noise)
+    noisy = make_noisy(clean, RATE, "recordings", 3, utterance_rng(1, "a"), sources)
     np.testing.assert_array_equal(noisy, mix(clean, scene, 3))

@@ -8,9 +8,9 @@ import soundfile
 from flask.testing import FlaskClient
 
 from denoise.server.app import create_app
+from denoise.server.context import ServerContext
 from denoise.server.limits import Limits
 from denoise.server.page import MEDIA_TYPES, load_parts
-from denoise.server.service import Service
 from tests.networks import gain_network
 
 WEB = files("denoise.server") / "web"
@@ -19,7 +19,7 @@ NAMES = sorted(load_parts())
 
 @pytest.fixture
 def client() -> FlaskClient:
-    return create_app(Service(gain_network(0.5), Limits())).test_client()
+    return create_app(ServerContext(gain_network(0.5), Limits())).test_client()
 
 
 def test_every_file_is_a_part() -> None:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from denoise.errors import ParamsError
-from denoise.params import NOISE_KINDS, NoiseWeights, Params, load_params, parse_params
+from denoise.params import NOISE_TYPES, NoiseWeights, Params
+from denoise.params_file import load_params, parse_params
 from denoise.schema import Choices, Range
 from tests.closures import ROOT
 from tests.conftest import COMMITTED
@@ -144,18 +145,18 @@ def test_a_whole_number_serves_as_float(tree: dict[str, Any]) -> None:
     assert params.audio.n_samples == 44_100
 
 
-@given(kinds=st.lists(st.sampled_from(NOISE_KINDS), min_size=1, max_size=6))
-def test_noise_kinds_are_each_named_once(kinds: list[str]) -> None:
-    tree = changed(copy.deepcopy(COMMITTED), "evaluate.kinds", kinds)
+@given(noise_types=st.lists(st.sampled_from(NOISE_TYPES), min_size=1, max_size=6))
+def test_noise_kinds_are_each_named_once(noise_types: list[str]) -> None:
+    tree = changed(copy.deepcopy(COMMITTED), "evaluate.noise_types", noise_types)
     changed(tree, "download.noise", "somewhere")
-    if len(set(kinds)) == len(kinds):
-        assert parse_params(tree).evaluate.kinds == tuple(kinds)
+    if len(set(noise_types)) == len(noise_types):
+        assert parse_params(tree).evaluate.noise_types == tuple(noise_types)
     else:
-        assert error_of(tree) == f"evaluate.kinds: {kinds!r} names a value twice."
+        assert error_of(tree) == f"evaluate.noise_types: {noise_types!r} names a value twice."
 
 
 def test_every_kind_of_noise_has_a_weight() -> None:
-    assert tuple(field.name for field in dataclasses.fields(NoiseWeights)) == NOISE_KINDS
+    assert tuple(field.name for field in dataclasses.fields(NoiseWeights)) == NOISE_TYPES
 
 
 @pytest.fixture
@@ -176,14 +177,22 @@ def sized_tree(tree: dict[str, Any]) -> dict[str, Any]:
             "sample.validation_fraction + sample.test_fraction",
             "0.91 lies outside 0.02 to 0.9",
         ),
-        ({"noise.weights": dict.fromkeys(NOISE_KINDS, 0)}, "noise.weights", "all are 0"),
+        ({"noise.weights": dict.fromkeys(NOISE_TYPES, 0)}, "noise.weights", "all are 0"),
         ({"noise.snr_db": [5, -5]}, "noise.snr_db", "[5.0, -5.0]"),
         ({"noise.snr_db": [5]}, "noise.snr_db", "[5.0]"),
         ({"noise.snr_db": [0, 1, 2]}, "noise.snr_db", "[0.0, 1.0, 2.0]"),
-        ({"listener.snr_db": [5, -5]}, "listener.snr_db", "[5.0, -5.0]"),
+        ({"recogniser.snr_db": [5, -5]}, "recogniser.snr_db", "[5.0, -5.0]"),
         ({"evaluate.snr_db": [0, 3, 0.0]}, "evaluate.snr_db", "[0.0, 3.0, 0.0]"),
-        ({"voices.speeds": [0.9, 1.1]}, "voices.speeds", "[0.9, 1.1] must hold 1"),
-        ({"voices.speeds": [1, 1.1, 1.1]}, "voices.speeds", "no value twice"),
+        (
+            {"features.speed_perturbation": [0.9, 1.1]},
+            "features.speed_perturbation",
+            "[0.9, 1.1] must hold 1",
+        ),
+        (
+            {"features.speed_perturbation": [1, 1.1, 1.1]},
+            "features.speed_perturbation",
+            "no value twice",
+        ),
         ({"download.source": "local"}, "download.local", "download.source is local"),
         (
             {"noise.weights.recordings": 0.5},
@@ -191,9 +200,9 @@ def sized_tree(tree: dict[str, Any]) -> dict[str, Any]:
             "noise.weights.recordings is more than 0",
         ),
         (
-            {"evaluate.kinds": ["white", "recordings"]},
+            {"evaluate.noise_types": ["white", "recordings"]},
             "download.noise: '' names no folder or zip",
-            "evaluate.kinds holds recordings",
+            "evaluate.noise_types holds recordings",
         ),
         (
             {"audio.sample_rate": 4000, "audio.duration_seconds": 0.1},
@@ -222,7 +231,7 @@ def test_what_is_impossible_together_is_named(
         {
             "download.noise": "somewhere",
             "noise.weights.recordings": 1,
-            "evaluate.kinds": ["recordings"],
+            "evaluate.noise_types": ["recordings"],
         },
         {"audio.sample_rate": 5120, "audio.duration_seconds": 0.1},
     ],

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from denoise.corpus.noise_archive import create_noise_archive
+from denoise.noise.archive import create_noise_archive
 from tests.corpora import wav, write_tree
 from tests.project import STAGES, Project, ran, served, two_runs
 
@@ -104,7 +104,7 @@ def test_second_run_runs_nothing(project: Project) -> None:
 def test_git_holds_the_results_and_not_the_data(project: Project) -> None:
     held = set(project.git("ls-files", "-z").split("\0"))
     kept_out = {f"data/{name}" for name in ("corpus.zip", "corpus.json", "noise.zip", "noise.json")}
-    kept_out |= {"data/features", "models/denoiser", "models/listener", "metrics/audio"}
+    kept_out |= {"data/features", "models/denoiser", "models/recogniser", "metrics/audio"}
     in_git = {o for o in project.outs() if any(h == o or h.startswith(f"{o}/") for h in held)}
     assert in_git == set(project.outs()) - kept_out
     assert {"dvc.lock", "data/manifest.csv", "metrics/metrics.json"} <= held
@@ -147,11 +147,15 @@ def test_what_no_stage_reads_reruns_nothing(project: Project) -> None:
     [
         ("download.local", "mine", STAGES[1:]),
         ("download.noise", "mine", ["import_noise", "features", "train", "export", "evaluate"]),
-        ("sample.size", 30, ["sample", "features", "train", "export", "listen", "evaluate"]),
+        (
+            "sample.size",
+            30,
+            ["sample", "features", "train", "export", "train_recogniser", "evaluate"],
+        ),
         ("noise.snr_db", [-3.0, 9.0], ["features", "train", "export", "evaluate"]),
         ("spectrogram.n_fft", 256, ["features", "train", "export", "evaluate"]),
         ("model.seed", 1, ["train", "export", "evaluate"]),
-        ("listener.snr_db", [-3.0, 9.0], ["listen", "evaluate"]),
+        ("recogniser.snr_db", [-3.0, 9.0], ["train_recogniser", "evaluate"]),
     ],
 )
 def test_params_rerun_what_they_concern(
@@ -164,12 +168,15 @@ def test_params_rerun_what_they_concern(
 @pytest.mark.parametrize(
     ("name", "stages"),
     [
-        ("denoise/noise.py", ["features", "train", "export", "listen", "evaluate"]),
-        ("denoise/onnx_nodes.py", ["export"]),
-        ("denoise/model.py", ["train", "export", "evaluate"]),
-        ("denoise/teaching.py", ["listen", "evaluate"]),
-        ("denoise/listener.py", ["listen", "evaluate"]),
-        ("denoise/metrics.py", ["evaluate"]),
+        (
+            "denoise/noise/generators.py",
+            ["features", "train", "export", "train_recogniser", "evaluate"],
+        ),
+        ("denoise/export/onnx_ops.py", ["export"]),
+        ("denoise/network/architectures.py", ["train", "export", "evaluate"]),
+        ("denoise/recogniser/train.py", ["train_recogniser", "evaluate"]),
+        ("denoise/recogniser/model.py", ["train_recogniser", "evaluate"]),
+        ("denoise/evaluation/metrics.py", ["evaluate"]),
     ],
 )
 def test_code_reruns_what_it_concerns(project: Project, name: str, stages: list[str]) -> None:
@@ -186,7 +193,7 @@ def test_other_noise_makes_other_features_which_training_reads(project: Project)
 
 def test_noise_of_the_users_is_trained_with_and_measured(project: Project, tmp_path: Path) -> None:
     mine = write_tree(tmp_path / "mine", {f"{n}.flac": wav(n, 2.0) for n in range(5)})
-    changes = {"download.noise": str(mine), "evaluate.kinds": ["recordings"]}
+    changes = {"download.noise": str(mine), "evaluate.noise_types": ["recordings"]}
     with params(project, {**changes, "noise.weights.recordings": 100}):
         assert ran(project.dvc("repro", "features")) == ["import_noise", "features"]
         heard = project.content("features")["data/features/index.csv"].decode()
@@ -257,7 +264,7 @@ def test_reference_and_griffin_lim_run(project: Project) -> None:
     changes = {"model.architecture": "reference", "reconstruction": "griffin_lim"}
     with params(project, {**changes, "train.epochs": 1}):
         assert ran(project.dvc("repro")) == ["train", "export", "evaluate"]
-        description = json.loads(project.content("train")["models/denoiser/bundle.json"])
+        description = json.loads(project.content("train")["models/denoiser/config.json"])
     assert description["model"]["architecture"] == "reference"
     assert_served(project, "train", "evaluate")
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from denoise.dsp.stft import magnitude, stft
+from denoise.evaluation.reconstruction import RECONSTRUCTIONS, griffin_lim
 from denoise.params import SpectrogramParams
-from denoise.reconstruction import RECONSTRUCTIONS, griffin_lim
-from denoise.spectrogram import magnitude, stft
 
 PARAMS = SpectrogramParams(n_fft=256, hop_length=64, win_length=256)
 

@@ -18,14 +18,14 @@ import soundfile
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from denoise import formats
+from denoise.dsp import formats
+from denoise.network.spec import MaskNetwork
 from denoise.server.app import create_app
-from denoise.server.command import make_parser
+from denoise.server.cli import make_parser
+from denoise.server.context import ServerContext
 from denoise.server.limits import Limits, thousandths_up
 from denoise.server.problems import BY_STATUS, KINDS
 from denoise.server.routes import ROUTES
-from denoise.server.service import Service
-from denoise.streaming import MaskNetwork
 from tests.closures import ROOT
 from tests.corpora import encode
 from tests.networks import RATE, gain_network
@@ -38,12 +38,14 @@ NO_SAMPLES = encode(np.zeros((0, 1)))
 WORKING = [route.path for route in ROUTES if route.works]
 
 
-def make_service(network: MaskNetwork | None = None, token: str = "", **changes: Any) -> Service:
+def make_service(
+    network: MaskNetwork | None = None, token: str = "", **changes: Any
+) -> ServerContext:
     limits = dataclasses.replace(LIMITS, **changes)
-    return Service(network or gain_network(0.5), limits, token or None)
+    return ServerContext(network or gain_network(0.5), limits, token or None)
 
 
-def client_of(service: Service) -> FlaskClient:
+def client_of(service: ServerContext) -> FlaskClient:
     return create_app(service).test_client()
 
 
@@ -487,7 +489,7 @@ def test_every_status_has_its_title_and_the_documents_name_it() -> None:
 
 
 def test_every_option_is_described() -> None:
-    from denoise import client
+    from denoise.cli import client
 
     page = (ROOT / "docs" / "server.md").read_text(encoding="utf-8")
     described = re.findall(r"^\| (`-.*?) \|", page, flags=re.MULTILINE)

@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from denoise.corpus.archive import Utterance
-from denoise.corpus.noise_archive import create_noise_archive
+from denoise.corpus.manifest import read_manifest
 from denoise.errors import CorpusError, DenoiseError
-from denoise.manifest import read_manifest
+from denoise.noise.archive import create_noise_archive
 from denoise.params import Params
 from stages import features, run, sample
 from tests.closures import ROOT

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from denoise.dsp.stft import istft, stft, to_real_imag
+from denoise.inference.streaming import BlockDenoiser, Stream, block_frames
+from denoise.network.spec import MaskNetwork, NetworkSpec
 from denoise.params import SpectrogramParams
-from denoise.spectrogram import istft, real_parts, stft
-from denoise.streaming import BlockDenoiser, MaskNetwork, NetworkForm, Stream
 
 PARAMS = SpectrogramParams(n_fft=128, hop_length=64, win_length=128)
 RATE = 8000
@@ -27,7 +28,7 @@ def neighbourly(spectrograms: np.ndarray) -> np.ndarray:
     return mask
 
 
-FORM = NetworkForm(RATE, PARAMS, REACH, stride=1)
+FORM = NetworkSpec(RATE, PARAMS, REACH, stride=1)
 NETWORK = MaskNetwork(neighbourly, FORM)
 
 
@@ -59,12 +60,12 @@ def test_blocks_give_what_the_whole_gives(n_samples: int, sizes: list[int]) -> N
     once = fed(BlockDenoiser(NETWORK), iter([waveform]))
     np.testing.assert_array_equal(streamed, once)
     noisy = stft(waveform, PARAMS)
-    mask = neighbourly(real_parts(noisy)[None])[0]
+    mask = neighbourly(to_real_imag(noisy)[None])[0]
     np.testing.assert_allclose(once, istft(noisy * mask, PARAMS, n_samples), atol=1e-5)
 
 
 def test_a_network_that_looks_further_than_it_says_is_found_out() -> None:
-    short_sighted = MaskNetwork(neighbourly, replace(FORM, context_frames=REACH - 1))
+    short_sighted = MaskNetwork(neighbourly, replace(FORM, receptive_field_frames=REACH - 1))
     waveform = noise(100_000)
     ours = fed(BlockDenoiser(short_sighted), iter([waveform]))
     assert np.abs(ours - fed(BlockDenoiser(NETWORK), iter([waveform]))).max() > 1e-4
@@ -79,9 +80,9 @@ def test_blocks_start_where_the_network_can_start(stride: int) -> None:
         starts.append(len(numbers))
         return np.ones(spectrograms.shape[:-1], np.float32)
 
-    form = NetworkForm(RATE, PARAMS, context_frames=4, stride=stride)
+    form = NetworkSpec(RATE, PARAMS, receptive_field_frames=4, stride=stride)
     fed(BlockDenoiser(MaskNetwork(mask, form)), iter([noise(150_000)]))
-    block, margin = form.block_frames, form.margin_frames
+    block, margin = block_frames(form), form.margin_frames
     assert block % stride == 0 and margin % stride == 0
     assert margin >= 4
     assert starts[:2] == [block + margin, block + 2 * margin]
@@ -104,7 +105,7 @@ def test_memory_does_not_grow_with_the_stream() -> None:
     for _ in range(40):
         stream.feed(noise(16_000, 2))
         held.append(sum(len(each._samples) for each in stream._denoisers) + len(stream._noisy))
-    longest = 2 * (FORM.block_frames + 2 * FORM.margin_frames + 2) * PARAMS.hop_length
+    longest = 2 * (block_frames(FORM) + 2 * FORM.margin_frames + 2) * PARAMS.hop_length
     assert max(held) < 3 * longest
     assert max(held[20:]) <= max(held[:20])
 

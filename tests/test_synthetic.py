@@ -20,24 +20,24 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
-from denoise.corpus import espeak
-from denoise.corpus.archive import META_NAME, CorpusArchive, Utterance, Word
-from denoise.corpus.espeak import Espeak, installed_file
-from denoise.corpus.recording import SAMPLE_RATE, draw_air, draw_recording
-from denoise.corpus.synthetic import (
+from denoise.corpus.archive import META_NAME, CorpusArchive, OovUtterance, Utterance
+from denoise.corpus.synthetic import espeak
+from denoise.corpus.synthetic.acoustics import SAMPLE_RATE, draw_air, draw_recording
+from denoise.corpus.synthetic.build import (
+    draw_oov_speaker,
     draw_speakers,
-    draw_stranger,
     name,
     speaking,
     synthesize,
     synthesize_corpus,
 )
-from denoise.corpus.voices import ACCENTS, LANGUAGES, VARIANTS, Voice, draw_voice
+from denoise.corpus.synthetic.espeak import Espeak, installed_file
+from denoise.corpus.synthetic.voices import ACCENTS, LANGUAGES, VARIANTS, Voice, draw_voice
 from denoise.errors import CorpusError
 from denoise.params import SyntheticParams
 
-PARAMS = SyntheticParams(speakers=8, repetitions=2, words=3, seed=20)
-Clips = dict[Utterance | Word, npt.NDArray[np.float32]]
+PARAMS = SyntheticParams(speakers=8, repetitions=2, oov_utterances=3, seed=20)
+Clips = dict[Utterance | OovUtterance, npt.NDArray[np.float32]]
 Made = tuple[CorpusArchive, dict[str, Any]]
 VOICE_FILE = {"someone": "name someone\nlanguage en-us\n"}
 
@@ -54,7 +54,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
 def clips(corpus: Made) -> Clips:
     archive, _ = corpus
     recordings = {utterance: archive.read(utterance) for utterance in archive.utterances}
-    recordings |= {word: archive.read_word(word) for word in archive.words}
+    recordings |= {word: archive.read_oov(word) for word in archive.oov_utterances}
     return {
         clip: soundfile.read(io.BytesIO(content), dtype="float32")[0]
         for clip, content in recordings.items()
@@ -73,12 +73,12 @@ def test_every_speaker_says_every_digit_every_time(corpus: Made) -> None:
 
 def test_there_are_as_many_words_as_asked_for(corpus: Made) -> None:
     archive, _ = corpus
-    assert archive.words == [Word(0), Word(1), Word(2)]
+    assert archive.oov_utterances == [OovUtterance(0), OovUtterance(1), OovUtterance(2)]
 
 
 def test_the_archive_holds_nothing_else(corpus: Made) -> None:
     archive, _ = corpus
-    members = [clip.member for clip in (*archive.utterances, *archive.words)]
+    members = [clip.member for clip in (*archive.utterances, *archive.oov_utterances)]
     assert sorted(archive._zip.namelist()) == sorted([*members, META_NAME])
 
 
@@ -103,7 +103,7 @@ def test_the_provenance_counts_what_is_there(corpus: Made) -> None:
     assert provenance["source"] == "synthetic"
     assert provenance["version"].startswith("eSpeak NG 1.")
     assert provenance["files"] == len(archive.utterances) == 160
-    assert provenance["words"] == len(archive.words) == 3
+    assert provenance["words"] == len(archive.oov_utterances) == 3
     assert (provenance["speakers"], provenance["seed"], provenance["sample_rate"]) == (8, 20, 22050)
     json.dumps(provenance)
 
@@ -133,7 +133,7 @@ def test_accents_are_spread() -> None:
 
 
 def test_words_are_said_by_many_people_in_many_languages() -> None:
-    strangers = [draw_stranger(Word(number), 3) for number in range(400)]
+    strangers = [draw_oov_speaker(OovUtterance(number), 3) for number in range(400)]
     languages = Counter(voice.accent for voice, _ in strangers)
     assert set(languages) == set(LANGUAGES) and max(languages.values()) < 30
     variants = {voice.variant for voice, _ in strangers}
@@ -201,7 +201,7 @@ def test_the_same_bytes_again_and_in_another_process_on_a_lesser_processor(
     archive, _ = corpus
     again = tmp_path / "again.zip"
     program = (
-        "import sys; from denoise.corpus.synthetic import synthesize_corpus;"
+        "import sys; from denoise.corpus.synthetic.build import synthesize_corpus;"
         "from denoise.params import SyntheticParams;"
         "synthesize_corpus(SyntheticParams(8, 2, 3, 20), sys.argv[1])"
     )
@@ -216,21 +216,23 @@ def test_the_same_bytes_again_and_in_another_process_on_a_lesser_processor(
 
 def test_a_smaller_corpus_is_a_part_of_a_larger_one(corpus: Made, tmp_path: Path) -> None:
     archive, _ = corpus
-    synthesize_corpus(SyntheticParams(4, 1, words=1, seed=20), tmp_path / "small.zip")
+    synthesize_corpus(SyntheticParams(4, 1, oov_utterances=1, seed=20), tmp_path / "small.zip")
     with CorpusArchive(tmp_path / "small.zip") as small:
-        assert (len(small.utterances), len(small.words)) == (40, 1)
+        assert (len(small.utterances), len(small.oov_utterances)) == (40, 1)
         assert all(small.read(u) == archive.read(u) for u in small.utterances)
-        assert all(small.read_word(word) == archive.read_word(word) for word in small.words)
+        assert all(small.read_oov(word) == archive.read_oov(word) for word in small.oov_utterances)
         speakers = archive.speakers()
         assert all(about == speakers[who] for who, about in small.speakers().items())
 
 
 def test_another_seed_gives_another_corpus(corpus: Made, tmp_path: Path) -> None:
     archive, _ = corpus
-    synthesize_corpus(SyntheticParams(4, 1, words=1, seed=21), tmp_path / "other.zip")
+    synthesize_corpus(SyntheticParams(4, 1, oov_utterances=1, seed=21), tmp_path / "other.zip")
     with CorpusArchive(tmp_path / "other.zip") as other:
         assert not any(other.read(u) == archive.read(u) for u in other.utterances)
-        assert not any(other.read_word(word) == archive.read_word(word) for word in other.words)
+        assert not any(
+            other.read_oov(word) == archive.read_oov(word) for word in other.oov_utterances
+        )
 
 
 def every_variant() -> list[Voice]:
@@ -301,11 +303,11 @@ def test_no_variant_overloads_or_is_silent() -> None:
 
 def test_one_clip_alone_is_the_clip_of_the_corpus(corpus: Made) -> None:
     archive, _ = corpus
-    utterance, word = Utterance("05", 7, 1), Word(2)
-    speaker, stranger = draw_speakers(PARAMS)["05"], draw_stranger(word, PARAMS.seed)
+    utterance, word = Utterance("05", 7, 1), OovUtterance(2)
+    speaker, stranger = draw_speakers(PARAMS)["05"], draw_oov_speaker(word, PARAMS.seed)
     with speaking([speaker[0], stranger[0]]) as engine:
         for alone, content in (
-            (synthesize(engine, word, *stranger, PARAMS.seed), archive.read_word(word)),
+            (synthesize(engine, word, *stranger, PARAMS.seed), archive.read_oov(word)),
             (synthesize(engine, utterance, *speaker, PARAMS.seed), archive.read(utterance)),
         ):
             assert np.array_equal(alone, soundfile.read(io.BytesIO(content), dtype="int16")[0])

@@ -6,25 +6,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from denoise.batches import BatchSource, as_lesson
-from denoise.bundle import Snapshot, load_bundle, save_bundle
-from denoise.cache import SpectrogramCache, SplitWriter
-from denoise.errors import BundleError
-from denoise.inference import Denoiser
-from denoise.losses import loss_for, peak_for
-from denoise.metrics import si_sdr_db
-from denoise.params import Params, SpectrogramParams, load_params
-from denoise.remixing import Remixing
-from denoise.spectrogram import n_frames
-from denoise.training import (
+from denoise.dsp.stft import n_frames
+from denoise.errors import ModelError
+from denoise.evaluation.metrics import si_sdr_db
+from denoise.features.cache import SpectrogramCache, SplitWriter
+from denoise.inference.denoiser import Denoiser
+from denoise.network.saved_model import ModelConfig, load_model, save_model
+from denoise.params import Params, SpectrogramParams
+from denoise.params_file import load_params
+from denoise.training.augmentation import Augmentation
+from denoise.training.data import BatchSource, to_network_input
+from denoise.training.losses import loss_for, peak_for
+from denoise.training.trainer import (
     Checkpoint,
     best_epoch,
-    drawn_ahead,
     fingerprint,
     fit,
+    has_frozen_batch_norm,
     is_finished,
-    is_settled,
     learning_rates,
+    prefetch,
 )
 from tests.closures import ROOT
 
@@ -38,7 +39,12 @@ def tiny(architecture: str, epochs: int = 8) -> Params:
         COMMITTED.model, architecture=architecture, skip_autoencoder=network
     )
     train = dataclasses.replace(
-        COMMITTED.train, epochs=epochs, batch_size=2, threads=2, learning_rate=0.005, warm_up=5
+        COMMITTED.train,
+        epochs=epochs,
+        batch_size=2,
+        data_shards=2,
+        learning_rate=0.005,
+        warmup_steps=5,
     )
     spectrogram = SpectrogramParams(256, 128, 256)
     return dataclasses.replace(COMMITTED, model=model, train=train, spectrogram=spectrogram)
@@ -75,13 +81,13 @@ def train(params: Params, caches: Path, scratch: Path, key: str = "k", on_epoch=
         for cache in (SpectrogramCache(caches, split) for split in ("train", "validation"))
     )
     peak = peak_for(params, train_source)
-    snapshot = Snapshot(params.audio, params.spectrogram, params.model, peak)
-    model = snapshot.build_model()
+    config = ModelConfig(params.audio, params.spectrogram, params.model, peak)
+    model = config.build_model()
     sources = (train_source, validation)
     checkpoint = Checkpoint(scratch, key)
-    loss, remixing = loss_for(params, peak), Remixing.of(params)
-    history = fit(model, loss, sources, params.train, remixing, checkpoint, on_epoch)
-    return model, snapshot, history
+    loss, augmentation = loss_for(params, peak), Augmentation.of(params)
+    history = fit(model, loss, sources, params.train, augmentation, checkpoint, on_epoch)
+    return model, config, history
 
 
 @pytest.fixture(scope="module", params=["skip_autoencoder", "reference"])
@@ -96,11 +102,11 @@ def test_training_lowers_the_loss(trained) -> None:
 
 
 def test_the_validation_loss_is_the_mean_over_all_its_clips(trained, caches: Path) -> None:
-    model, snapshot, history = trained
+    model, config, history = trained
     cache = SpectrogramCache(caches, "validation")
-    stft, pair = as_lesson(cache.noisy(np.arange(4)), cache.clean(np.arange(4)))
-    params = dataclasses.replace(COMMITTED, spectrogram=snapshot.spectrogram, model=snapshot.model)
-    loss = loss_for(params, snapshot.peak)
+    stft, pair = to_network_input(cache.noisy(np.arange(4)), cache.clean(np.arange(4)))
+    params = dataclasses.replace(COMMITTED, spectrogram=config.spectrogram, model=config.model)
+    loss = loss_for(params, config.peak)
     clips = [
         float(loss(tuple(part[i : i + 1] for part in pair), model(stft[i : i + 1])))
         for i in range(4)
@@ -111,15 +117,15 @@ def test_the_validation_loss_is_the_mean_over_all_its_clips(trained, caches: Pat
 
 def test_reference_has_the_published_number_of_weights() -> None:
     params = tiny("reference")
-    model = Snapshot(params.audio, params.spectrogram, params.model, 2.0).build_model()
+    model = ModelConfig(params.audio, params.spectrogram, params.model, 2.0).build_model()
     assert model.count_params() == 28_353
 
 
 @pytest.mark.parametrize("frames", [1, 2, 31, 64])
 def test_mask_has_the_shape_of_its_input_and_no_level(trained, frames: int) -> None:
-    model, snapshot, _ = trained
+    model, config, _ = trained
     rng = np.random.default_rng(frames)
-    noisy = rng.standard_normal((2, frames, snapshot.spectrogram.n_bins, 2), dtype=np.float32)
+    noisy = rng.standard_normal((2, frames, config.spectrogram.n_bins, 2), dtype=np.float32)
     mask = np.asarray(model(noisy))
     assert mask.shape == noisy.shape[:3]
     for gain in (0.01, 10.0):
@@ -127,8 +133,8 @@ def test_mask_has_the_shape_of_its_input_and_no_level(trained, frames: int) -> N
 
 
 def test_the_network_looks_as_far_as_the_readme_says() -> None:
-    snapshot = Snapshot(COMMITTED.audio, COMMITTED.spectrogram, COMMITTED.model, 1.0)
-    model, hop_length = snapshot.build_model(), COMMITTED.spectrogram.hop_length
+    config = ModelConfig(COMMITTED.audio, COMMITTED.spectrogram, COMMITTED.model, 1.0)
+    model, hop_length = config.build_model(), COMMITTED.spectrogram.hop_length
     rng = np.random.default_rng(0)
     noisy = rng.standard_normal((1, 201, COMMITTED.spectrogram.n_bins, 2), dtype=np.float32)
     struck = noisy.copy()
@@ -138,35 +144,35 @@ def test_the_network_looks_as_far_as_the_readme_says() -> None:
     reach = max(100 - changed.min(), changed.max() - 100)
     seconds = (reach * hop_length + COMMITTED.spectrogram.win_length / 2) / 22050
     assert seconds == pytest.approx(0.98, abs=0.005)
-    assert reach == snapshot.form().context_frames
+    assert reach == config.spec().receptive_field_frames
 
 
 def test_mask_of_silence_is_finite(trained) -> None:
-    model, snapshot, _ = trained
-    silence = np.zeros((1, 20, snapshot.spectrogram.n_bins, 2), np.float32)
+    model, config, _ = trained
+    silence = np.zeros((1, 20, config.spectrogram.n_bins, 2), np.float32)
     assert np.isfinite(np.asarray(model(silence))).all()
 
 
 def test_bundle_gives_the_same_masks_and_the_same_bytes(trained, tmp_path: Path) -> None:
-    model, snapshot, _ = trained
-    save_bundle(tmp_path / "a", model, snapshot)
-    loaded, same = load_bundle(tmp_path / "a")
-    assert same == snapshot
-    noisy = np.random.default_rng(1).standard_normal((1, 9, snapshot.spectrogram.n_bins, 2))
+    model, config, _ = trained
+    save_model(tmp_path / "a", model, config)
+    loaded, same = load_model(tmp_path / "a")
+    assert same == config
+    noisy = np.random.default_rng(1).standard_normal((1, 9, config.spectrogram.n_bins, 2))
     np.testing.assert_array_equal(np.asarray(loaded(noisy)), np.asarray(model(noisy)))
-    save_bundle(tmp_path / "b", loaded, snapshot)
-    for name in ("bundle.json", "weights.npz"):
+    save_model(tmp_path / "b", loaded, config)
+    for name in ("config.json", "weights.npz"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 @pytest.mark.parametrize("rate", [8000, 22050, 48000])
 def test_denoiser_keeps_length_and_helps(trained, tmp_path: Path, rate: int) -> None:
-    model, snapshot, _ = trained
-    save_bundle(tmp_path / "bundle", model, snapshot)
+    model, config, _ = trained
+    save_model(tmp_path / "bundle", model, config)
     denoiser = Denoiser.load(tmp_path / "bundle")
     clean, noisy = tone_and_noise(np.random.default_rng(7))
     assert denoiser.denoise(noisy, rate).shape == noisy.shape
-    if snapshot.model.architecture == "skip_autoencoder" and rate == 22050:
+    if config.model.architecture == "skip_autoencoder" and rate == 22050:
         assert si_sdr_db(clean, denoiser.denoise(noisy, rate)) > si_sdr_db(clean, noisy) + 1
 
 
@@ -197,30 +203,30 @@ def test_batches_drawn_ahead_come_in_order_and_errors_come_through() -> None:
             raise PowerCutError
         return np.full((1, 2, 3), number, np.complex64), np.zeros((1, 2, 3), np.complex64)
 
-    taken = [stft[0, 0, 0, 0] for stft, _ in drawn_ahead(draw, 3, "")]
+    taken = [stft[0, 0, 0, 0] for stft, _ in prefetch(draw, 3, "")]
     assert taken == [0, 1, 2]
     with pytest.raises(PowerCutError):
-        list(drawn_ahead(draw, 4, ""))
+        list(prefetch(draw, 4, ""))
 
 
 def test_a_checkpoint_is_resumed_by_its_own_training_alone(trained, tmp_path: Path) -> None:
-    model, snapshot, _ = trained
+    model, config, _ = trained
     history = epochs(3, 2, 1)
     Checkpoint(tmp_path / "state", "one").save(model.weights, history)
-    fresh = snapshot.build_model()
+    fresh = config.build_model()
     assert Checkpoint(tmp_path / "state", "other").load(fresh.weights) == []
     assert Checkpoint(tmp_path / "nothing", "one").load(fresh.weights) == []
     assert Checkpoint(tmp_path / "state", "one").load(fresh.weights) == history
     for one, other in zip(model.get_weights(), fresh.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     (tmp_path / "state" / "last.npz").write_bytes(b"cut short")
-    with pytest.raises(BundleError, match=r"last\.npz does not fit"):
+    with pytest.raises(ModelError, match=r"last\.npz does not fit"):
         Checkpoint(tmp_path / "state", "one").load(fresh.weights)
 
 
 def test_the_best_epoch_is_what_a_checkpoint_gives_at_the_end(trained, tmp_path: Path) -> None:
-    _, snapshot, _ = trained
-    model = snapshot.build_model()
+    _, config, _ = trained
+    model = config.build_model()
     checkpoint, history = Checkpoint(tmp_path / "state", "one"), []
     for number, loss in enumerate((2.0, 1.0, 3.0)):
         model.set_weights([np.full_like(w, number) for w in model.get_weights()])
@@ -252,16 +258,18 @@ def test_training_stops_after_patience_or_the_last_epoch() -> None:
     assert best_epoch(epochs(3, 1, 2)) == 1
 
 
-@pytest.mark.parametrize(("settled", "first"), [(0.0, 8), (0.25, 6), (1.0, 0)])
-def test_the_last_epochs_are_settled(settled: float, first: int) -> None:
-    params = dataclasses.replace(COMMITTED.train, epochs=8, settled=settled)
-    found = [is_settled(params, epochs(*range(done))) for done in range(8)]
+@pytest.mark.parametrize(("frozen_batch_norm_fraction", "first"), [(0.0, 8), (0.25, 6), (1.0, 0)])
+def test_the_last_epochs_are_settled(frozen_batch_norm_fraction: float, first: int) -> None:
+    params = dataclasses.replace(
+        COMMITTED.train, epochs=8, frozen_batch_norm_fraction=frozen_batch_norm_fraction
+    )
+    found = [has_frozen_batch_norm(params, epochs(*range(done))) for done in range(8)]
     assert found == [done >= first for done in range(8)]
 
 
 def test_learning_rate_schedules() -> None:
     cosine = dataclasses.replace(
-        COMMITTED.train, epochs=10, learning_rate=1.0, schedule="cosine", warm_up=0
+        COMMITTED.train, epochs=10, learning_rate=1.0, schedule="cosine", warmup_steps=0
     )
     rates = [learning_rates(cosine, epochs(*range(done)))[0] for done in range(10)]
     assert rates[0] == 1.0 and rates == sorted(rates, reverse=True) and rates[-1] < 0.1
@@ -273,7 +281,7 @@ def test_learning_rate_schedules() -> None:
 
 def test_learning_rate_rises_over_the_first_batches_and_falls_within_an_epoch() -> None:
     params = dataclasses.replace(
-        COMMITTED.train, epochs=2, learning_rate=1.0, schedule="cosine", warm_up=4
+        COMMITTED.train, epochs=2, learning_rate=1.0, schedule="cosine", warmup_steps=4
     )
     first = learning_rates(params, [], 40)
     assert first[0] == pytest.approx(0.25) and np.argmax(first) == 3
@@ -282,14 +290,14 @@ def test_learning_rate_rises_over_the_first_batches_and_falls_within_an_epoch() 
 
 
 def test_missing_and_foreign_bundles_say_what_to_do(trained, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"No model at .*nothing.*dvc repro"):
-        load_bundle(tmp_path / "nothing")
-    model, snapshot, _ = trained
-    save_bundle(tmp_path / "bundle", model, snapshot)
+    with pytest.raises(ModelError, match=r"No model at .*nothing.*dvc repro"):
+        load_model(tmp_path / "nothing")
+    model, config, _ = trained
+    save_model(tmp_path / "bundle", model, config)
     weights = tmp_path / "bundle" / "weights.npz"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(BundleError, match="does not fit"):
-        load_bundle(tmp_path / "bundle")
-    (tmp_path / "bundle" / "bundle.json").write_text("{}")
-    with pytest.raises(BundleError, match="describes no model"):
-        load_bundle(tmp_path / "bundle")
+    with pytest.raises(ModelError, match="does not fit"):
+        load_model(tmp_path / "bundle")
+    (tmp_path / "bundle" / "config.json").write_text("{}")
+    with pytest.raises(ModelError, match="describes no model"):
+        load_model(tmp_path / "bundle")

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from denoise.atomic import replacing
 from denoise.errors import CorpusError
+from denoise.util.atomic import replacing
 
 META_NAME = "data/audioMNIST_meta.txt"
 UTTERANCE_NAME = re.compile(r"(?:^|/)data/(\d{2,})/(\d)_(\d{2,})_(\d+)\.wav$")
-WORD_NAME = re.compile(r"^words/(0|[1-9]\d*)\.wav$")
+OOV_NAME = re.compile(r"^words/(0|[1-9]\d*)\.wav$")
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # a fixed date: the same corpus gives the same bytes
 
 # What zipfile raises for bytes that are not as they were, and for members locked with a password.
@@ -60,7 +60,7 @@ class Utterance:
 
 
 @dataclass(frozen=True, order=True)
-class Word:
+class OovUtterance:
     """One recording of something else than a digit, by someone else."""
 
     number: int
@@ -134,8 +134,8 @@ class CorpusArchive(Archive):
         super().__init__(path)
         self._members = _utterance_members(self._zip)
         self.utterances = sorted(self._members)
-        matches = map(WORD_NAME.match, self._zip.namelist())
-        self.words = sorted(Word(int(match[1])) for match in matches if match)
+        matches = map(OOV_NAME.match, self._zip.namelist())
+        self.oov_utterances = sorted(OovUtterance(int(match[1])) for match in matches if match)
         if not self.utterances:
             self._zip.close()
             raise CorpusError(f"{self.path} holds no data/NN/D_NN_R.wav: it is no such corpus.")
@@ -160,9 +160,9 @@ class CorpusArchive(Archive):
             raise CorpusError(f"{self.path} has no {utterance.member}. Run dvc repro sample.")
         return self._read(self._members[utterance])
 
-    def read_word(self, word: Word) -> bytes:
+    def read_oov(self, oov: OovUtterance) -> bytes:
         """Return the bytes of one of `words`; raises CorpusError if they fail their checksum."""
-        return self._read(word.member)
+        return self._read(oov.member)
 
 
 def _utterance_members(archive: zipfile.ZipFile) -> dict[Utterance, str]:
@@ -182,7 +182,7 @@ class ArchiveWriter:
         """Use `create_archive` instead."""
         self._zip = archive
 
-    def add(self, recording: Utterance | Word, wav: bytes) -> None:
+    def add(self, recording: Utterance | OovUtterance, wav: bytes) -> None:
         """Add one recording, the bytes of a WAV file."""
         write_member(self._zip, recording.member, wav)
 

@@ -25,14 +25,14 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
-from denoise.atomic import replacing
 from denoise.corpus.archive import CorpusArchive
 from denoise.errors import CorpusError
 from denoise.params import KaggleParams
+from denoise.util.atomic import replacing
 
 SCRATCH = Path(".scratch/kaggle")  # outside the stage's outs, which DVC empties before each run
 DATASET_NAME = re.compile(r"[A-Za-z0-9][\w-]*/[A-Za-z0-9][\w-]*")
-LONGEST_ASKED_SECONDS = 600.0
+MAX_RETRY_AFTER_SECONDS = 600.0
 DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 _CREDENTIALS = (
@@ -49,7 +49,7 @@ _REFUSALS = {
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How often a download is tried without a byte gained, and how long between, in seconds."""
 
     attempts: int = 6
@@ -68,7 +68,7 @@ def download_kaggle(
     params: KaggleParams,
     archive: str | os.PathLike[str],
     scratch: str | os.PathLike[str] = SCRATCH,
-    patience: Patience = Patience(),
+    patience: RetryPolicy = RetryPolicy(),
 ) -> dict[str, Any]:
     """Put the data set's own zip at `archive` once every check has passed; return its provenance.
 
@@ -100,7 +100,7 @@ def _name(params: KaggleParams) -> str:
     return f"{params.dataset}, version {params.version},"
 
 
-def _fetch(params: KaggleParams, folder: Path, patience: Patience) -> Path:
+def _fetch(params: KaggleParams, folder: Path, patience: RetryPolicy) -> Path:
     """Download into `folder`, resuming what is there, until it has all arrived."""
     client = _connect(patience.silence_seconds)
     target = folder / f"{params.dataset.split('/')[1]}.zip"
@@ -111,7 +111,7 @@ def _fetch(params: KaggleParams, folder: Path, patience: Patience) -> Path:
         furthest = max(furthest, arrived)
         _explain_refusal(error, params)
         wait = patience.wait_seconds(failures, _asked_seconds(error))
-        if failures >= patience.attempts or wait > LONGEST_ASKED_SECONDS:
+        if failures >= patience.attempts or wait > MAX_RETRY_AFTER_SECONDS:
             raise CorpusError(_giving_up(error, failures, wait, arrived, folder))
         print(f"{_brief(error)}\nTrying again in {wait:g} s.", file=sys.stderr)
         patience.sleep(wait)
@@ -204,7 +204,7 @@ def _asked_seconds(error: Exception) -> float:
 
 def _giving_up(error: Exception, failures: int, wait: float, arrived: int, folder: Path) -> str:
     kept = f" The {arrived:,} bytes that arrived are kept in {folder}." if arrived else ""
-    if wait > LONGEST_ASKED_SECONDS:
+    if wait > MAX_RETRY_AFTER_SECONDS:
         return f"Kaggle asks to wait {wait:.0f} s. Run dvc repro again after that.{kept}"
     return (
         f"The download from Kaggle failed {failures} times in a row; the last time: "

@@ -17,19 +17,19 @@ from typing import Any
 
 import soundfile
 
-from denoise.audio import decode
 from denoise.corpus.archive import ArchiveWriter, Utterance, create_archive
-from denoise.corpus.files import AUDIO_SUFFIXES, LeftOut, SourceFile, listed
-from denoise.corpus.layout import (
+from denoise.corpus.file_index import AUDIO_SUFFIXES, SkippedFiles, SourceFile, list_files
+from denoise.corpus.filename_parser import (
     Label,
-    LayoutError,
+    LabelError,
     canonical,
     number_repetitions,
     number_speakers,
-    read_label,
+    parse_label,
     shared_folders,
 )
 from denoise.corpus.wav import encode_wav
+from denoise.dsp.audio import decode
 from denoise.errors import AudioError, CorpusError
 
 META_NAMES = frozenset({"audiomnist_meta.txt", "meta.json", "speakers.json"})
@@ -50,7 +50,7 @@ class _Report:
     n_copied: int = 0
     n_converted: int = 0
     speakers: dict[str, dict[str, str]] = field(default_factory=dict)
-    left_out: LeftOut = field(default_factory=LeftOut)
+    left_out: SkippedFiles = field(default_factory=SkippedFiles)
 
     def __str__(self) -> str:
         return (
@@ -66,7 +66,7 @@ def import_local(local: str, archive: str | os.PathLike[str]) -> dict[str, Any]:
     """
     source, report = Path(local).expanduser(), _Report()
     with (
-        listed(source, "download.local", report.left_out.add) as files,
+        list_files(source, "download.local", report.left_out.add) as files,
         create_archive(archive) as writer,
     ):
         about = _read_meta(files, report)
@@ -120,8 +120,8 @@ def _label_below(
     placed, reasons = [], []
     for file in recordings:
         try:
-            placed.append((file, read_label(file.path[depth:-1], file.stem)))
-        except LayoutError as error:
+            placed.append((file, parse_label(file.path[depth:-1], file.stem)))
+        except LabelError as error:
             reasons.append((file.name, str(error)))
     return placed, reasons
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from denoise.atomic import write_text
+from denoise.util.atomic import write_text
 
 
 def write_provenance(

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import soundfile
 
-from denoise.audio import Waveform
+from denoise.dsp.audio import Waveform
 
 
 def encode_wav(waveform: Waveform, sample_rate: int, bits: int) -> bytes:

@@ -6,12 +6,12 @@ import time
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from denoise.server import asking
-from denoise.server.hosts import ANY_HOST
+from denoise.server import request_parsing
+from denoise.server.context import ServerContext
+from denoise.server.host_check import ANY_HOST
 from denoise.server.limits import Limits
 from denoise.server.problems import BY_STATUS, MEDIA_TYPE, ProblemError
 from denoise.server.routes import ROUTES, Route
-from denoise.server.service import Service
 from denoise.server.views import make_views
 
 log = logging.getLogger("denoise.server")
@@ -31,7 +31,7 @@ DETAILS = {
 }
 
 
-def create_app(service: Service) -> Flask:
+def create_app(service: ServerContext) -> Flask:
     """Return the application, with the routes of the table and no other."""
     app = Flask("denoise.server", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = service.limits.body_bytes
@@ -51,7 +51,7 @@ def create_app(service: Service) -> Flask:
     return app
 
 
-def _watch(app: Flask, service: Service) -> None:
+def _watch(app: Flask, service: ServerContext) -> None:
     """Guard every request, and count it."""
     by_view = {route.view: route for route in ROUTES}
 
@@ -78,20 +78,20 @@ def _watch(app: Flask, service: Service) -> None:
         service.meters.add("in_flight", -1)
 
 
-def _guard(route: Route, service: Service) -> None:
+def _guard(route: Route, service: ServerContext) -> None:
     """Raise ProblemError for what is refused before any of the body is read."""
     if not route.is_open:
-        asking.check_token(request, service.token)
+        request_parsing.check_token(request, service.token)
     if route.works:
-        asking.check_site(request)
-    asking.check_query(request, route)
+        request_parsing.check_site(request)
+    request_parsing.check_query(request, route)
     if route.works:
-        asking.check_body(request, service.limits.body_bytes)
+        request_parsing.check_body(request, service.limits.body_bytes)
         if service.is_stopping.is_set():
             raise ProblemError("stopping", "The server is stopping: it takes no new work.")
 
 
-def _answer(error: Exception, service: Service) -> Response:
+def _answer(error: Exception, service: ServerContext) -> Response:
     """Return what the client is told of an error."""
     problem = _as_problem(error, service.limits)
     if problem.kind == "busy":

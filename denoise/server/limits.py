@@ -6,8 +6,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from denoise import formats
-from denoise.audio import MOST_CHANNELS, RATES, out_of_range
+from denoise.dsp import formats
+from denoise.dsp.audio import MAX_CHANNELS, RATES, out_of_range
 from denoise.server.problems import ProblemError
 
 MIB = 2**20
@@ -31,7 +31,7 @@ class Limits:
 
     body_bytes: int = 32 * MIB
     channel_seconds: float = 600.0
-    channels: int = MOST_CHANNELS
+    channels: int = MAX_CHANNELS
     deadline_seconds: float = 60.0
     slots: int = field(default_factory=count_cores)
     queue: int = 4

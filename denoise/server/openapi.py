@@ -3,11 +3,11 @@
 from http import HTTPStatus
 from typing import Any
 
-from denoise.server.answers import BODIES, HEADERS, PROBLEM, PROBLEM_HEADERS
 from denoise.server.page import load_parts
 from denoise.server.problems import MEDIA_TYPE
+from denoise.server.response_schemas import BODIES, HEADERS, PROBLEM, PROBLEM_HEADERS
 from denoise.server.routes import JSON, ROUTES, Route
-from denoise.version import VERSION
+from denoise.version import __version__
 
 FORM = {
     "type": "object",
@@ -27,7 +27,7 @@ def describe(asks_for_token: bool = False) -> dict[str, Any]:
         )
     return {
         "openapi": "3.1.0",
-        "info": {"title": "denoise", "version": VERSION},
+        "info": {"title": "denoise", "version": __version__},
         "paths": paths,
         "components": {
             "schemas": {"Problem": PROBLEM},

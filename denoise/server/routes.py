@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from denoise import formats
-from denoise.server.hosts import ANY_HOST
+from denoise.dsp import formats
+from denoise.server.host_check import ANY_HOST
 
 JSON = "application/json"
 HTML = "text/html"

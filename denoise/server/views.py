@@ -8,16 +8,15 @@ from typing import Any
 
 from flask import Response, request
 
-from denoise import formats
-from denoise.files import Options, Report
-from denoise.plan import SUFFIXES
-from denoise.server import asking, openapi, page
+from denoise.dsp import formats
+from denoise.inference.file_denoiser import Options, Report
+from denoise.server import openapi, page, request_parsing
+from denoise.server.context import ServerContext
 from denoise.server.limits import Deadline
-from denoise.server.meters import MEDIA_TYPE as METERS_TYPE
 from denoise.server.problems import ProblemError
+from denoise.server.prometheus import MEDIA_TYPE as METERS_TYPE
 from denoise.server.routes import JSON
-from denoise.server.service import Service
-from denoise.server.work import MEDIA_TYPES, Worker
+from denoise.server.worker import MEDIA_TYPES, Worker
 
 CHUNK_BYTES = 2**16
 EXTENSIONS = {name: extension for extension, name in reversed(formats.BY_EXTENSION.items())}
@@ -43,12 +42,12 @@ class Sent:
         self._stack.close()
 
 
-def make_views(service: Service) -> Views:
+def make_views(service: ServerContext) -> Views:
     """Return a function for each of the table's views."""
     return {**_light(service), **_working(service)}
 
 
-def _light(service: Service) -> Views:
+def _light(service: ServerContext) -> Views:
     def ready() -> dict[str, str]:
         if service.is_stopping.is_set():
             raise ProblemError("stopping", "The server is stopping: it takes no new work.")
@@ -77,9 +76,9 @@ def _light(service: Service) -> Views:
     }
 
 
-def _working(service: Service) -> Views:
+def _working(service: ServerContext) -> Views:
     def denoise() -> Response:
-        options = asking.read_options(request)
+        options = request_parsing.read_options(request)
         with _working_on(service) as (worker, source, name, stack):
             report = worker.denoise(source, source.with_name("out"), options)
             service.meters.add("audio_seconds_total", report.duration_seconds)
@@ -105,13 +104,13 @@ Working = tuple[Worker, Path, str, ExitStack]
 
 
 @contextmanager
-def _working_on(service: Service, takes_raw: bool = True) -> Iterator[Working]:
+def _working_on(service: ServerContext, takes_raw: bool = True) -> Iterator[Working]:
     """Take a slot and the recording that was sent, in a folder that the stack holds."""
     deadline = Deadline(service.limits.deadline_seconds)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="denoise-")))
         with service.slots.taken(deadline):
-            name = asking.receive(request, folder / "in", takes_raw)
+            name = request_parsing.receive(request, folder / "in", takes_raw)
             kept = ExitStack()
             worker = Worker(service.network, service.limits, deadline)
             yield worker, folder / "in", name, kept
@@ -122,7 +121,9 @@ def _audio(report: Report, name: str, options: Options, stack: ExitStack) -> Res
     """Return the recording that was made."""
     form, encoding = report.form, report.encoding
     extension = EXTENSIONS.get(encoding.format, "wav")
-    file_name = asking.safe_name(name, SUFFIXES[options.residual], extension)
+    file_name = request_parsing.safe_name(
+        name, formats.RESULT_SUFFIXES[options.residual], extension
+    )
     response = _file(report.target, stack, MEDIA_TYPES[encoding.format])
     response.headers["Content-Disposition"] = f'attachment; filename="{file_name}"'
     response.headers["Audio-Sample-Rate"] = str(form.sample_rate)

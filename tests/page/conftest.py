@@ -11,7 +11,7 @@ from tests import browser
 from tests.corpora import encode
 from tests.networks import write_halving_model
 from tests.page.acts import LIMITS, tone
-from tests.test_serving import serving
+from tests.test_waitress_server import serving
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,8 @@ def open_page(chromium: Browser, address: str) -> Iterator[Callable[..., Page]]:
         )
         if init:
             page.add_init_script(init)
-        for pattern, answer in (routes or {}).items():
-            page.route(pattern, answer)
+        for log_mel, answer in (routes or {}).items():
+            page.route(log_mel, answer)
         page.goto(url)
         return page
 

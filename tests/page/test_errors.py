@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from tests import browser
 from tests.corpora import encode
 from tests.page.acts import RATE, TALK, answering, choose, download, expect_refusal, expect_result
-from tests.test_serving import serving
+from tests.test_waitress_server import serving
 
 pytestmark = browser.needed
 

@@ -1,0 +1,56 @@
+"""The clips that manifest rows name, words beside them, and those that cannot be used."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pandas as pd
+from tqdm import tqdm
+
+from denoise.corpus.archive import CorpusArchive
+from denoise.corpus.manifest import utterance_of
+from denoise.dsp.audio import Waveform, load_clip
+from denoise.errors import AudioError
+from denoise.params import AudioParams
+
+
+class Rejections:
+    """The recordings that could not be used, and why."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.reasons: dict[str, str] = {}
+
+    @contextmanager
+    def collect(self, name: str) -> Iterator[None]:
+        """Go on where a recording cannot be used, and note `name` and why."""
+        try:
+            yield
+        except AudioError as error:
+            self.reasons[name] = str(error)
+
+    def report(self) -> str:
+        """Return a line for people: how many, and the first few with their reasons."""
+        if not self.reasons:
+            return "no recording was rejected"
+        few = "; ".join(f"{name}: {why}" for name, why in list(self.reasons.items())[:5])
+        return f"{len(self.reasons)} recordings were rejected: {few}"
+
+
+def load_clips(
+    corpus: CorpusArchive, rows: pd.DataFrame, params: AudioParams, rejections: Rejections
+) -> "Iterator[tuple[pd.Series[object], Waveform]]":
+    """Yield each manifest row with its clip, float32 [params.n_samples]; note what is rejected."""
+    progress = tqdm(rows.iterrows(), total=len(rows), unit="clip", disable=not sys.stderr.isatty())
+    for _, row in progress:
+        with rejections.collect(str(row["utterance_id"])):
+            yield row, load_clip(corpus.read(utterance_of(row)), params)
+
+
+def load_oov(
+    corpus: CorpusArchive, params: AudioParams, rejections: Rejections
+) -> Iterator[Waveform]:
+    """Yield the words of a corpus, float32 [params.n_samples]; note what is rejected."""
+    for oov in corpus.oov_utterances:
+        with rejections.collect(oov.member):
+            yield load_clip(corpus.read_oov(oov), params)

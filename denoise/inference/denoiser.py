@@ -1,0 +1,88 @@
+"""Denoiser: a recording in, the denoised recording out, of the same length, rate and alignment."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from denoise.dsp.audio import Waveform
+from denoise.inference.file_denoiser import Options, Progress, Report, denoise_file
+from denoise.inference.streaming import Stream
+from denoise.network.spec import MaskNetwork
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """A network, and what one does with it.
+
+    >>> denoiser = Denoiser.load()
+    >>> denoiser.denoise(np.zeros((48_000, 2), np.float32), 48_000).shape
+    (48000, 2)
+    """
+
+    network: MaskNetwork
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str] | None = None) -> "Denoiser":
+        """Load the model that comes with the program, or another: an ONNX file, or a bundle folder.
+
+        A bundle, as the train stage leaves it, runs on TensorFlow. Raises BundleError where there
+        is no such model.
+        """
+        if path is not None and Path(path).is_dir():
+            from denoise.network.saved_model import load_network  # TensorFlow: seconds of start-up
+
+            return cls(load_network(path))
+        from denoise.inference import onnx_runtime  # a folder's network needs no onnxruntime
+
+        return cls(onnx_runtime.load_network(onnx_runtime.BUILT_IN if path is None else path))
+
+    def denoise(
+        self,
+        waveform: Waveform,
+        sample_rate: int,
+        strength: float = 1.0,
+        residual: bool = False,
+    ) -> Waveform:
+        """Clean float32 [n_samples] or [n_samples, n_channels]; the result has the same shape.
+
+        `strength`, 0 to 1, is the share of the denoised in the result, the rest being the recording
+        as it is; `residual` gives what is taken away instead. Rates are 4 to 192 kHz. Raises
+        ValueError for anything else, and for samples that are not finite.
+        """
+        if waveform.ndim not in (1, 2):
+            raise ValueError(f"{waveform.shape} is not [n_samples] or [n_samples, n_channels].")
+        channels = np.asarray(waveform[:, None] if waveform.ndim == 1 else waveform, np.float32)
+        stream = self.stream(sample_rate, channels.shape[1], strength, residual)
+        ready = np.concatenate([stream.feed(channels), stream.flush()])
+        return ready.reshape(waveform.shape)
+
+    def denoise_file(
+        self,
+        source: str | os.PathLike[str],
+        target: str | os.PathLike[str],
+        strength: float = 1.0,
+        residual: bool = False,
+        format: str | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Clean one file of any length into another; see `denoise.inference.file_denoiser`.
+
+        The target keeps rate, channels, length, format and subtype, unless its extension or
+        `format` (wav, flac, ogg, mp3, aiff) says otherwise. Raises DenoiseError.
+        """
+        options = Options(strength, residual, format)
+        return denoise_file(self.network, source, target, options, progress)
+
+    def stream(
+        self, sample_rate: int, channels: int = 1, strength: float = 1.0, residual: bool = False
+    ) -> Stream:
+        """Return a stream, to be fed piece by piece and flushed: the same samples as one pass.
+
+        >>> stream = Denoiser.load().stream(16_000, channels=1)
+        >>> pieces = [stream.feed(np.zeros((1000, 1), np.float32)) for _ in range(5)]
+        >>> len(np.concatenate([*pieces, stream.flush()]))
+        5000
+        """
+        return Stream(self.network, sample_rate, channels, strength, residual)

@@ -1,0 +1,53 @@
+"""The light runtime: a network in one ONNX file, run by onnxruntime.
+
+The file's metadata hold, under KEY, what inference needs beside the graph, as JSON.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from denoise.errors import ModelError, ParamsError
+from denoise.network.spec import MaskNetwork, from_metadata
+
+_STATE = onnxruntime.capi.onnxruntime_pybind11_state  # its errors have no base of their own
+LOADING_ERRORS: tuple[type[Exception], ...] = (
+    _STATE.Fail,
+    _STATE.InvalidArgument,
+    _STATE.InvalidGraph,
+    _STATE.InvalidProtobuf,
+    _STATE.NotImplemented,
+    _STATE.RuntimeException,
+    ValueError,
+    ParamsError,
+)
+_PACKAGE = Path(__file__).parent.parent
+_MODELS = _PACKAGE / "models"  # in an installed package; a checkout has them beside the package
+BUILT_IN = (_MODELS if _MODELS.is_dir() else _PACKAGE.parent / "models") / "denoiser.onnx"
+
+
+def load_network(path: str | os.PathLike[str]) -> MaskNetwork:
+    """Load an ONNX file that the export stage wrote; raises BundleError where it is none.
+
+    It runs on the calling thread alone, so that many calls run side by side.
+    """
+    if not Path(path).is_file():
+        raise ModelError(f"No model at {path}. Name another, or run dvc repro export.")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+        spec = from_metadata(session.get_modelmeta().custom_metadata_map)
+        (stft,), (mask,) = session.get_inputs(), session.get_outputs()
+    except LOADING_ERRORS as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"{path} is no model of this program: {reason}") from error
+
+    def run(spectrograms: np.ndarray) -> np.ndarray:
+        (masks,) = session.run([mask.name], {stft.name: spectrograms})
+        return np.asarray(masks)
+
+    return MaskNetwork(run, spec)

@@ -1,0 +1,119 @@
+"""What noise is made of where it is recorded: the training speakers, and recordings of noise."""
+
+import numpy as np
+import pandas as pd
+from numpy.random import Generator
+
+from denoise.corpus.archive import CorpusArchive
+from denoise.corpus.manifest import utterance_of
+from denoise.dsp.audio import (
+    Waveform,
+    decode,
+    fit_length,
+    is_silent,
+    load_clip,
+    remove_dc,
+    resample,
+)
+from denoise.errors import AudioError, CorpusError
+from denoise.noise.archive import MAX_PIECE_SECONDS, NoiseArchive, Recording
+from denoise.noise.generators import NoiseSources
+from denoise.params import AudioParams
+
+MAX_DRAWS = 100
+FEW_DRAWS = 10
+
+
+def open_noise_sources(
+    corpus: CorpusArchive,
+    manifest: pd.DataFrame,
+    noise: NoiseArchive,
+    recordings: list[Recording],
+    params: AudioParams,
+) -> NoiseSources:
+    """Draw speech from the training rows of `manifest`, noise from `recordings` of `noise`."""
+    speech = SpeechSource(corpus, manifest, params)
+    return NoiseSources(speech, RecordedNoiseSource(noise, recordings, params))
+
+
+class SpeechSource:
+    """Recordings of the training speakers, which babble is made of, whatever the split."""
+
+    def __init__(self, corpus: CorpusArchive, manifest: pd.DataFrame, params: AudioParams) -> None:
+        """Draw from the training rows of `manifest`."""
+        self._corpus = corpus
+        training = manifest[manifest["split"] == "train"]
+        self._rows = training.sort_values("utterance_id")  # whatever the manifest's order
+        self._params = params
+
+    def __call__(self, rng: Generator) -> Waveform:
+        """Draw one clip, float32 [params.n_samples]; a broken or silent one is drawn again."""
+        for _ in range(MAX_DRAWS):
+            row = self._rows.iloc[int(rng.integers(len(self._rows)))]
+            try:
+                return load_clip(self._corpus.read(utterance_of(row)), self._params)
+            except AudioError:
+                continue
+        raise CorpusError(f"{MAX_DRAWS} training recordings in a row are broken or silent.")
+
+
+class RecordedNoiseSource:
+    """Segments of noise recordings."""
+
+    def __init__(
+        self, archive: NoiseArchive, recordings: list[Recording], params: AudioParams
+    ) -> None:
+        """Draw from `recordings` of `archive`, each as often as another, however long."""
+        self._archive = archive
+        self._recordings = recordings
+        self._params = params
+
+    def __call__(self, rng: Generator) -> Waveform:
+        """Draw a segment, float32 [params.n_samples] without DC, from a looped one if it is short.
+
+        A silent segment is drawn again; after a few, the loudest one of a piece serves. Raises
+        CorpusError where there is no recording, or all are silent at this sample rate.
+        """
+        if not self._recordings:
+            raise CorpusError(
+                f"{self._archive.path} holds no recording. Set download.noise to a folder or zip "
+                "of noise recordings and run dvc repro."
+            )
+        for attempt in range(MAX_DRAWS):
+            piece, sample_rate, n_samples = self._piece(rng)
+            is_loudest = attempt >= FEW_DRAWS and len(piece) > n_samples
+            cut = fit_length(piece, n_samples) if is_loudest else segment_of(piece, n_samples, rng)
+            segment = self._clip(cut, sample_rate)
+            if not is_silent(segment):
+                return segment
+        raise CorpusError(
+            f"{MAX_DRAWS} segments in a row of {self._archive.path} are silent at "
+            f"{self._params.sample_rate} Hz, audio.sample_rate."
+        )
+
+    def _piece(self, rng: Generator) -> tuple[Waveform, int, int]:
+        """Draw a piece of a recording; return it, its rate, and a clip's length at that rate."""
+        pieces = self._recordings[int(rng.integers(len(self._recordings)))]
+        name = pieces[int(rng.integers(len(pieces)))]
+        try:
+            channels, sample_rate = decode(self._archive.read(name), MAX_PIECE_SECONDS)
+        except AudioError as error:
+            raise CorpusError(
+                f"{self._archive.path}: {name} cannot be used. {error} "
+                "Run dvc repro --force import_noise."
+            ) from error
+        n_samples = self._params.n_samples * sample_rate // self._params.sample_rate + 2
+        return channels[:, 0], sample_rate, n_samples
+
+    def _clip(self, segment: Waveform, sample_rate: int) -> Waveform:
+        clip = resample(segment, sample_rate, self._params.sample_rate)
+        return remove_dc(clip[: self._params.n_samples])
+
+
+def segment_of(waveform: Waveform, n_samples: int, rng: Generator) -> Waveform:
+    """Draw a segment, float32 [n_samples]; a shorter waveform is looped, from anywhere in it."""
+    if len(waveform) < n_samples:
+        start = int(rng.integers(len(waveform)))
+        return np.resize(np.roll(waveform, -start), n_samples)
+    start = int(rng.integers(len(waveform) - n_samples + 1))
+    return waveform[start : start + n_samples]

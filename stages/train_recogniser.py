@@ -1,0 +1,28 @@
+"""Train the digit recognisers, on the training speakers' clean speech and in noise."""
+
+import argparse
+
+from denoise.corpus.archive import CorpusArchive
+from denoise.corpus.loader import Rejections
+from denoise.corpus.manifest import read_manifest
+from denoise.network.determinism import make_deterministic
+from denoise.params import Params
+from denoise.recogniser.data import prepare_datasets
+from denoise.recogniser.model import RecogniserConfig
+from denoise.recogniser.train import train_recognisers
+from stages import run
+
+
+def main(params: Params, paths: argparse.Namespace) -> None:
+    """Write the recognisers at `paths.recogniser` from `paths.archive` and `paths.manifest`."""
+    make_deterministic(params.recogniser.threads)
+    manifest, rejections = read_manifest(paths.manifest), Rejections()
+    with CorpusArchive(paths.archive) as corpus:
+        datasets = prepare_datasets(corpus, manifest, params.audio, params.recogniser, rejections)
+    print(rejections.report())
+    config = RecogniserConfig(params.audio, params.recogniser.channels)
+    train_recognisers(*datasets, config, params.recogniser).save(paths.recogniser)
+
+
+if __name__ == "__main__":
+    run(main, "archive", "manifest", "recogniser")

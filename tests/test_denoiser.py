@@ -1,0 +1,97 @@
+"""The denoiser around its network: the same length, rate and alignment, whatever comes in."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from denoise.inference.denoiser import Denoiser
+from denoise.network.spec import MaskNetwork
+from tests.networks import FORM, RATE, gain_network
+
+
+def denoiser(gain: float = 1.0) -> Denoiser:
+    return Denoiser(gain_network(gain))
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+
+
+@given(n_samples=st.integers(0, 1000), mask=st.sampled_from([0.0, 0.5, 1.0]))
+def test_a_constant_mask_is_a_gain_at_any_length(n_samples: int, mask: float) -> None:
+    waveform = noise(n_samples)
+    denoised = denoiser(mask).denoise(waveform, RATE)
+    assert (denoised.dtype, denoised.shape) == (np.float32, waveform.shape)
+    np.testing.assert_allclose(denoised, mask * waveform, atol=1e-5)
+
+
+@given(
+    shape=st.one_of(
+        st.tuples(st.integers(0, 3000)), st.tuples(st.integers(0, 3000), st.integers(1, 8))
+    ),
+    sample_rate=st.sampled_from([4000, 7999, 11_025, 22_050, 44_100, 48_000, 192_000]),
+)
+def test_shape_and_rate_are_kept(shape: tuple[int, ...], sample_rate: int) -> None:
+    denoised = denoiser().denoise(noise(*shape), sample_rate)
+    assert (denoised.dtype, denoised.shape) == (np.float32, shape)
+    assert np.isfinite(denoised).all()
+
+
+@pytest.mark.parametrize("sample_rate", [6000, 11_025, 44_100, 48_000])
+def test_what_the_network_hears_comes_back_in_its_place(sample_rate: int) -> None:
+    time = np.arange(sample_rate) / sample_rate
+    waveform = (np.sin(2 * np.pi * 440 * time) * np.hanning(len(time))).astype(np.float32)
+    denoised = denoiser().denoise(waveform, sample_rate)
+    np.testing.assert_allclose(denoised, waveform, atol=2e-3)
+
+
+def test_each_bin_gets_its_own_mask() -> None:
+    def low_pass(spectrograms: np.ndarray) -> np.ndarray:
+        mask = np.ones(spectrograms.shape[:-1], np.float32)
+        mask[..., 32:] = 0  # from 2 kHz on
+        return mask
+
+    time = np.arange(RATE) / RATE
+    low, high = (np.sin(2 * np.pi * hertz * time).astype(np.float32) for hertz in (500, 3000))
+    network = MaskNetwork(low_pass, FORM)
+    denoised = Denoiser(network).denoise(low + high, RATE)
+    np.testing.assert_allclose(denoised[200:-200], low[200:-200], atol=1e-3)
+
+
+def test_channels_do_not_disturb_each_other() -> None:
+    together = denoiser(0.7).denoise(noise(500, 3), RATE)
+    for channel, alone in zip(together.T, noise(500, 3).T, strict=True):
+        np.testing.assert_array_equal(denoiser(0.7).denoise(alone, RATE), channel)
+
+
+@pytest.mark.parametrize("sample_rate", [RATE, 44_100])
+def test_strength_mixes_and_the_residual_is_what_is_missing(sample_rate: int) -> None:
+    noisy = noise(5000)
+    denoised = denoiser(0.25).denoise(noisy, sample_rate)
+    mixed = denoiser(0.25).denoise(noisy, sample_rate, strength=0.6)
+    np.testing.assert_allclose(mixed, 0.6 * denoised + 0.4 * noisy, atol=1e-6)
+    removed = denoiser(0.25).denoise(noisy, sample_rate, strength=0.6, residual=True)
+    np.testing.assert_allclose(removed + mixed, noisy, atol=1e-6)
+    untouched = denoiser(0.25).denoise(noisy, sample_rate, strength=0.0)
+    np.testing.assert_array_equal(untouched, noisy)
+
+
+@pytest.mark.parametrize(
+    ("waveform", "options", "message"),
+    [
+        (noise(), {}, r"\[n_samples, n_channels\]"),
+        (noise(2, 2, 2), {}, r"\[n_samples, n_channels\]"),
+        (np.array([0, np.nan]), {}, "finite"),
+        (np.array([np.inf, 1]), {}, "finite"),
+        (noise(4, 9), {}, "9 channels"),
+        (noise(4), {"strength": 1.5}, "strength of 1.5"),
+        (noise(4), {"sample_rate": 3999}, "3999 Hz"),
+        (noise(4), {"sample_rate": 192_001}, "192001 Hz"),
+    ],
+)
+def test_what_cannot_be_cleaned_is_an_error(
+    waveform: np.ndarray, options: dict[str, float], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        denoiser().denoise(waveform, **{"sample_rate": RATE, **options})

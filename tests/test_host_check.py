@@ -1,0 +1,104 @@
+"""The names that denoise serve answers to: DNS rebinding gains nothing."""
+
+import argparse
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from denoise.server.cli import make_parser
+from denoise.server.host_check import Hosts, is_loopback
+from denoise.server.problems import ProblemError
+from denoise.server.routes import ROUTES
+from tests.test_server import client_of, make_service
+
+OWN = [
+    "",
+    "localhost",
+    "LocalHost:8765",
+    "localhost.",
+    "talk.localhost:1",
+    "127.0.0.1",
+    "127.3.2.1:80",
+    "[::1]",
+    "[::1]:8765",
+    "[0:0:0:0:0:0:0:1]",
+    "[::ffff:127.0.0.1]",
+    "denoise.example:99",
+    "DENOISE.example.",
+]
+ADDRESSES = ["192.168.1.7", "203.0.113.9:8765", "[2001:db8::1]:8765", "0.0.0.0"]
+NAMES = ["evil.example", "evil.example:8765", "localhost.evil.example", "127.0.0.1.evil.example"]
+NAMES += ["notlocalhost", "my.denoise.example", "evil.example.", "2130706433", "1.2.3.4.5"]
+MALFORMED = ["localhost, evil.example", "localhost@evil.example", "[::1", "localhost/a", "a b", ":"]
+MALFORMED += ["localhost:evil", "evil.example:80:localhost", "[localhost]", "\xff\xfe@", "[evil]:1"]
+LOOPBACK, NETWORK = ["127.0.0.1", "::1", "localhost", "127.0.0.9"], ["0.0.0.0", "::", "10.0.0.1"]
+
+
+def is_answered(bound: str, header: str | None, has_token: bool) -> bool:
+    try:
+        Hosts(bound, frozenset({"denoise.example"})).check(header, has_token)
+    except ProblemError as error:
+        assert (error.status, error.kind) == (403, "unknown-host")
+        return False
+    return True
+
+
+@pytest.mark.parametrize("has_token", [False, True])
+@pytest.mark.parametrize("bound", [*LOOPBACK, *NETWORK])
+def test_who_is_answered(bound: str, has_token: bool) -> None:
+    on_network = bound in NETWORK
+    rows = [(OWN, True), (ADDRESSES, on_network), (NAMES, on_network and has_token)]
+    for headers, expected in rows:
+        for header in headers:
+            assert is_answered(bound, header, has_token) == expected, header
+    assert is_answered(bound, None, has_token)
+
+
+@pytest.mark.parametrize("bound", [*LOOPBACK, *NETWORK])
+@pytest.mark.parametrize("header", MALFORMED)
+def test_what_is_no_name_is_refused(bound: str, header: str) -> None:
+    assert not is_answered(bound, header, has_token=False)
+
+
+def test_the_name_it_was_told_to_listen_on_is_its_own() -> None:
+    assert is_answered("Studio.lan", "studio.LAN:8765", has_token=False)
+    assert not is_answered("studio.lan", "studio", has_token=False)
+
+
+@given(st.text(min_size=1, max_size=30))
+def test_no_other_text_passes_for_this_machine(text: str) -> None:
+    name = text.strip().lower().partition(":")[0].rstrip(".")
+    if not is_loopback(name) and name:
+        assert not is_answered("127.0.0.1", text, has_token=True)
+
+
+def ask(route: str, host: str, token: str = "") -> tuple[int, str]:
+    method, _, path = route.partition(" ")
+    client = client_of(make_service(token=token))
+    response = client.open(path, method=method, environ_overrides={"HTTP_HOST": host})
+    kind = response.mimetype.endswith("problem+json") and json.loads(response.data)["type"]
+    return response.status_code, str(kind).removeprefix("urn:denoise:")
+
+
+@pytest.mark.parametrize("route", [*(f"{r.method} {r.path}" for r in ROUTES), "GET /nothing"])
+def test_every_route_but_two_asks_for_the_name(route: str) -> None:
+    watched = route in ("GET /livez", "GET /readyz")
+    assert (ask(route, "evil.example") == (403, "unknown-host")) != watched
+    assert ask(route, "localhost:8765")[1] != "unknown-host"
+    assert (ask(route, "evil.example", "s3cret") == (403, "unknown-host")) != watched
+
+
+@pytest.mark.parametrize("name", ["http://a", "a:80", "a/b", "", "a b", "[::1]:80"])
+def test_an_allowed_host_is_a_name_alone(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        make_parser().parse_args(["--allow-host", name])
+    assert "is more than a name" in capsys.readouterr().err
+
+
+def test_names_may_be_given_again_and_again() -> None:
+    words = ["--allow-host", "A.example.", "--allow-host", "[FD00::1]"]
+    parsed: argparse.Namespace = make_parser().parse_args(words)
+    assert parsed.allow_host == ["a.example", "fd00::1"]
+    assert make_parser().parse_args([]).allow_host == []

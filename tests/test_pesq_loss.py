@@ -1,0 +1,108 @@
+"""The loss's view of how bad a disturbance sounds: PESQ's, but for the bands and the windows."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from denoise.dsp.filterbank import rectangular_filterbank
+from denoise.dsp.stft import magnitude, stft
+from denoise.params import SpectrogramParams
+from denoise.training.pesq_loss import N_BANDS, bark_of, hz_of, make_hearing_model, pesq_disturbance
+from tests.speechlike import SAMPLE_RATE, voice, white
+
+PARAMS = SpectrogramParams(1536, 512, 1536)
+EAR = make_hearing_model(PARAMS.n_bins, SAMPLE_RATE, SAMPLE_RATE / PARAMS.hop_length)
+
+# wide-band PESQ by pesq 0.0.4 of `voice(seed, 2.0)` in noise, at each of SNRS_DB
+SNRS_DB = (0, 6, 12, 20, 30)
+PESQ = {
+    (0, "white"): (1.02, 1.02, 1.03, 1.20, 1.76),
+    (0, "dull"): (1.05, 1.20, 1.56, 2.23, 3.19),
+    (1, "white"): (1.02, 1.02, 1.03, 1.19, 1.75),
+    (1, "dull"): (1.02, 1.07, 1.27, 1.84, 2.63),
+    (2, "white"): (1.02, 1.02, 1.02, 1.13, 1.62),
+    (2, "dull"): (1.06, 1.20, 1.53, 2.13, 2.80),
+}
+
+
+def power(waveform: np.ndarray) -> np.ndarray:
+    return np.square(magnitude(stft(waveform, PARAMS)))[None]
+
+
+def disturbed(clean: np.ndarray, heard: np.ndarray) -> float:
+    return float(pesq_disturbance(power(clean), power(heard), EAR)[0])
+
+
+def noise(clean: np.ndarray, kind: str) -> np.ndarray:
+    bright = white(clean, snr_db=0)
+    if kind == "white":
+        return bright
+    dull = np.cumsum(bright)
+    dull -= np.convolve(dull, np.full(400, 1 / 400), "same")
+    return (dull * np.sqrt(np.mean(bright**2) / np.mean(dull**2))).astype(np.float32)
+
+
+def in_noise(clean: np.ndarray, kind: str, snr_db: float) -> np.ndarray:
+    return (clean + noise(clean, kind) * 10 ** (-snr_db / 20)).astype(np.float32)
+
+
+def test_it_follows_pesq() -> None:
+    ours, theirs = [], []
+    for (seed, kind), scores in PESQ.items():
+        clean = voice(seed, 2.0)
+        ours += [4.5 - disturbed(clean, in_noise(clean, kind, snr_db)) for snr_db in SNRS_DB]
+        # P.862.2's last step, undone
+        theirs += [(3.8224 - np.log(4 / (score - 0.999) - 1)) / 1.3669 for score in scores]
+    assert np.corrcoef(ours, theirs)[0, 1] > 0.97
+    np.testing.assert_allclose(ours, theirs, atol=0.9)
+
+
+def test_clean_speech_is_not_disturbed_whatever_its_level() -> None:
+    clean = voice()
+    for gain in (1e-3, 1.0, 30.0):
+        assert disturbed(clean, np.float32(gain) * clean) < 0.01
+
+
+def test_a_colour_is_forgiven_and_noise_of_the_same_energy_is_not() -> None:
+    clean = voice(1, 2.0)
+    coloured = (clean + 0.5 * np.concatenate([[0], clean[:-1]])).astype(np.float32)
+    level = np.sqrt(np.mean(np.square(coloured - clean)) / np.mean(np.square(clean)))
+    noisy = in_noise(clean, "dull", -20 * np.log10(level))
+    assert disturbed(clean, coloured) < 0.1 * disturbed(clean, noisy)
+
+
+def test_what_is_added_counts_more_than_what_is_lost() -> None:
+    clean = power(voice(2, 2.0))
+    more, less = clean.copy(), clean.copy()
+    some = slice(150, 220)  # 2.1 to 3.2 kHz
+    more[..., some] += 0.1 * clean.max()
+    less[..., some] = 0
+    added, lost = (float(pesq_disturbance(clean, other, EAR)[0]) for other in (more, less))
+    assert added > 1.2 * lost > 0
+
+
+def test_loss_and_gradient_are_finite_for_silence_and_for_every_resolution() -> None:
+    for n_fft, sample_rate in ((16, 96_000), (64, 4000), (1536, SAMPLE_RATE)):
+        n_bins = n_fft // 2 + 1
+        hearing_model = make_hearing_model(n_bins, sample_rate, sample_rate / (n_fft // 2))
+        rng = np.random.default_rng(3)
+        spectra = [np.zeros((1, 9, n_bins)), rng.random((1, 9, n_bins)), rng.random((1, 1, n_bins))]
+        for clean, heard in ((0, 0), (0, 1), (1, 0), (1, 1), (2, 2)):
+            denoised = tf.constant(spectra[heard], tf.float32)
+            with tf.GradientTape() as tape:
+                tape.watch(denoised)
+                loss = pesq_disturbance(
+                    tf.constant(spectra[clean], tf.float32), denoised, hearing_model
+                )
+            assert np.isfinite(loss), (n_fft, clean, heard)
+            assert np.isfinite(tape.gradient(loss, denoised)).all(), (n_fft, clean, heard)
+
+
+def test_bands_tile_the_spectrum_evenly_in_bark() -> None:
+    edges_hz = hz_of(np.linspace(bark_of(60.0), bark_of(8000.0), N_BANDS + 1))
+    assert edges_hz[[0, -1]] == pytest.approx([60, 8000])
+    shares = rectangular_filterbank(edges_hz, PARAMS.n_bins, SAMPLE_RATE)
+    hz = np.linspace(0, SAMPLE_RATE / 2, PARAMS.n_bins)
+    np.testing.assert_allclose(shares.sum(axis=1)[(hz > 70) & (hz < 7990)], 1, atol=1e-5)
+    assert not shares[(hz < 50) | (hz > 8010)].any()
+    np.testing.assert_allclose(shares.sum(axis=0) * hz[1], np.diff(edges_hz), rtol=1e-4)
