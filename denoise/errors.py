@@ -21,5 +21,9 @@ class ModelError(DenoiseError):
     """A saved model that is missing, incomplete or of another format."""
 
 
+class TrainingError(DenoiseError):
+    """A training that cannot go on, such as one whose loss is not finite."""
+
+
 class UsageError(DenoiseError):
     """A command line that cannot be carried out as it stands."""

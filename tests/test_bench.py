@@ -27,7 +27,7 @@ from denoise.errors import DenoiseError
 from denoise.evaluation import metrics
 from denoise.evaluation.metrics import estoi, si_sdr_db
 from denoise.evaluation.run import Condition, Corrupter
-from denoise.noise.generators import NoiseSources
+from denoise.noise.mixing import NoiseSources
 from denoise.params import SampleParams
 from tests.closures import ROOT
 from tests.corpora import write_corpus

@@ -8,7 +8,7 @@ import pytest
 from denoise.dsp.statistical_filters import analysis_params, log_mmse, noise_power, wiener
 from denoise.dsp.stft import magnitude, stft
 from denoise.evaluation.metrics import si_sdr_db, si_sdr_improvement_db
-from denoise.noise.generators import KINDS
+from denoise.noise.generators import GENERATORS
 from tests.speechlike import SAMPLE_RATE, voice, white
 
 CLEAN = voice()
@@ -30,9 +30,9 @@ def test_they_win_over_white_noise(denoise: Filter, snr_db: float, least: float)
         assert si_sdr_improvement_db(clean, noisy, denoise(noisy, SAMPLE_RATE)) > least
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", GENERATORS)
 def test_wiener_wins_over_every_kind_of_noise(kind: str) -> None:
-    noise = KINDS[kind](np.random.default_rng(3), len(CLEAN), SAMPLE_RATE)
+    noise = GENERATORS[kind](np.random.default_rng(3), len(CLEAN), SAMPLE_RATE)
     noisy = CLEAN + (noise * (CLEAN.std() / noise.std())).astype(np.float32)
     assert si_sdr_improvement_db(CLEAN, noisy, wiener(noisy, SAMPLE_RATE)) > 3
 
