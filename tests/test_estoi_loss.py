@@ -48,11 +48,11 @@ def test_clean_speech_is_wholly_intelligible_at_any_level() -> None:
     assert correlation(clean, 0.3 * clean) == pytest.approx(1, abs=1e-2)
 
 
-def test_it_ranks_as_estoi_does() -> None:
+def test_the_correlation_ranks_as_estoi_does() -> None:
     pairs = [
-        (correlation(clean, heard), estoi(clean, heard, SAMPLE_RATE))
+        (correlation(clean, noisy), estoi(clean, noisy, SAMPLE_RATE))
         for clean in (voice(0), voice(1))
-        for heard in (clean + white(clean, snr_db) for snr_db in (-12, -6, 0, 6, 12, 20))
+        for noisy in (clean + white(clean, snr_db) for snr_db in (-12, -6, 0, 6, 12, 20))
     ]
     ours, theirs = np.array(pairs).T
     assert spearmanr(ours, theirs).statistic > 0.95

@@ -155,9 +155,9 @@ def test_the_order_in_the_archive_does_not_change_the_features(
 ) -> None:
     content = recordings()
     manifest = manifest_of(content)
-    backwards = dict(reversed(content.items()))
+    reordered = dict(reversed(content.items()))
     features_of(tmp_path / "first", content, manifest, tiny_params)
-    features_of(tmp_path / "second", backwards, manifest, tiny_params)
+    features_of(tmp_path / "second", reordered, manifest, tiny_params)
     assert bytes_of(tmp_path / "first") == bytes_of(tmp_path / "second")
 
 

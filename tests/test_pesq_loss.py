@@ -39,24 +39,26 @@ def disturbance(clean: np.ndarray, degraded: np.ndarray) -> float:
     return float(pesq_disturbance(power(clean), power(degraded), MODEL)[0])
 
 
-def noise(clean: np.ndarray, kind: str) -> np.ndarray:
+def noise(clean: np.ndarray, noise_type: str) -> np.ndarray:
     bright = white(clean, snr_db=0)
-    if kind == "white":
+    if noise_type == "white":
         return bright
     dull = np.cumsum(bright)
     dull -= np.convolve(dull, np.full(400, 1 / 400), "same")
     return (dull * np.sqrt(np.mean(bright**2) / np.mean(dull**2))).astype(np.float32)
 
 
-def in_noise(clean: np.ndarray, kind: str, snr_db: float) -> np.ndarray:
-    return (clean + noise(clean, kind) * 10 ** (-snr_db / 20)).astype(np.float32)
+def in_noise(clean: np.ndarray, noise_type: str, snr_db: float) -> np.ndarray:
+    return (clean + noise(clean, noise_type) * 10 ** (-snr_db / 20)).astype(np.float32)
 
 
-def test_it_follows_pesq() -> None:
+def test_the_disturbance_follows_pesq() -> None:
     ours, theirs = [], []
-    for (seed, kind), scores in PESQ.items():
+    for (seed, noise_type), scores in PESQ.items():
         clean = voice(seed, 2.0)
-        ours += [4.5 - disturbance(clean, in_noise(clean, kind, snr_db)) for snr_db in SNRS_DB]
+        ours += [
+            4.5 - disturbance(clean, in_noise(clean, noise_type, snr_db)) for snr_db in SNRS_DB
+        ]
         # the inverse of P.862.2's mapping to a mean opinion score
         theirs += [(3.8224 - np.log(4 / (score - 0.999) - 1)) / 1.3669 for score in scores]
     assert np.corrcoef(ours, theirs)[0, 1] > 0.97
@@ -93,15 +95,15 @@ def test_loss_and_gradient_are_finite_for_silence_and_for_every_resolution() -> 
         hearing_model = make_hearing_model(n_bins, sample_rate, sample_rate / (n_fft // 2))
         rng = np.random.default_rng(3)
         spectra = [np.zeros((1, 9, n_bins)), rng.random((1, 9, n_bins)), rng.random((1, 1, n_bins))]
-        for clean, heard in ((0, 0), (0, 1), (1, 0), (1, 1), (2, 2)):
-            denoised = tf.constant(spectra[heard], tf.float32)
+        for clean, degraded in ((0, 0), (0, 1), (1, 0), (1, 1), (2, 2)):
+            denoised = tf.constant(spectra[degraded], tf.float32)
             with tf.GradientTape() as tape:
                 tape.watch(denoised)
                 loss = pesq_disturbance(
                     tf.constant(spectra[clean], tf.float32), denoised, hearing_model
                 )
-            assert np.isfinite(loss), (n_fft, clean, heard)
-            assert np.isfinite(tape.gradient(loss, denoised)).all(), (n_fft, clean, heard)
+            assert np.isfinite(loss), (n_fft, clean, degraded)
+            assert np.isfinite(tape.gradient(loss, denoised)).all(), (n_fft, clean, degraded)
 
 
 def test_bands_tile_the_spectrum_evenly_in_bark() -> None:

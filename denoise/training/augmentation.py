@@ -111,8 +111,8 @@ def _half_cosines(n_bins: int) -> npt.NDArray[np.float32]:
 def random_crop(noisy: Stft, clean: Stft, n_frames: int, rng: Generator) -> tuple[Stft, Stft]:
     """Crop each pair to `n_frames` frames near the place where its speech is loudest.
 
-    Clips are treated as circular. Pauses teach little, and shorter clips allow more steps in the
-    same time.
+    Clips are treated as circular. Pauses contribute little to training, and shorter clips allow
+    more steps in the same time.
     """
     n_clips, length = clean.shape[:2]
     if n_frames >= length:
