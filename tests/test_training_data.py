@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from denoise.dsp.stft import n_frames, stft
+from denoise.dsp.stft import count_frames, stft
 from denoise.features.cache import SpectrogramCache, SplitWriter
 from denoise.params import SpectrogramParams
 from denoise.params_file import parse_params
@@ -54,7 +54,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> SpectrogramCache:
     """Return seven clips with two noisy twins each."""
     folder = tmp_path_factory.mktemp("features")
     rng = np.random.default_rng(0)
-    writer = SplitWriter(folder, "train", PARAMS, n_frames(N_SAMPLES, PARAMS))
+    writer = SplitWriter(folder, "train", PARAMS, count_frames(N_SAMPLES, PARAMS))
     for _ in range(7):
         clean, *noise = rng.standard_normal((3, N_SAMPLES), dtype=np.float32)
         writer.append(clean, [clean + n for n in noise])
@@ -283,7 +283,7 @@ def test_a_clip_is_heard_in_all_voices_but_as_recorded_among_other_people(
     tmp_path: Path, kind: str, n_voices: int
 ) -> None:
     rng = np.random.default_rng(0)
-    writer = SplitWriter(tmp_path, "train", PARAMS, n_frames(N_SAMPLES, PARAMS))
+    writer = SplitWriter(tmp_path, "train", PARAMS, count_frames(N_SAMPLES, PARAMS))
     clean, *others = rng.standard_normal((3, N_SAMPLES), dtype=np.float32)
     for _ in range(2):
         writer.append(clean, [clean + others[0]], others)
@@ -314,7 +314,7 @@ def test_other_words_take_their_share_before_and_behind(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(0)
-    writer = SplitWriter(tmp_path, "train", PARAMS, n_frames(N_SAMPLES, PARAMS))
+    writer = SplitWriter(tmp_path, "train", PARAMS, count_frames(N_SAMPLES, PARAMS))
     for _ in range(6):
         clean, noise, word = rng.standard_normal((3, N_SAMPLES), dtype=np.float32)
         writer.append(clean, [clean + noise])

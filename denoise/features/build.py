@@ -10,7 +10,7 @@ from numpy.random import Generator
 from denoise.corpus.archive import CorpusArchive
 from denoise.corpus.loader import Rejections, load_clips, load_oov
 from denoise.dsp.audio import Waveform, change_speed, fit_length
-from denoise.dsp.stft import n_frames
+from denoise.dsp.stft import count_frames
 from denoise.errors import CorpusError
 from denoise.features.cache import SplitWriter
 from denoise.noise.generators import NoiseSources, make_noisy, utterance_rng
@@ -80,7 +80,7 @@ def _write_split(
     rejections: Rejections,
 ) -> list[tuple[str, str, int, str, float]]:
     index = []
-    frames = n_frames(params.audio.n_samples, params.spectrogram)
+    frames = count_frames(params.audio.n_samples, params.spectrogram)
     rows = manifest[manifest["split"] == split]
     with closing(SplitWriter(folder, split, params.spectrogram, frames)) as writer:
         for row, clean in load_clips(corpus, rows, params.audio, rejections):
