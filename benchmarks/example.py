@@ -14,7 +14,8 @@ from denoise.corpus.synthetic.acoustics import SAMPLE_RATE, simulate_recording
 from denoise.corpus.synthetic.build import draw_speakers, name_voice
 from denoise.corpus.synthetic.espeak import Espeak
 from denoise.corpus.synthetic.voices import voice_text
-from denoise.noise import generators
+from denoise.noise.generators import GENERATORS
+from denoise.noise.mixing import mix
 from denoise.params import SyntheticParams
 from denoise.util.atomic import replacing
 
@@ -46,8 +47,8 @@ def speak() -> np.ndarray:
 def main() -> None:
     """Write the example."""
     clean = soxr.resample(speak(), SAMPLE_RATE, RATE)
-    drawn = generators.KINDS[KIND](np.random.default_rng(PEOPLE.seed), len(clean), RATE)
-    noisy = generators.mix(clean, drawn, SNR_DB)
+    drawn = GENERATORS[KIND](np.random.default_rng(PEOPLE.seed), len(clean), RATE)
+    noisy = mix(clean, drawn, SNR_DB)
     with replacing(TARGET) as temporary:
         soundfile.write(
             temporary, PEAK * noisy / np.abs(noisy).max(), RATE, "PCM_16", format="FLAC"

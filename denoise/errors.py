@@ -24,5 +24,9 @@ class ModelError(DenoiseError):
     """A saved model is missing, incomplete or of another format."""
 
 
+class TrainingError(DenoiseError):
+    """A training that cannot go on, such as one whose loss is not finite."""
+
+
 class UsageError(DenoiseError):
     """A command cannot be carried out with the arguments given."""

@@ -11,7 +11,7 @@ from denoise.corpus.archive import CorpusArchive, Utterance
 from denoise.dsp.audio import rms
 from denoise.errors import CorpusError
 from denoise.noise.archive import NoiseArchive, create_noise_archive
-from denoise.noise.generators import utterance_rng
+from denoise.noise.mixing import utterance_rng
 from denoise.noise.sources import RecordedNoiseSource, SpeechSource, segment_of
 from denoise.params import AudioParams, Params
 from tests.corpora import encode, noise_waveform, write_recordings

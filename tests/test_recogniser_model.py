@@ -89,7 +89,7 @@ def test_another_format_or_width_is_refused(recogniser: DigitRecognisers, tmp_pa
     recogniser.save(tmp_path)
     path = tmp_path / "config.json"
     description = json.loads(path.read_text())
-    for change, message in (({"format": 0}, "not of format 1"), ({"channels": 3}, "does not fit")):
+    for change, message in (({"format": 0}, "not of format 2"), ({"channels": 3}, "does not fit")):
         path.write_text(json.dumps(description | change))
         with pytest.raises(ModelError, match=message):
             DigitRecognisers.load(tmp_path)

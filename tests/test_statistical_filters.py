@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from denoise.dsp.statistical_filters import analysis_params, log_mmse, noise_power, wiener
+from denoise.dsp.statistical_filters import log_mmse, noise_power, stft_params, wiener
 from denoise.dsp.stft import magnitude, stft
 from denoise.evaluation.metrics import si_sdr_db, si_sdr_improvement_db
-from denoise.noise.generators import KINDS
+from denoise.noise.generators import GENERATORS
 from tests.speechlike import SAMPLE_RATE, voice, white
 
 CLEAN = voice()
@@ -17,7 +17,7 @@ FILTERS = pytest.mark.parametrize("denoise", [wiener, log_mmse])
 
 
 def power(waveform: np.ndarray) -> np.ndarray:
-    params = analysis_params(SAMPLE_RATE)
+    params = stft_params(SAMPLE_RATE)
     return np.square(magnitude(stft(waveform, params)), dtype=np.float64)
 
 
@@ -30,9 +30,9 @@ def test_they_improve_speech_in_white_noise(denoise: Filter, snr_db: float, mini
         assert si_sdr_improvement_db(clean, noisy, denoise(noisy, SAMPLE_RATE)) > minimum
 
 
-@pytest.mark.parametrize("noise_type", KINDS)
+@pytest.mark.parametrize("noise_type", GENERATORS)
 def test_wiener_improves_speech_in_every_type_of_noise(noise_type: str) -> None:
-    noise = KINDS[noise_type](np.random.default_rng(3), len(CLEAN), SAMPLE_RATE)
+    noise = GENERATORS[noise_type](np.random.default_rng(3), len(CLEAN), SAMPLE_RATE)
     noisy = CLEAN + (noise * (CLEAN.std() / noise.std())).astype(np.float32)
     assert si_sdr_improvement_db(CLEAN, noisy, wiener(noisy, SAMPLE_RATE)) > 3
 
@@ -89,6 +89,6 @@ def test_speech_hardly_changes_the_noise_power_estimate() -> None:
 
 @pytest.mark.parametrize("sample_rate", [8000, 16_000, 22_050, 44_100, 48_000])
 def test_windows_last_32_ms_and_overlap_by_three_quarters(sample_rate: int) -> None:
-    params = analysis_params(sample_rate)
+    params = stft_params(sample_rate)
     assert params.win_length == params.n_fft == 4 * params.hop_length
     assert params.win_length / sample_rate == pytest.approx(0.032, rel=0.05)

@@ -47,7 +47,7 @@ def log_mmse(noisy: Waveform, sample_rate: int) -> Waveform:
     return _filter(noisy, sample_rate, _log_mmse_gain)
 
 
-def analysis_params(sample_rate: int) -> SpectrogramParams:
+def stft_params(sample_rate: int) -> SpectrogramParams:
     """Return STFT params with windows of about 32 ms and a hop of a quarter of the window."""
     hop_length = 8 * max(1, round(WINDOW_SECONDS * sample_rate / OVERLAP / 8))
     return SpectrogramParams(OVERLAP * hop_length, hop_length, OVERLAP * hop_length)
@@ -70,7 +70,7 @@ def noise_power(power: Power) -> Power:
 
 
 def _filter(noisy: Waveform, sample_rate: int, gain: Gain) -> Waveform:
-    params = analysis_params(sample_rate)
+    params = stft_params(sample_rate)
     spectrum = stft(noisy, params)
     power = np.square(spectrum.real, dtype=np.float64) + np.square(spectrum.imag, dtype=np.float64)
     if not power.any():
