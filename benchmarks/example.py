@@ -10,9 +10,10 @@ import numpy as np
 import soundfile
 import soxr
 
-from denoise.corpus.synthetic.acoustics import SAMPLE_RATE, record
-from denoise.corpus.synthetic.build import draw_speakers, name, voice_text
+from denoise.corpus.synthetic.acoustics import SAMPLE_RATE, simulate_recording
+from denoise.corpus.synthetic.build import draw_speakers, name_voice
 from denoise.corpus.synthetic.espeak import Espeak
+from denoise.corpus.synthetic.voices import voice_text
 from denoise.noise.generators import GENERATORS
 from denoise.noise.mixing import mix
 from denoise.params import SyntheticParams
@@ -32,14 +33,15 @@ PEAK = 0.5
 
 def speak() -> np.ndarray:
     """Return the words as they were recorded, float32 [n_samples] at SAMPLE_RATE."""
-    voice, recording = draw_speakers(PEOPLE)[SPEAKER]
-    with Espeak({name(voice): voice_text(voice)}) as espeak:
+    voice, conditions = draw_speakers(PEOPLE)[SPEAKER]
+    with Espeak({name_voice(voice): voice_text(voice)}) as espeak:
         spoken = espeak.say(
-            WORDS, name(voice), rate=round(voice.rate), pitch=50, pitch_range=60, seed=7
+            WORDS, name_voice(voice), rate=round(voice.rate), pitch=50, pitch_range=60, seed=7
         )
     padding = (int(0.4 * SAMPLE_RATE),) * 2
     rng = np.random.default_rng(PEOPLE.seed)
-    return record(spoken.astype(np.float32), recording, padding, 0.0, rng) / np.float32(2**15)
+    recorded = simulate_recording(spoken.astype(np.float32), conditions, padding, 0.0, rng)
+    return recorded / np.float32(2**15)
 
 
 def main() -> None:

@@ -129,7 +129,7 @@ def test_a_bad_oov_clip_is_counted_and_left_out(tmp_path: Path, tiny_params: Par
     content = recordings() | {OovUtterance(0): wav(5), OovUtterance(4): BAD["no audio"]}
     manifest = manifest_of(content)
     rejections = features_of(tmp_path / "features", content, manifest, tiny_params)
-    assert list(rejections.reasons) == ["words/4.wav"]
+    assert list(rejections.reasons) == ["oov/4.wav"]
     assert SpectrogramCache(tmp_path / "features", "train").n_oov == 1
 
 

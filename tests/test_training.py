@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from denoise.dsp.stft import n_frames
+from denoise.dsp.stft import count_frames
 from denoise.errors import ModelError, TrainingError
 from denoise.evaluation.metrics import si_sdr_db
 from denoise.features.cache import SpectrogramCache, SplitWriter
@@ -68,7 +68,7 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params = tiny("reference").spectrogram
     rng = np.random.default_rng(0)
     for split, count in (("train", 18), ("validation", 4)):
-        writer = SplitWriter(folder, split, params, n_frames(N_SAMPLES, params))
+        writer = SplitWriter(folder, split, params, count_frames(N_SAMPLES, params))
         for _ in range(count):
             clean, noisy = tone_and_noise(rng)
             writer.append(clean, [noisy])

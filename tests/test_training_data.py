@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from denoise.dsp.stft import n_frames, stft
+from denoise.dsp.stft import count_frames, stft
 from denoise.features.cache import SpectrogramCache, SplitWriter
 from denoise.noise.mixing import energy, roll_time
 from denoise.params import SpectrogramParams
@@ -53,7 +53,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> SpectrogramCache:
     """Return seven clips with two noisy versions each."""
     folder = tmp_path_factory.mktemp("features")
     rng = np.random.default_rng(0)
-    writer = SplitWriter(folder, "train", PARAMS, n_frames(N_SAMPLES, PARAMS))
+    writer = SplitWriter(folder, "train", PARAMS, count_frames(N_SAMPLES, PARAMS))
     for _ in range(7):
         clean, *noise = rng.standard_normal((3, N_SAMPLES), dtype=np.float32)
         writer.append(clean, [clean + n for n in noise])
@@ -284,7 +284,7 @@ def test_a_clip_has_all_speeds_but_its_own_among_other_voices(
     tmp_path: Path, noise_type: str, n_speeds: int
 ) -> None:
     rng = np.random.default_rng(0)
-    writer = SplitWriter(tmp_path, "train", PARAMS, n_frames(N_SAMPLES, PARAMS))
+    writer = SplitWriter(tmp_path, "train", PARAMS, count_frames(N_SAMPLES, PARAMS))
     clean, *others = rng.standard_normal((3, N_SAMPLES), dtype=np.float32)
     for _ in range(2):
         writer.append(clean, [clean + others[0]], others)
@@ -316,7 +316,7 @@ def test_oov_speech_takes_its_share_of_target_and_noise(
     tmp_path: Path, noise_type: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(0)
-    writer = SplitWriter(tmp_path, "train", PARAMS, n_frames(N_SAMPLES, PARAMS))
+    writer = SplitWriter(tmp_path, "train", PARAMS, count_frames(N_SAMPLES, PARAMS))
     for _ in range(6):
         clean, noise, oov_clip = rng.standard_normal((3, N_SAMPLES), dtype=np.float32)
         writer.append(clean, [clean + noise])

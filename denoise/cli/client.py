@@ -132,7 +132,7 @@ def _format(options: argparse.Namespace, task: Task) -> str | None:
     """Return what the server calls the format that is asked for; None is the recording's own."""
     if options.format is not None or task.target is None:
         return options.format or "wav"
-    name = formats.wanted(task.source or Path(PIPE), task.target, None)
+    name = formats.choose(task.source or Path(PIPE), task.target, None)
     for choice in formats.CHOICES:
         if name == formats.BY_EXTENSION[choice]:
             return choice

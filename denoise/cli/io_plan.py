@@ -190,7 +190,7 @@ def _target(found: Found, request: Request, into_folder: bool) -> Path:
         return _checked(found.path, Path(request.output), request)
     name = found.path.name
     if request.format is not None:
-        name = formats.renamed(found.path, request.format)
+        name = formats.rename(found.path, request.format)
     default = formats.RESULT_SUFFIXES[request.residual] if request.output is None else ""
     suffix = default if request.suffix is None else request.suffix
     name = f"{Path(name).stem}{suffix}{Path(name).suffix}"
@@ -205,7 +205,7 @@ def _checked(source: Path, target: Path, request: Request) -> Path:
     if request.format is not None and named not in (None, formats.BY_EXTENSION[request.format]):
         raise UsageError(f"{target} and --format {request.format} disagree: leave one out.")
     try:
-        formats.wanted(source, target, request.format)
+        formats.choose(source, target, request.format)
     except DenoiseError as error:
         raise UsageError(str(error)) from error
     return target

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from denoise.dsp.audio import Waveform
 from denoise.dsp.filterbank import mel_filterbank
-from denoise.dsp.stft import n_frames, stft
+from denoise.dsp.stft import count_frames, stft
 from denoise.params import SpectrogramParams
 
 LogMel = npt.NDArray[np.float32]
@@ -32,7 +32,7 @@ def stft_params(sample_rate: int) -> SpectrogramParams:
 
 def feature_shape(n_samples: int, sample_rate: int) -> tuple[int, int]:
     """Return the shape of a clip's features, (n_frames, n_bands)."""
-    return n_frames(n_samples, stft_params(sample_rate)), N_BANDS
+    return count_frames(n_samples, stft_params(sample_rate)), N_BANDS
 
 
 def log_mel_features(clips: Waveform, sample_rate: int) -> LogMel:

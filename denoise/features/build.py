@@ -8,7 +8,7 @@ import pandas as pd
 from denoise.corpus.archive import CorpusArchive
 from denoise.corpus.loader import Rejections, load_clips, load_oov
 from denoise.dsp.audio import Waveform, change_speed, fit_length
-from denoise.dsp.stft import n_frames
+from denoise.dsp.stft import count_frames
 from denoise.errors import CorpusError
 from denoise.features.cache import SplitWriter
 from denoise.noise.mixing import NoiseDistribution, NoiseSources, draw_noisy_versions
@@ -67,7 +67,7 @@ def _write_split(
     rejections: Rejections,
 ) -> list[IndexRow]:
     index: list[IndexRow] = []
-    frames = n_frames(params.audio.n_samples, params.spectrogram)
+    frames = count_frames(params.audio.n_samples, params.spectrogram)
     rows = manifest[manifest["split"] == split]
     distribution, rate = noise_distribution(params.noise), params.audio.sample_rate
     with closing(SplitWriter(folder, split, params.spectrogram, frames)) as writer:

@@ -105,7 +105,7 @@ def choose_encoding(source: Source, target: Path, choice: str | None) -> Encodin
 
     Raises DenoiseError where it cannot be written; the error names a format that can.
     """
-    asked = formats.wanted(source.path, target, choice)
+    asked = formats.choose(source.path, target, choice)
     encodings = _candidates(source.encoding, asked, formats.extension(target), choice is not None)
     for encoding in encodings:
         if can_write(source.form, encoding):
@@ -120,7 +120,7 @@ def choose_encoding(source: Source, target: Path, choice: str | None) -> Encodin
 
 def _candidates(kept: Encoding, asked: str | None, extension: str, is_free: bool) -> list[Encoding]:
     """Return the encodings that would do, the best first; `is_free` allows another subtype."""
-    if asked is not None and not formats.same(asked, kept.format):
+    if asked is not None and not formats.is_same(asked, kept.format):
         named = formats.SUBTYPES.get(extension)
         subtypes = [named] if named else [kept.subtype, soundfile.default_subtype(asked)]
         return [Encoding(asked, subtype) for subtype in subtypes]
