@@ -1,4 +1,4 @@
-"""Places to work in, and when the one who finds none is told to come back."""
+"""The work queue: its limit, and the estimate in Retry-After."""
 
 import threading
 from collections.abc import Callable
@@ -19,101 +19,99 @@ counts = st.integers(0, 1024)
 
 
 @pytest.mark.parametrize(
-    ("work_seconds", "waiting", "running", "expected"),
+    ("run_seconds", "n_waiting", "n_workers", "expected"),
     [
         (0, 4, 2, 1),
         (0.01, 4, 2, 1),
         (1, 0, 1, 1),
         (2, 4, 2, 5),
         (2, 4, 1, 10),
-        (0.5, 4, 2, 2),  # 1.25 and no less
+        (0.5, 4, 2, 2),  # 1.25, rounded up
         (15, 3, 1, 60),
         (60, 4, 2, 60),
         (1e300, 1024, 1, 60),
     ],
 )
-def test_the_wait_is_that_of_all_who_come_before(
-    work_seconds: float, waiting: int, running: int, expected: int
+def test_wait_estimate_covers_all_requests_ahead(
+    run_seconds: float, n_waiting: int, n_workers: int, expected: int
 ) -> None:
-    assert estimate_wait(work_seconds, waiting, running) == expected
+    assert estimate_wait(run_seconds, n_waiting, n_workers) == expected
 
 
 @given(seconds, counts, counts.map(lambda number: number + 1))
-def test_the_wait_is_whole_and_bounded_and_grows_with_what_is_before(
-    work_seconds: float, waiting: int, running: int
+def test_wait_estimate_is_a_bounded_integer_that_grows_with_the_queue(
+    run_seconds: float, n_waiting: int, n_workers: int
 ) -> None:
-    wait = estimate_wait(work_seconds, waiting, running)
+    wait = estimate_wait(run_seconds, n_waiting, n_workers)
     assert isinstance(wait, int) and 1 <= wait <= 60
-    assert wait <= estimate_wait(work_seconds * 2, waiting, running)
-    assert wait <= estimate_wait(work_seconds, waiting + 1, running)
-    assert wait >= estimate_wait(work_seconds, waiting, running + 1)
-    exact = work_seconds * (waiting + 1) / running
+    assert wait <= estimate_wait(run_seconds * 2, n_waiting, n_workers)
+    assert wait <= estimate_wait(run_seconds, n_waiting + 1, n_workers)
+    assert wait >= estimate_wait(run_seconds, n_waiting, n_workers + 1)
+    exact = run_seconds * (n_waiting + 1) / n_workers
     assert wait >= min(60, exact) and (wait <= exact + 1 or wait == 1)
 
 
 @pytest.fixture
-def tick(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Return what lets time pass; else it stands still."""
+def advance_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Stop the clock, and return a function that moves it forward by some seconds."""
     now = [0.0]
     monkeypatch.setattr(concurrency.time, "monotonic", lambda: now[0])
 
-    def pass_by(length: float) -> None:
+    def advance(length: float) -> None:
         now[0] += length
 
-    return pass_by
+    return advance
 
 
-def told(places: WorkQueue, n_taken: int) -> str:
-    """Take all places, then ask for one more; return when it says to come back."""
+def retry_after_when_full(work_queue: WorkQueue, n_workers: int) -> str:
+    """Occupy all workers, send one more request, and return its Retry-After header."""
     with ExitStack() as stack:
-        for _ in range(n_taken):
-            stack.enter_context(places.taken(Deadline(60)))
-        with pytest.raises(ProblemError) as refused, places.taken(Deadline(60)):
+        for _ in range(n_workers):
+            stack.enter_context(work_queue.worker(Deadline(60)))
+        with pytest.raises(ProblemError) as refused, work_queue.worker(Deadline(60)):
             pass
     return refused.value.headers["Retry-After"]
 
 
-def test_who_finds_no_place_hears_how_long_recent_work_took(
-    tick: Callable[[float], None],
-) -> None:
-    places = WorkQueue(running=2, waiting=0)
-    assert told(places, 2) == str(RETRY_SECONDS)  # before anything is known
+def test_retry_after_follows_recent_run_times(advance_clock: Callable[[float], None]) -> None:
+    work_queue = WorkQueue(n_workers=2, max_waiting=0)
+    assert retry_after_when_full(work_queue, 2) == str(RETRY_SECONDS)  # no run time is known yet
     for _ in range(concurrency.RECENT):
-        with places.taken(Deadline(60)):
-            tick(7)
-    assert told(places, 2) == "4"  # 7 / 2
-    with pytest.raises(KeyError), places.taken(Deadline(60)):
-        tick(57)  # what fails has held its slot too
+        with work_queue.worker(Deadline(60)):
+            advance_clock(7)
+    assert retry_after_when_full(work_queue, 2) == "4"  # 7 / 2
+    with pytest.raises(KeyError), work_queue.worker(Deadline(60)):
+        advance_clock(57)  # a failed request has occupied its worker too
         raise KeyError
-    assert told(places, 2) == "5"  # (13 * 7 + 2 * 0 + 57) / 16 / 2
-    assert places.n_taken == 0
+    assert retry_after_when_full(work_queue, 2) == "5"  # (13 * 7 + 2 * 0 + 57) / 16 / 2
+    assert work_queue.size == 0
 
 
-def test_who_waits_is_counted(tick: Callable[[float], None]) -> None:
-    places = WorkQueue(running=1, waiting=1)
-    with places.taken(Deadline(60)):
-        tick(5)
+def test_retry_after_counts_waiting_requests(advance_clock: Callable[[float], None]) -> None:
+    work_queue = WorkQueue(n_workers=1, max_waiting=1)
+    with work_queue.worker(Deadline(60)):
+        advance_clock(5)
 
     def wait() -> None:
-        with places.taken(Deadline(60)):
+        with work_queue.worker(Deadline(60)):
             pass
 
     waiting = threading.Thread(target=wait)
-    with places.taken(Deadline(60)):
+    with work_queue.worker(Deadline(60)):
         waiting.start()
-        wait_until(lambda: places.n_taken == 2)
-        with pytest.raises(ProblemError) as refused, places.taken(Deadline(60)):
+        wait_until(lambda: work_queue.size == 2)
+        with pytest.raises(ProblemError) as refused, work_queue.worker(Deadline(60)):
             pass
     waiting.join(10)
     assert refused.value.headers["Retry-After"] == "10"
 
 
-def test_what_is_long_past_does_not_count(tick: Callable[[float], None]) -> None:
-    places = WorkQueue(running=1, waiting=0)
-    with places.taken(Deadline(60)):
-        tick(50)
-    assert told(places, 1) == "50"
+def test_retry_after_forgets_old_run_times(advance_clock: Callable[[float], None]) -> None:
+    work_queue = WorkQueue(n_workers=1, max_waiting=0)
+    with work_queue.worker(Deadline(60)):
+        advance_clock(50)
+    assert retry_after_when_full(work_queue, 1) == "50"
     for _ in range(concurrency.RECENT):
-        with places.taken(Deadline(60)):
-            tick(3)
-    assert told(places, 1) == "3"
+        with work_queue.worker(Deadline(60)):
+            advance_clock(3)
+    assert retry_after_when_full(work_queue, 1) == "3"
