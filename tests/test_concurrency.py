@@ -1,6 +1,8 @@
-"""The work queue: its limit, and the estimate in Retry-After."""
+"""The work queue: order of arrival, limits, deadlines, and the estimate in Retry-After."""
 
+import random
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -115,3 +117,127 @@ def test_retry_after_forgets_old_run_times(advance_clock: Callable[[float], None
         with work_queue.worker(Deadline(60)):
             advance_clock(3)
     assert retry_after_when_full(work_queue, 1) == "3"
+
+
+class Requests:
+    """Requests in threads of their own; `started` lists their names in the order they ran."""
+
+    def __init__(self, work_queue: WorkQueue) -> None:
+        self.work_queue = work_queue
+        self.started: list[str] = []
+        self.timed_out: list[str] = []
+        self._threads: list[threading.Thread] = []
+
+    def run(self, name: str) -> None:
+        try:
+            with self.work_queue.worker(Deadline(60)):
+                self.started.append(name)
+        except ProblemError as problem:
+            assert problem.kind == "too-slow"
+            self.timed_out.append(name)
+
+    def enqueue(self, name: str) -> None:
+        """Start a request and return once it waits in the queue."""
+        expected = self.work_queue.size + 1
+        thread = threading.Thread(target=self.run, args=(name,))
+        thread.start()
+        self._threads.append(thread)
+        wait_until(lambda: self.work_queue.size == expected)
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_requests_start_in_order_of_arrival(n_workers: int) -> None:
+    for _ in range(100):
+        requests = Requests(WorkQueue(n_workers, max_waiting=5))
+        with ExitStack() as other_workers:
+            for _ in range(n_workers - 1):
+                other_workers.enter_context(requests.work_queue.worker(Deadline(60)))
+            with requests.work_queue.worker(Deadline(60)):
+                for name in "abcd":
+                    requests.enqueue(name)
+            requests.run("late")  # it arrives at the very moment when the worker becomes free
+            requests.join()
+        assert requests.started == ["a", "b", "c", "d", "late"]
+        assert requests.work_queue.size == 0
+
+
+def test_a_request_that_times_out_keeps_the_order_of_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    timeout = threading.Event()
+
+    class TimedEvent(threading.Event):
+        def wait(self, _: float | None = None) -> bool:
+            assert timeout.wait(10)
+            return self.is_set()
+
+    requests = Requests(WorkQueue(n_workers=1, max_waiting=5))
+    with requests.work_queue.worker(Deadline(60)):
+        for name in "abcde":
+            with monkeypatch.context() as patch:
+                if name in "bd":
+                    patch.setattr(concurrency, "Event", TimedEvent)
+                requests.enqueue(name)
+        timeout.set()
+        wait_until(lambda: len(requests.timed_out) == 2)
+        assert requests.work_queue.size == 4
+        requests.enqueue("f")  # one of the two that timed out has left it its place
+    requests.run("late")
+    requests.join()
+    assert requests.started == ["a", "c", "e", "f", "late"]
+    assert sorted(requests.timed_out) == ["b", "d"]
+    assert requests.work_queue.size == 0
+
+
+def test_a_worker_that_comes_just_after_the_timeout_goes_to_the_next_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class LateEvent(threading.Event):
+        def wait(self, _: float | None = None) -> bool:
+            assert super().wait(10)
+            return False  # as if the event had been set right after the timeout
+
+    requests = Requests(WorkQueue(n_workers=1, max_waiting=2))
+    with requests.work_queue.worker(Deadline(60)):
+        with monkeypatch.context() as patch:
+            patch.setattr(concurrency, "Event", LateEvent)
+            requests.enqueue("a")
+        requests.enqueue("b")
+    requests.join()
+    assert (requests.timed_out, requests.started) == (["a"], ["b"])
+    assert requests.work_queue.size == 0
+
+
+def test_no_worker_is_lost_or_used_twice_under_load() -> None:
+    work_queue, generator = WorkQueue(n_workers=3, max_waiting=20), random.Random(0)
+    running: list[int] = []
+    outcomes: list[str] = []
+
+    def send(waits: list[float]) -> None:
+        for wait in waits:
+            try:
+                with work_queue.worker(Deadline(wait)):
+                    running.append(1)
+                    outcomes.append(f"{len(running)} running")
+                    time.sleep(0.0005)
+                    running.pop()
+            except ProblemError:
+                outcomes.append("timed out")
+
+    waits = [[generator.choice([0, 0.001, 0.002, 60]) for _ in range(60)] for _ in range(16)]
+    threads = [threading.Thread(target=send, args=(each,)) for each in waits]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert set(outcomes) <= {"1 running", "2 running", "3 running", "timed out"}
+    assert len(outcomes) == 16 * 60 and "3 running" in outcomes and "timed out" in outcomes
+    assert work_queue.size == 0
+    with ExitStack() as stack:
+        for _ in range(3):  # all three are free again
+            stack.enter_context(work_queue.worker(Deadline(0)))

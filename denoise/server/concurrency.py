@@ -1,11 +1,11 @@
-"""The work queue: a few requests run, a few more wait, and the rest are refused."""
+"""The work queue: a few requests run, a few more wait in order of arrival, the rest are refused."""
 
 import math
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event, Lock
 
 from denoise.server.limits import Deadline
 from denoise.server.problems import RETRY_SECONDS, ProblemError
@@ -24,20 +24,25 @@ def estimate_wait(run_seconds: float, n_waiting: int, n_workers: int) -> int:
 
 
 class WorkQueue:
-    """Run a bounded number of requests at a time, and let a bounded number wait for a worker."""
+    """Run a bounded number of requests at a time and start waiting ones first come, first served.
+
+    A worker that becomes free goes directly to the first waiting request: it never counts as free
+    while a request waits, so a new request cannot overtake.
+    """
 
     def __init__(self, n_workers: int, max_waiting: int) -> None:
         """Create a queue with `n_workers` workers and room for `max_waiting` waiting requests."""
         self._n_workers, self._max_waiting = n_workers, max_waiting
-        self._size = 0
-        self._lock = threading.Lock()
-        self._free = threading.Semaphore(n_workers)
+        self._n_running = 0
+        self._waiting: deque[Event] = deque()  # one per request; set when it is given a worker
+        self._lock = Lock()
         self._recent_seconds: deque[float] = deque(maxlen=RECENT)
 
     @property
     def size(self) -> int:
         """Return the number of requests that are running or waiting."""
-        return self._size
+        with self._lock:
+            return self._n_running + len(self._waiting)
 
     @contextmanager
     def worker(self, deadline: Deadline) -> Iterator[None]:
@@ -46,26 +51,47 @@ class WorkQueue:
         Raises ProblemError at once where the queue is full, and at the deadline where no worker
         has become free.
         """
-        self._enter()
+        self._acquire(deadline)
+        started = time.monotonic()
         try:
-            if not self._free.acquire(timeout=deadline.seconds_left):
-                raise deadline.to_problem()
-            started = time.monotonic()
-            try:
-                yield
-            finally:
-                with self._lock:
-                    self._recent_seconds.append(time.monotonic() - started)
-                self._free.release()
+            yield
         finally:
             with self._lock:
-                self._size -= 1
+                self._recent_seconds.append(time.monotonic() - started)
+                self._pass_worker_on()
 
-    def _enter(self) -> None:
+    def _acquire(self, deadline: Deadline) -> None:
+        turn = self._enter()
+        if turn is None or turn.wait(deadline.seconds_left):
+            return
         with self._lock:
-            if self._size >= self._n_workers + self._max_waiting:
+            if turn.is_set():  # the worker came between the timeout and the lock
+                self._pass_worker_on()
+            else:
+                self._waiting.remove(turn)
+        raise deadline.to_problem()
+
+    def _enter(self) -> Event | None:
+        """Take a free worker and return None, or join the queue and return the event to wait for.
+
+        Raises ProblemError where the queue is full.
+        """
+        with self._lock:
+            if self._n_running < self._n_workers:  # then no request waits
+                self._n_running += 1
+                return None
+            if len(self._waiting) >= self._max_waiting:
                 raise self._full_problem()
-            self._size += 1
+            turn = Event()
+            self._waiting.append(turn)
+            return turn
+
+    def _pass_worker_on(self) -> None:
+        """Give a worker to the first waiting request, or mark it free; call with the lock held."""
+        if self._waiting:
+            self._waiting.popleft().set()
+        else:
+            self._n_running -= 1
 
     def _full_problem(self) -> ProblemError:
         limit = self._n_workers + self._max_waiting
