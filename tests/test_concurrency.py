@@ -186,7 +186,7 @@ def test_a_request_that_times_out_keeps_the_order_of_the_others(
         timeout.set()
         wait_until(lambda: len(requests.timed_out) == 2)
         assert requests.work_queue.size == 4
-        requests.enqueue("f")  # one of the two that timed out has left it its place
+        requests.enqueue("f")  # there is room again after the two timeouts
     requests.run("late")
     requests.join()
     assert requests.started == ["a", "c", "e", "f", "late"]
