@@ -135,6 +135,7 @@ def test_heavy_libraries_stay_in_their_packages() -> None:
         "onnx": {"export"},
         "flask": {"server"},
         "waitress": {"server"},
+        "prometheus_client": {"server"},
         "onnxruntime": {"inference"},
         "matplotlib": {"evaluation"},
         "librosa": {"evaluation"},
