@@ -1,7 +1,4 @@
-"""A Keras network as one ONNX file, the same bytes at each run.
-
-Names come from counters and constants go by value, so nothing of the process is in the file.
-"""
+"""Write a Keras network as an ONNX file that has the same bytes every time."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -11,25 +8,25 @@ import keras
 import onnx
 from onnx import helper
 
-from denoise.export.onnx_builder import Graph, Value, need
+from denoise.export.onnx_builder import Call, Graph
 from denoise.export.onnx_ops import EMITTERS
 
 OPSET = 17
 IR_VERSION = 8  # runtimes from 2022 on read both
-Node = Any  # an operation of Keras in its place, with its arguments
 
 
 def to_onnx(model: keras.Model, metadata: Mapping[str, str]) -> bytes:
-    """Write a network as ONNX: float32 `stft` [batch, n_frames, n_bins, 2] in, `mask` out.
+    """Return a network as an ONNX file.
 
-    `mask` is float32 [batch, n_frames, n_bins]. Raises ExportError for an unknown operation.
+    Its input `stft` is float32 [batch, n_frames, n_bins, 2], its output `mask` float32 [batch,
+    n_frames, n_bins]. Raises ExportError for an operation that is not supported.
     """
-    graph = trace(model)
+    graph = build_graph(model)
     network = helper.make_graph(
         graph.nodes,
         "denoise",
-        [_declared("stft", model.inputs[0].shape)],
-        [_declared("mask", model.outputs[0].shape)],
+        [_declare("stft", model.inputs[0].shape)],
+        [_declare("mask", model.outputs[0].shape)],
         list(graph.constants.values()),
     )
     file = helper.make_model(
@@ -42,38 +39,44 @@ def to_onnx(model: keras.Model, metadata: Mapping[str, str]) -> bytes:
     return file.SerializeToString(deterministic=True)
 
 
-def _declared(name: str, shape: tuple[int | None, ...]) -> onnx.ValueInfoProto:
+def _declare(name: str, shape: tuple[int | None, ...]) -> onnx.ValueInfoProto:
     axes = ["batch", "n_frames", *shape[2:]]
     return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, axes)
 
 
-def trace(model: keras.Model) -> Graph:
-    """Return the graph of a network from `stft` to `mask`; raises ExportError."""
-    levels = model._nodes_by_depth
-    nodes = [node for depth in sorted(levels, reverse=True) for node in levels[depth]]
-    graph = Graph(folded=foldable(nodes, model.outputs))
-    values = {id(model.inputs[0]): Value("stft", len(model.inputs[0].shape))}
-    for node in nodes:
-        if not node.is_input:
-            values[id(node.outputs[0])] = emit(graph, node, values)
-    mask = graph.channels_last(values[id(model.outputs[0])])
-    graph.nodes.append(helper.make_node("Identity", [mask.name], ["mask"]))
+def build_graph(model: keras.Model) -> Graph:
+    """Return the ONNX graph of a network from `stft` to `mask`; raises ExportError."""
+    calls: list[Call] = []
+
+    def record(operation: keras.Operation, *arguments: Any, **options: Any) -> Any:
+        calls.append(Call(operation, arguments, options, operation(*arguments, **options)))
+        return calls[-1].output
+
+    # A clone with the same layers calls each of them once more, in order of execution.
+    clone = keras.models.clone_model(model, clone_function=lambda x: x, call_function=record)
+    (stft,), (mask,) = clone.inputs, clone.outputs
+    graph = Graph({id(stft): "stft"}, find_foldable(calls, mask))
+    for call in calls:
+        graph.names[id(call.output)] = emit(graph, call)
+    graph.nodes.append(helper.make_node("Identity", [graph.names[id(mask)]], ["mask"]))
     return graph
 
 
-def foldable(
-    nodes: list[Node], outputs: list[keras.KerasTensor]
+def find_foldable(
+    calls: list[Call], mask: keras.KerasTensor
 ) -> dict[int, keras.layers.BatchNormalization]:
-    """Return the batch normalisations that a convolution can do, by the id of its output."""
-    uses = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
-    uses.update(id(tensor) for tensor in outputs)
-    folded = {}
-    for node in nodes:
-        if isinstance(node.operation, keras.layers.BatchNormalization):
-            before = node.input_tensors[0]
-            if uses[id(before)] == 1 and _is_linear(before._keras_history.operation):
-                folded[id(before)] = node.operation
-    return folded
+    """Return the batch normalisations that follow a convolution, by the id of its output.
+
+    The convolution must have no activation, and nothing else may use its output.
+    """
+    uses = Counter(id(x) for call in calls for x in keras.tree.flatten(call.arguments))
+    uses[id(mask)] += 1
+    convolved = {id(call.output) for call in calls if _is_linear(call.operation)}
+    normalised = [
+        call for call in calls if isinstance(call.operation, keras.layers.BatchNormalization)
+    ]
+    inputs = [(id(call.arguments[0]), call.operation) for call in normalised]
+    return {x: layer for x, layer in inputs if x in convolved and uses[x] == 1}
 
 
 def _is_linear(operation: keras.Operation) -> bool:
@@ -81,15 +84,10 @@ def _is_linear(operation: keras.Operation) -> bool:
     return is_convolution and operation.activation is keras.activations.linear
 
 
-def emit(graph: Graph, node: Node, values: Mapping[int, Value]) -> Value:
-    """Add an operation to the graph; raises ExportError where it cannot be written."""
-    kind = type(node.operation).__name__
-    need(kind in EMITTERS, node, "(an operation that is not known)")
-    options = {key: option for key, option in node.arguments.kwargs.items() if option is not None}
-    need(not options, node, f"with {options}")
-
-    def value_of(item: Any) -> Any:
-        return values[id(item)] if isinstance(item, keras.KerasTensor) else item
-
-    arguments = keras.tree.map_structure(value_of, node.arguments.args)
-    return EMITTERS[kind](graph, node, *arguments)
+def emit(graph: Graph, call: Call) -> str:
+    """Add a call to the graph and return the name of its result; raises ExportError."""
+    op_type = type(call.operation).__name__
+    call.require(op_type in EMITTERS, "(an unknown operation)")
+    options = {key: value for key, value in call.options.items() if value is not None}
+    call.require(not options, f"with {options}")
+    return EMITTERS[op_type](graph, call, *call.arguments)

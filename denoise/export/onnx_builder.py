@@ -1,7 +1,7 @@
-"""An ONNX graph in the making.
+"""Build an ONNX graph node by node.
 
-Keras keeps channels last and ONNX convolutions want them first: each value knows which it has, and
-is transposed only where an operation needs the other. Runtimes cancel most of what is left.
+Names come from counters, and equal constants are stored once: nothing that differs between two
+processes gets into the file.
 """
 
 from collections.abc import Sequence
@@ -17,46 +17,66 @@ from denoise.errors import DenoiseError
 
 
 class ExportError(DenoiseError):
-    """A network with an operation that cannot be written as ONNX."""
+    """The network has an operation that cannot be exported to ONNX."""
 
 
 @dataclass(frozen=True)
-class Value:
-    """A tensor of `rank` axes, in Keras' order or with the channels moved to axis 1."""
+class Call:
+    """One call of a Keras layer or operation: its arguments, and the symbolic tensor it returned.
 
-    name: str
-    rank: int
-    channels_first: bool = False
+    `arguments` holds the positional ones, `options` the keyword ones.
+    """
 
-    def axis(self, axis: int) -> int:
-        """Return where an axis of Keras' order lies."""
-        axis %= self.rank
-        if not self.channels_first or axis == 0:
-            return axis
-        return 1 if axis == self.rank - 1 else axis + 1
+    operation: keras.Operation
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+    output: keras.KerasTensor
+
+    def require(self, condition: bool, what: str) -> None:
+        """Raise ExportError unless the condition holds; `what` describes the unsupported use."""
+        if not condition:
+            raise ExportError(
+                f"{type(self.operation).__name__} {what} cannot be exported to ONNX. Remove "
+                f"{self.operation.name!r} from the network, or add it to "
+                "denoise/export/onnx_ops.py."
+            )
 
 
 @dataclass
 class Graph:
     """The nodes and constants of an ONNX graph, in the order in which they were added.
 
-    `folded` holds the batch normalisations that a convolution does, by the id of its output.
+    `names` maps the id of a Keras tensor to the name of its ONNX value. `folded` maps the id of a
+    convolution's output to the batch normalisation that is folded into the convolution.
     """
 
+    names: dict[int, str]
     folded: dict[int, keras.layers.BatchNormalization]
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: dict[Any, onnx.TensorProto] = field(default_factory=dict)
-    turned: dict[Value, Value] = field(default_factory=dict)
 
-    def add(self, kind: str, *inputs: Value | str, like: Value, **attributes: Any) -> Value:
-        """Add a node; its output has the rank and order of `like`."""
+    def add(self, op_type: str, *inputs: keras.KerasTensor | str, **attributes: Any) -> str:
+        """Add a node and return the name of its output."""
         name = f"v{len(self.nodes)}"
-        names = [item.name if isinstance(item, Value) else item for item in inputs]
-        self.nodes.append(helper.make_node(kind, names, [name], **attributes))
-        return Value(name, like.rank, like.channels_first)
+        names = [item if isinstance(item, str) else self.names[id(item)] for item in inputs]
+        self.nodes.append(helper.make_node(op_type, names, [name], **attributes))
+        return name
+
+    def add_channels_first(
+        self, op_type: str, x: keras.KerasTensor, *inputs: str, **attributes: Any
+    ) -> str:
+        """Add a node that needs the channels at axis 1, between two transpositions.
+
+        Keras keeps the channels last. Runtimes remove most of the transpositions when they load
+        the file: one pair for each node costs less than 1 % of the inference time.
+        """
+        rank = len(x.shape)
+        x = self.add("Transpose", x, perm=[0, rank - 1, *range(1, rank - 1)])
+        y = self.add(op_type, x, *inputs, **attributes)
+        return self.add("Transpose", y, perm=[0, *range(2, rank), 1])
 
     def constant(self, numbers: Any, dtype: type = np.float32) -> str:
-        """Return the name of a constant; equal ones are stored once."""
+        """Return the name of a constant; equal constants are stored once."""
         array: np.ndarray = np.asarray(numbers, dtype)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self.constants:
@@ -66,27 +86,3 @@ class Graph:
     def integers(self, numbers: Sequence[int]) -> str:
         """Return the name of a constant list of integers."""
         return self.constant(numbers, np.int64)
-
-    def channels_last(self, x: Value) -> Value:
-        """Return a value in Keras' order."""
-        return self._turn(x, [0, *range(2, x.rank), 1]) if x.channels_first else x
-
-    def channels_first(self, x: Value) -> Value:
-        """Return a value with its channels at axis 1."""
-        return x if x.channels_first else self._turn(x, [0, x.rank - 1, *range(1, x.rank - 1)])
-
-    def _turn(self, x: Value, order: list[int]) -> Value:
-        if x not in self.turned:
-            like = Value("", x.rank, not x.channels_first)
-            turned = self.add("Transpose", x, like=like, perm=order)
-            self.turned |= {x: turned, turned: x}
-        return self.turned[x]
-
-
-def need(holds: bool, node: Any, what: str) -> None:
-    """Raise ExportError for a use of an operation that would not be written rightly."""
-    if not holds:
-        raise ExportError(
-            f"{type(node.operation).__name__} {what} cannot be written as ONNX (it is called "
-            f"{node.operation.name!r}): leave it out, or add it to denoise/export/onnx_ops.py."
-        )

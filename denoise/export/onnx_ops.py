@@ -1,227 +1,211 @@
-"""How each operation of Keras is written in ONNX."""
+"""Write each Keras layer and operation as ONNX nodes.
+
+An emitter has the arguments (graph, call, *arguments of the call), adds nodes to the graph and
+returns the name of the result. It raises ExportError for a use that it does not support.
+"""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 
-from denoise.export.onnx_builder import Graph, Value, need
+from denoise.export.onnx_builder import Call, Graph
 
-ALIGNED = 16  # numbers: 64 bytes, what the widest instructions take at once
-TO_THE_END = np.iinfo(np.int64).max
+ALIGNMENT = 16  # float32 values: 64 bytes, the widest SIMD register
+END = np.iinfo(np.int64).max
 ACTIVATIONS = {"linear": "", "relu": "Relu", "sigmoid": "Sigmoid"}
-Emitter = Callable[..., Value]  # of the graph, Keras' node and its arguments
+Emitter = Callable[..., str]
+Tensor: TypeAlias = keras.KerasTensor
 
 
-def unary(kind: str) -> Emitter:
-    """Emit an operation of one tensor, element by element."""
-    return lambda graph, node, x: graph.add(kind, x, like=x)
+def elementwise(op_type: str) -> Emitter:
+    """Return an emitter for an elementwise operation on tensors and numbers."""
 
-
-def binary(kind: str) -> Emitter:
-    """Emit an operation of two tensors, or of one and a number, element by element."""
-
-    def emit(graph: Graph, node: Any, *pair: Value | float) -> Value:
-        tensors = [item for item in pair if isinstance(item, Value)]
-        numbers = [item for item in pair if not isinstance(item, Value)]
-        need(all(np.ndim(number) == 0 for number in numbers), node, "with a constant array")
-        keep = len({(x.rank, x.channels_first) for x in tensors}) == 1
-        tensors = tensors if keep else [graph.channels_last(x) for x in tensors]
-        largest = max(tensors, key=lambda x: x.rank)
-        rest = iter(tensors)
-        both = [next(rest) if isinstance(item, Value) else graph.constant(item) for item in pair]
-        return graph.add(kind, *both, like=largest)
+    def emit(graph: Graph, call: Call, *operands: Tensor | float) -> str:
+        inputs: list[Tensor | str] = []
+        for operand in operands:
+            is_tensor = isinstance(operand, keras.KerasTensor)
+            call.require(is_tensor or np.ndim(operand) == 0, "with a constant array")
+            inputs.append(operand if is_tensor else graph.constant(operand))
+        return graph.add(op_type, *inputs)
 
     return emit
 
 
-def square(graph: Graph, node: Any, x: Value) -> Value:
-    """Emit x times x."""
-    return graph.add("Mul", x, x, like=x)
+def square(graph: Graph, call: Call, x: Tensor) -> str:
+    """Emit x * x."""
+    return graph.add("Mul", x, x)
 
 
-def total(graph: Graph, node: Any, x: Value) -> Value:
-    """Emit a sum over some axes."""
-    need(node.operation.axis is not None, node, "over all axes")
-    x = graph.channels_last(x)
-    axes = [axis % x.rank for axis in node.operation.axis]
-    keep = node.operation.keepdims
-    like = Value("", x.rank if keep else x.rank - len(axes))
-    return graph.add("ReduceSum", x, graph.integers(axes), like=like, keepdims=int(keep))
+def reduce_sum(graph: Graph, call: Call, x: Tensor, values: str = "") -> str:
+    """Emit a sum over some axes, of `values` in place of `x` where they are given."""
+    call.require(call.operation.axis is not None, "over all axes")
+    axes = graph.integers([axis % len(x.shape) for axis in call.operation.axis])
+    return graph.add("ReduceSum", values or x, axes, keepdims=int(call.operation.keepdims))
 
 
-def mean(graph: Graph, node: Any, x: Value) -> Value:
-    """Emit a mean over the last axis, the same in the last bit wherever a row stands.
+def mean(graph: Graph, call: Call, x: Tensor) -> str:
+    """Emit a mean over the last axis whose bits do not depend on a row's place in memory.
 
-    Runtimes add up a row in an order that depends on its place in memory: with zeros at its end,
-    each row starts alike.
+    Runtimes choose the order of summation by a row's alignment, so rows are padded with zeros to a
+    multiple of `ALIGNMENT`. Chunks of a stream need the same bits as the whole.
     """
-    need(node.operation.axis in ([-1], [x.rank - 1]), node, "over another axis than the last")
-    x = graph.channels_last(x)
-    length = node.input_tensors[0].shape[-1]
-    zeros = [0] * (2 * x.rank - 1) + [-length % ALIGNED]
-    x = graph.add("Pad", x, graph.integers(zeros), like=x) if any(zeros) else x
-    x = total(graph, node, x)
-    return graph.add("Div", x, graph.constant(length), like=x)
+    rank, length = len(x.shape), x.shape[-1]
+    call.require(call.operation.axis in ([-1], [rank - 1]), "over another axis than the last")
+    zeros = graph.integers([0] * (2 * rank - 1) + [-length % ALIGNMENT])
+    total = reduce_sum(graph, call, x, graph.add("Pad", x, zeros))
+    return graph.add("Div", total, graph.constant(length))
 
 
-def get_item(graph: Graph, node: Any, x: Value, key: Any) -> Value:
-    """Emit indices and slices of step one."""
+def get_item(graph: Graph, call: Call, x: Tensor, key: Any) -> str:
+    """Emit indexing by integers and by slices of step 1."""
     parts = list(key) if isinstance(key, tuple) else [key]
     dots = parts.index(...) if ... in parts else len(parts)
-    parts[dots : dots + 1] = [slice(None)] * (x.rank - len(parts) + (... in parts))
-    spans = {axis: _span(node, part) for axis, part in enumerate(parts) if part != slice(None)}
+    parts[dots : dots + 1] = [slice(None)] * (len(x.shape) - len(parts) + (... in parts))
+    spans = {axis: _span(call, part) for axis, part in enumerate(parts) if part != slice(None)}
     starts, ends = zip(*spans.values(), strict=True)
-    x = graph.channels_last(x)
-    x = graph.add("Slice", x, *map(graph.integers, (starts, ends, tuple(spans))), like=x)
+    y = graph.add("Slice", x, *map(graph.integers, (starts, ends, tuple(spans))))
     single = [axis for axis, part in enumerate(parts) if isinstance(part, int)]
-    if not single:
-        return x
-    return graph.add("Squeeze", x, graph.integers(single), like=Value("", x.rank - len(single)))
+    return graph.add("Squeeze", y, graph.integers(single)) if single else y
 
 
-def _span(node: Any, part: Any) -> tuple[int, int]:
+def _span(call: Call, part: Any) -> tuple[int, int]:
+    """Return the start and the end of a slice or of a single index."""
     if isinstance(part, int):
-        return part, TO_THE_END if part == -1 else part + 1
-    need(isinstance(part, slice) and part.step in (None, 1), node, f"by {part!r}")
-    start, stop = part.start or 0, TO_THE_END if part.stop is None else part.stop
-    need(isinstance(start, int) and isinstance(stop, int), node, f"by {part!r}")
+        return part, END if part == -1 else part + 1
+    call.require(isinstance(part, slice) and part.step in (None, 1), f"by {part!r}")
+    start, stop = part.start or 0, END if part.stop is None else part.stop
+    call.require(isinstance(start, int) and isinstance(stop, int), f"by {part!r}")
     return start, stop
 
 
-def crop_frames(graph: Graph, node: Any, x: Value, like: Value) -> Value:
-    """Emit a cut to the frames of another tensor, known when the network runs."""
-    frames = like.axis(1)
-    end = graph.add("Shape", like, like=Value("", 1), start=frames, end=frames + 1)
-    return graph.add("Slice", x, graph.integers([0]), end, graph.integers([x.axis(1)]), like=x)
+def crop_frames(graph: Graph, call: Call, x: Tensor, like: Tensor) -> str:
+    """Emit a crop to the number of frames of `like`, which is known at run time only."""
+    end = graph.add("Shape", like, start=1, end=2)
+    return graph.add("Slice", x, graph.integers([0]), end, graph.integers([1]))
 
 
-def pad(graph: Graph, node: Any, x: Value) -> Value:
-    """Emit zeros around a tensor, or nothing where none are asked for."""
-    widths = np.array(node.operation.pad_width)
-    need(node.operation.mode == "constant" and len(widths) == x.rank, node, "of this kind")
-    if not widths.any():
-        return x
-    x = graph.channels_last(x)
-    return graph.add("Pad", x, graph.integers(widths.T.ravel().tolist()), like=x)
+def pad(graph: Graph, call: Call, x: Tensor) -> str:
+    """Emit padding with zeros."""
+    widths = np.array(call.operation.pad_width)
+    is_plain = call.operation.mode == "constant" and len(widths) == len(x.shape)
+    call.require(is_plain, "with anything but zeros, or without a width for each axis")
+    return graph.add("Pad", x, graph.integers(widths.T.ravel().tolist()))
 
 
-def reshape(graph: Graph, node: Any, x: Value) -> Value:
-    """Emit another shape for all axes but the first."""
-    need(isinstance(node.operation, keras.layers.Reshape), node, "as an operation, not a layer,")
-    shape = [0, *node.operation.target_shape]  # 0: as long as before
-    x = graph.channels_last(x)
-    return graph.add("Reshape", x, graph.integers(shape), like=Value("", len(shape)))
+def reshape(graph: Graph, call: Call, x: Tensor) -> str:
+    """Emit a new shape for all axes but the first."""
+    is_layer = isinstance(call.operation, keras.layers.Reshape)
+    call.require(is_layer, "as an operation instead of a layer")
+    # 0 keeps the length of the axis
+    return graph.add("Reshape", x, graph.integers([0, *call.operation.target_shape]))
 
 
-def transpose(graph: Graph, node: Any, x: Value) -> Value:
-    """Emit another order of the axes."""
-    need(node.operation.axes is not None, node, "without axes")
-    x = graph.channels_last(x)
-    return graph.add("Transpose", x, like=x, perm=[axis % x.rank for axis in node.operation.axes])
+def transpose(graph: Graph, call: Call, x: Tensor) -> str:
+    """Emit a permutation of the axes."""
+    call.require(call.operation.axes is not None, "without axes")
+    return graph.add("Transpose", x, perm=[axis % len(x.shape) for axis in call.operation.axes])
 
 
-def expand_dims(graph: Graph, node: Any, x: Value) -> Value:
-    """Emit a new axis of length one."""
-    need(isinstance(node.operation.axis, int), node, "of several axes")
-    axis = graph.integers([node.operation.axis])
-    return graph.add("Unsqueeze", graph.channels_last(x), axis, like=Value("", x.rank + 1))
+def expand_dims(graph: Graph, call: Call, x: Tensor) -> str:
+    """Emit a new axis of length 1."""
+    call.require(isinstance(call.operation.axis, int), "of several axes")
+    return graph.add("Unsqueeze", x, graph.integers([call.operation.axis]))
 
 
-def concatenate(graph: Graph, node: Any, parts: Sequence[Value]) -> Value:
-    """Emit tensors one after another along an axis."""
-    turned = [graph.channels_last(x) for x in parts]
-    axis = node.operation.axis % turned[0].rank
-    return graph.add("Concat", *turned, like=turned[0], axis=axis)
+def concatenate(graph: Graph, call: Call, parts: Sequence[Tensor]) -> str:
+    """Emit a concatenation along an axis."""
+    return graph.add("Concat", *parts, axis=call.operation.axis % len(parts[0].shape))
 
 
-def convolution(graph: Graph, node: Any, x: Value) -> Value:
-    """Emit a convolution, and the batch normalisation that is folded into it."""
-    layer = node.operation
-    need((layer.padding, layer.groups) == ("same", 1), node, "in groups or without padding")
+def convolution(graph: Graph, call: Call, x: Tensor) -> str:
+    """Emit a convolution, with the batch normalisation that is folded into it."""
+    layer = call.operation
+    call.require((layer.padding, layer.groups) == ("same", 1), "in groups or without padding")
     kernel = np.asarray(layer.kernel, np.float64)
     bias = np.asarray(layer.bias if layer.use_bias else np.zeros(layer.filters), np.float64)
-    if id(node.outputs[0]) in graph.folded:
-        scale, shift = scale_and_shift(graph.folded[id(node.outputs[0])])
+    if id(call.output) in graph.folded:
+        scale, shift = scale_and_shift(graph.folded[id(call.output)])
         kernel, bias = kernel * scale, bias * scale + shift
-    x = graph.channels_first(x)
     weights = graph.constant(kernel.transpose(3, 2, 0, 1)), graph.constant(bias)
-    padding = same_padding(layer, node.input_tensors[0].shape[2])
     steps = {"strides": layer.strides, "dilations": layer.dilation_rate}
-    return activation(graph, node, graph.add("Conv", x, *weights, like=x, **steps, **padding))
+    padding = same_padding(layer, n_bins=x.shape[2])
+    y = graph.add_channels_first("Conv", x, *weights, **steps, **padding)
+    return activation(graph, call, y)
 
 
 def same_padding(layer: keras.layers.Conv2D, n_bins: int) -> dict[str, Any]:
     """Return the attributes that pad a convolution as Keras does.
 
-    With a stride in time odd and even numbers of frames are padded differently, so the runtime has
-    to see to it; it can not where there is a dilation.
+    With a stride in time, the padding depends on whether the number of frames is odd, so the
+    runtime has to compute it. onnxruntime cannot do that for dilated convolutions.
     """
     if layer.strides[0] > 1:
         return {"auto_pad": "SAME_UPPER"}
     frames, bins = (
-        (n - 1) * d for n, d in zip(layer.kernel_size, layer.dilation_rate, strict=True)
+        (size - 1) * dilation
+        for size, dilation in zip(layer.kernel_size, layer.dilation_rate, strict=True)
     )
     bins = max(0, bins - (n_bins - 1) % layer.strides[1])
     return {"pads": [frames // 2, bins // 2, frames - frames // 2, bins - bins // 2]}
 
 
 def scale_and_shift(layer: keras.layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
-    """Return what a trained batch normalisation multiplies each channel with, and then adds."""
+    """Return the factor and the offset that a trained batch normalisation applies per channel.
+
+    They are float64: its square root and division have the same bits on every processor.
+    """
     mean, variance = (np.float64(w) for w in (layer.moving_mean, layer.moving_variance))
     scale = (np.asarray(layer.gamma) if layer.scale else 1) / np.sqrt(variance + layer.epsilon)
     return scale, (np.asarray(layer.beta) if layer.center else 0) - mean * scale
 
 
-def batch_normalization(graph: Graph, node: Any, x: Value) -> Value:
-    """Emit a trained batch normalisation, or nothing where a convolution does it."""
-    if id(node.input_tensors[0]) in graph.folded:
-        return x
-    need(node.operation.axis in (-1, x.rank - 1), node, "over an axis that is not the last")
-    scale, shift = map(graph.constant, scale_and_shift(node.operation))
-    x = graph.channels_last(x)
-    return graph.add("Add", graph.add("Mul", x, scale, like=x), shift, like=x)
+def batch_normalization(graph: Graph, call: Call, x: Tensor) -> str:
+    """Emit a trained batch normalisation, or nothing where it is folded into a convolution."""
+    if id(x) in graph.folded:
+        return graph.names[id(x)]
+    is_last = call.operation.axis in (-1, len(x.shape) - 1)
+    call.require(is_last, "over an axis that is not the last")
+    scale, shift = map(graph.constant, scale_and_shift(call.operation))
+    return graph.add("Add", graph.add("Mul", x, scale), shift)
 
 
-def activation(graph: Graph, node: Any, x: Value) -> Value:
-    """Emit the activation of a layer, or nothing where it has none."""
-    name = node.operation.activation.__name__
-    need(name in ACTIVATIONS, node, f"with the activation {name}")
-    return graph.add(ACTIVATIONS[name], x, like=x) if ACTIVATIONS[name] else x
+def activation(graph: Graph, call: Call, x: Tensor | str) -> str:
+    """Emit a layer's activation."""
+    name = call.operation.activation.__name__
+    call.require(name in ACTIVATIONS, f"with the activation {name}")
+    return graph.add(ACTIVATIONS[name] or "Identity", x)
 
 
-def average_pool(graph: Graph, node: Any, x: Value) -> Value:
-    """Emit the mean around each place of a sequence, of what lies within the sequence."""
-    pool = node.operation
-    need((pool.strides, pool.padding) == (1, "same"), node, "with strides or without padding")
-    need(isinstance(pool.pool_size, int) and x.rank == 3, node, "over several axes")
-    x = graph.channels_first(x)
+def average_pool(graph: Graph, call: Call, x: Tensor) -> str:
+    """Emit a moving average over a sequence; padding does not count."""
+    pool = call.operation
+    call.require((pool.strides, pool.padding) == (1, "same"), "with strides or without padding")
+    call.require(isinstance(pool.pool_size, int) and len(x.shape) == 3, "over several axes")
     size = [pool.pool_size]
-    return graph.add("AveragePool", x, like=x, kernel_shape=size, auto_pad="SAME_UPPER")
+    return graph.add_channels_first("AveragePool", x, kernel_shape=size, auto_pad="SAME_UPPER")
 
 
-def max_pooling(graph: Graph, node: Any, x: Value) -> Value:
-    """Emit the largest value of each patch."""
-    layer = node.operation
-    need(layer.padding == "same", node, "without padding")
-    shape = {"kernel_shape": layer.pool_size, "strides": layer.strides, "auto_pad": "SAME_UPPER"}
-    x = graph.channels_first(x)
-    return graph.add("MaxPool", x, like=x, **shape)
+def max_pooling(graph: Graph, call: Call, x: Tensor) -> str:
+    """Emit the maximum of each patch."""
+    layer = call.operation
+    call.require(layer.padding == "same", "without padding")
+    shape = {"kernel_shape": layer.pool_size, "strides": layer.strides}
+    return graph.add_channels_first("MaxPool", x, auto_pad="SAME_UPPER", **shape)
 
 
-def up_sampling(graph: Graph, node: Any, x: Value) -> Value:
-    """Emit each value several times along frames and bins."""
-    need(node.operation.interpolation == "nearest", node, "by interpolation")
-    scales = graph.constant([1, 1, *node.operation.size])
-    how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    x = graph.channels_first(x)
-    return graph.add("Resize", x, "", scales, like=x, **how)
+def up_sampling(graph: Graph, call: Call, x: Tensor) -> str:
+    """Emit nearest-neighbour upsampling along frames and bins."""
+    call.require(call.operation.interpolation == "nearest", "with interpolation")
+    scales = graph.constant([1, 1, *call.operation.size])
+    mode = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    return graph.add_channels_first("Resize", x, "", scales, **mode)
 
 
 EMITTERS: dict[str, Emitter] = {
     "Activation": activation,
-    "Add": binary("Add"),
+    "Add": elementwise("Add"),
     "AveragePool": average_pool,
     "BatchNormalization": batch_normalization,
     "Concatenate": concatenate,
@@ -230,19 +214,19 @@ EMITTERS: dict[str, Emitter] = {
     "ExpandDims": expand_dims,
     "FusedNormalization": batch_normalization,
     "GetItem": get_item,
-    "Maximum": binary("Max"),
+    "Maximum": elementwise("Max"),
     "MaxPooling2D": max_pooling,
     "Mean": mean,
-    "Multiply": binary("Mul"),
+    "Multiply": elementwise("Mul"),
     "Pad": pad,
-    "Power": binary("Pow"),
+    "Power": elementwise("Pow"),
     "Reshape": reshape,
-    "Sigmoid": unary("Sigmoid"),
-    "Sqrt": unary("Sqrt"),
+    "Sigmoid": elementwise("Sigmoid"),
+    "Sqrt": elementwise("Sqrt"),
     "Square": square,
-    "Subtract": binary("Sub"),
-    "Sum": total,
+    "Subtract": elementwise("Sub"),
+    "Sum": reduce_sum,
     "Transpose": transpose,
-    "TrueDivide": binary("Div"),
+    "TrueDivide": elementwise("Div"),
     "UpSampling2D": up_sampling,
 }
