@@ -172,7 +172,7 @@ def test_params_rerun_what_they_concern(
             "denoise/noise/generators.py",
             ["features", "train", "export", "train_recogniser", "evaluate"],
         ),
-        ("denoise/export/onnx_ops.py", ["export"]),
+        ("denoise/export/keras_to_onnx.py", ["export"]),
         ("denoise/network/architectures.py", ["train", "export", "evaluate"]),
         ("denoise/recogniser/train.py", ["train_recogniser", "evaluate"]),
         ("denoise/recogniser/model.py", ["train_recogniser", "evaluate"]),
