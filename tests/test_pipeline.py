@@ -172,7 +172,7 @@ def test_a_changed_parameter_reruns_the_stages_that_depend_on_it(
             "denoise/noise/generators.py",
             ["features", "train", "export", "train_recogniser", "evaluate"],
         ),
-        ("denoise/export/onnx_ops.py", ["export"]),
+        ("denoise/export/keras_to_onnx.py", ["export"]),
         ("denoise/network/architectures.py", ["train", "export", "evaluate"]),
         ("denoise/recogniser/train.py", ["train_recogniser", "evaluate"]),
         ("denoise/recogniser/model.py", ["train_recogniser", "evaluate"]),

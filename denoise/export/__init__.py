@@ -1,4 +1,4 @@
-"""Exporting a Keras network to ONNX, with the same bytes every time.
+"""Exports a Keras network to an ONNX file that has the same bytes every time.
 
-It imports `network` and the `onnx` package. Start with `keras_to_onnx`.
+It imports the `onnx` package, and Keras. Start with `keras_to_onnx`.
 """

@@ -1,95 +1,107 @@
-"""A Keras network as one ONNX file, the same bytes at each run.
+"""Write a Keras network as an ONNX file that has the same bytes every time.
 
-Names come from counters and constants go by value, so nothing of the process is in the file.
+Keras' own export does the translation, by the package tf2onnx. A few layers are replaced before,
+because tf2onnx writes them slowly, or with bits that depend on the processor.
 """
 
-from collections import Counter
+import warnings
 from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
+import numpy as np
 import onnx
-from onnx import helper
+import tensorflow as tf
+from keras import layers, ops
 
-from denoise.export.onnx_builder import Graph, Value, need
-from denoise.export.onnx_ops import EMITTERS
+from denoise.errors import DenoiseError
+from denoise.export.canonical import OPSET, canonicalise
 
-OPSET = 17
-IR_VERSION = 8  # runtimes from 2022 on read both
-Node = Any  # an operation of Keras in its place, with its arguments
+Tensor = Any
+Shape = tuple[int | None, ...]
+
+
+class ExportError(DenoiseError):
+    """The network has an operation that cannot be exported to ONNX."""
 
 
 def to_onnx(model: keras.Model, metadata: Mapping[str, str]) -> bytes:
-    """Write a network as ONNX: float32 `stft` [batch, n_frames, n_bins, 2] in, `mask` out.
+    """Return a network as an ONNX file.
 
-    `mask` is float32 [batch, n_frames, n_bins]. Raises ExportError for an unknown operation.
+    Its input `stft` is float32 [batch, n_frames, n_bins, 2], its output `mask` float32 [batch,
+    n_frames, n_bins]. Raises ExportError for an operation that is not supported.
     """
-    graph = trace(model)
-    network = helper.make_graph(
-        graph.nodes,
-        "denoise",
-        [_declared("stft", model.inputs[0].shape)],
-        [_declared("mask", model.outputs[0].shape)],
-        list(graph.constants.values()),
-    )
-    file = helper.make_model(
-        network,
-        producer_name="denoise",
-        ir_version=IR_VERSION,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-    )
-    helper.set_model_props(file, dict(sorted(metadata.items())))
-    return file.SerializeToString(deterministic=True)
+    # A clone with the same layers, each called once more: they keep their weights.
+    clone = keras.models.clone_model(model, clone_function=lambda x: x, call_function=call)
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # Keras looks for np.object
+        path = Path(folder) / "network.onnx"
+        options = {"input_signature": clone.inputs, "opset_version": OPSET, "verbose": False}
+        clone.export(path, format="onnx", **options)
+        file = canonicalise(onnx.load(path), metadata)
+    try:
+        onnx.checker.check_model(file)  # tf2onnx only logs the operations that it does not know
+    except onnx.checker.ValidationError as error:
+        raise ExportError(f"The network cannot be exported to ONNX: {error}") from error
+    return file
 
 
-def _declared(name: str, shape: tuple[int | None, ...]) -> onnx.ValueInfoProto:
-    axes = ["batch", "n_frames", *shape[2:]]
-    return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, axes)
+def call(layer: keras.Operation, *arguments: Any, **options: Any) -> Tensor:
+    """Call a layer, or equivalent operations that tf2onnx writes better."""
+    match layer:
+        case layers.BatchNormalization() if layer.axis in (-1, arguments[0].ndim - 1):
+            scale, shift = scale_and_shift(layer)
+            return arguments[0] * scale + shift
+        case layers.Conv2D() if max(layer.dilation_rate) > 1:
+            return dilated_convolution(layer, *arguments)
+        case layers.UpSampling2D(interpolation="nearest"):
+            return NearestUpSampling(layer.size)(*arguments)
+    return layer(*arguments, **options)
 
 
-def trace(model: keras.Model) -> Graph:
-    """Return the graph of a network from `stft` to `mask`; raises ExportError."""
-    levels = model._nodes_by_depth
-    nodes = [node for depth in sorted(levels, reverse=True) for node in levels[depth]]
-    graph = Graph(folded=foldable(nodes, model.outputs))
-    values = {id(model.inputs[0]): Value("stft", len(model.inputs[0].shape))}
-    for node in nodes:
-        if not node.is_input:
-            values[id(node.outputs[0])] = emit(graph, node, values)
-    mask = graph.channels_last(values[id(model.outputs[0])])
-    graph.nodes.append(helper.make_node("Identity", [mask.name], ["mask"]))
-    return graph
+def scale_and_shift(layer: layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
+    """Return the factor and the offset that a trained batch normalisation applies per channel.
+
+    Computed in float64, by operations that are exact: TensorFlow's reciprocal square root has
+    other bits on other processors.
+    """
+    mean, variance = (np.float64(w) for w in (layer.moving_mean, layer.moving_variance))
+    scale = (np.asarray(layer.gamma) if layer.scale else 1) / np.sqrt(variance + layer.epsilon)
+    shift = (np.asarray(layer.beta) if layer.center else 0) - mean * scale
+    return scale.astype(np.float32), shift.astype(np.float32)
 
 
-def foldable(
-    nodes: list[Node], outputs: list[keras.KerasTensor]
-) -> dict[int, keras.layers.BatchNormalization]:
-    """Return the batch normalisations that a convolution can do, by the id of its output."""
-    uses = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
-    uses.update(id(tensor) for tensor in outputs)
-    folded = {}
-    for node in nodes:
-        if isinstance(node.operation, keras.layers.BatchNormalization):
-            before = node.input_tensors[0]
-            if uses[id(before)] == 1 and _is_linear(before._keras_history.operation):
-                folded[id(before)] = node.operation
-    return folded
+def dilated_convolution(layer: layers.Conv2D, x: Tensor) -> Tensor:
+    """Return a dilated convolution of an explicitly padded tensor.
+
+    tf2onnx writes that as one node, and about 85 nodes if the convolution does the padding.
+    """
+    if layer.padding == "same":
+        sizes = zip(layer.kernel_size, layer.dilation_rate, strict=True)
+        widths = [(size - 1) * dilation for size, dilation in sizes]
+        x = ops.pad(x, [(0, 0), *((width // 2, width - width // 2) for width in widths), (0, 0)])
+    kernel = np.asarray(layer.kernel)
+    y = ops.conv(x, kernel, padding="valid", dilation_rate=layer.dilation_rate)
+    return layer.activation(y + np.asarray(layer.bias) if layer.use_bias else y)
 
 
-def _is_linear(operation: keras.Operation) -> bool:
-    is_convolution = isinstance(operation, keras.layers.Conv2D)
-    return is_convolution and operation.activation is keras.activations.linear
+class NearestUpSampling(layers.Layer):
+    """Nearest-neighbour upsampling that tf2onnx writes as one node, not as copies of arrays."""
 
+    def __init__(self, size: tuple[int, int]) -> None:
+        """Repeat each frame `size[0]` times and each bin `size[1]` times."""
+        super().__init__()
+        self.size = size
 
-def emit(graph: Graph, node: Node, values: Mapping[int, Value]) -> Value:
-    """Add an operation to the graph; raises ExportError where it cannot be written."""
-    kind = type(node.operation).__name__
-    need(kind in EMITTERS, node, "(an operation that is not known)")
-    options = {key: option for key, option in node.arguments.kwargs.items() if option is not None}
-    need(not options, node, f"with {options}")
+    def call(self, x: Tensor) -> Tensor:
+        """Return [batch, n_frames, n_bins, channels] of a tensor with fewer frames and bins."""
+        size = tf.shape(x)[1:3] * self.size
+        y = tf.raw_ops.ResizeNearestNeighbor(images=x, size=size)
+        return tf.ensure_shape(y, self.compute_output_shape(x.shape))
 
-    def value_of(item: Any) -> Any:
-        return values[id(item)] if isinstance(item, keras.KerasTensor) else item
-
-    arguments = keras.tree.map_structure(value_of, node.arguments.args)
-    return EMITTERS[kind](graph, node, *arguments)
+    def compute_output_shape(self, shape: Shape) -> Shape:
+        """Return the shape of the result; None where it is known at run time only."""
+        frames, bins = (n and n * times for n, times in zip(shape[1:3], self.size, strict=True))
+        return shape[0], frames, bins, shape[3]
