@@ -1,1 +1,1 @@
-"""Measurements behind the figures of the README; each is run as a module."""
+"""The measurements behind the figures in the documentation; each module runs as `python -m`."""

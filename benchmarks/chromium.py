@@ -1,4 +1,4 @@
-"""Chromium without a screen, as the tests of the page and its picture need it."""
+"""Run headless Chromium, for the tests of the web page and its screenshot."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from playwright.sync_api import Browser, sync_playwright
 
 ARGUMENTS = (
-    "--no-sandbox",  # it may be run by root
+    "--no-sandbox",  # the sandbox does not start as root
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -20,15 +20,15 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 def find() -> str | None:
-    """Return where Chromium is: $CHROMIUM, or on the path."""
+    """Return the path of Chromium, from $CHROMIUM or the PATH; None if there is none."""
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @contextmanager
-def started(further: Sequence[str] = ()) -> Iterator[Browser]:
-    """Start it, with further arguments."""
+def started(extra_arguments: Sequence[str] = ()) -> Iterator[Browser]:
+    """Start Chromium, yield it, and close it at the end."""
     with sync_playwright() as playwright:
-        arguments = [*ARGUMENTS, *further]
+        arguments = [*ARGUMENTS, *extra_arguments]
         browser = playwright.chromium.launch(executable_path=find(), args=arguments)
         yield browser
         browser.close()

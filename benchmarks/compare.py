@@ -1,6 +1,6 @@
-"""Compare the trained denoiser with what one could use instead, on one test set.
+"""Compare the trained denoiser with other methods on the test set, and write a report.
 
-Run as `make bench`; docs/benchmark.md tells what is measured, and how.
+Run it as `make bench`; docs/benchmark.md describes what is measured and how.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from benchmarks import cost, quality, verdicts
-from benchmarks.methods import OURS, Cleaner, Method, list_methods
+from benchmarks.methods import OURS, BatchDenoiser, Method, list_methods
 from benchmarks.picture import draw
 from benchmarks.report import render
 from denoise.corpus.archive import CorpusArchive
@@ -32,56 +32,63 @@ from denoise.params import Params
 from denoise.params_file import load_params
 from denoise.util.atomic import write_text
 
-MAX_PROBES = 15
+MAX_DELAY_CLIPS = 15
 TIMED_CLIPS = 5
 
 
-def read_options(words: Sequence[str] | None = None) -> argparse.Namespace:
+def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=__doc__)
-    parser.add_argument("--archive", type=Path, default=Path("data/corpus.zip"))
-    parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--recogniser", type=Path, default=Path("models/recogniser"))
-    cost.add_bundle_options(parser)
-    parser.add_argument("--limit", type=int, metavar="CLIPS")
-    parser.add_argument(
-        "--training-seconds", action="append", default=[], type=_seconds, metavar="METHOD=SECONDS"
+    add = parser.add_argument
+    add("--archive", type=Path, default=Path("data/corpus.zip"), help="the corpus")
+    add("--manifest", type=Path, default=Path("data/manifest.csv"), help="the corpus' manifest")
+    add("--params", type=Path, default=Path("params.yaml"), help="clip length and noise seed")
+    add("--recogniser", type=Path, default=Path("models/recogniser"), help="digit recognisers")
+    cost.add_model_options(parser)
+    add("--limit", type=int, metavar="CLIPS", help="use only the first CLIPS test clips")
+    add(
+        "--training-seconds",
+        action="append",
+        default=[],
+        type=_method_and_seconds,
+        metavar="METHOD=SECONDS",
+        help="training time of a method, for the report; may be repeated",
     )
-    parser.add_argument("--output", type=Path, default=Path("docs/benchmark"), metavar="FOLDER")
-    parser.add_argument("--rows", type=Path, metavar="CSV")
-    return parser.parse_args(words)
+    output = Path("docs/benchmark")
+    add("--output", type=Path, default=output, metavar="FOLDER", help="folder of the report")
+    add("--rows", type=Path, metavar="CSV", help="also write every single score to CSV")
+    return parser.parse_args(arguments)
 
 
-def _seconds(text: str) -> tuple[str, float]:
+def _method_and_seconds(text: str) -> tuple[str, float]:
     method, _, seconds = text.partition("=")
     return method, float(seconds)
 
 
-def make_cleaners(
-    methods: Sequence[Method], rate: int, needed: Collection[str]
-) -> tuple[dict[str, Cleaner], dict[str, str]]:
-    """Make every method that can be made; return them, and why the others, by label, cannot.
+def make_denoisers(
+    methods: Sequence[Method], rate: int, required: Collection[str]
+) -> tuple[dict[str, BatchDenoiser], dict[str, str]]:
+    """Load the available methods; return them by name, and the reasons for the others by label.
 
-    The error of one that is `needed` is raised.
+    Raises the error of an unavailable method that is `required`.
     """
-    cleaners: dict[str, Cleaner] = {}
+    denoisers: dict[str, BatchDenoiser] = {}
     left_out: dict[str, str] = {}
     for method in methods:
         try:
-            cleaners[method.name] = method.make(rate)
+            denoisers[method.name] = method.make(rate)
         except DenoiseError as error:
-            if method.name in needed:
+            if method.name in required:
                 raise
             left_out[method.label] = str(error)
             print(f"{method.label} is left out: {error}", flush=True)
-    return cleaners, left_out
+    return denoisers, left_out
 
 
 def read_clips(
     corpus: CorpusArchive, manifest: pd.DataFrame, params: Params, limit: int | None
 ) -> tuple[list[quality.Clip], Rejections]:
-    """Read the clips of the test split, the first `limit` of them; raises CorpusError for none."""
+    """Read the first `limit` clips of the test split; raises CorpusError if there is none."""
     rejections = Rejections()
     test = manifest[manifest["split"] == "test"].head(limit or len(manifest))
     rate = params.audio.sample_rate
@@ -99,81 +106,84 @@ def _digit(row: "pd.Series[object]") -> int:
 
 
 def compare(options: argparse.Namespace) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Run the whole comparison; return the tree of results and the row of each clip."""
+    """Run the whole comparison; return the tree of results and one row per score."""
     params, manifest = load_params(options.params), read_manifest(options.manifest)
     rate = params.audio.sample_rate
-    recogniser, left_out = find_recogniser(options.recogniser)
-    left_out |= _without_pesq(has_pesq())
-    judge = quality.make_judge(has_pesq(), recogniser)
+    recognise, left_out = load_recogniser(options.recogniser)
+    left_out |= _report_missing_pesq(has_pesq())
+    score = quality.make_scorer(has_pesq(), recognise)
     with CorpusArchive(options.archive) as corpus:
         clips, rejections = read_clips(corpus, manifest, params, options.limit)
         sources = NoiseSources(SpeechSource(corpus, manifest, params.audio), no_recordings)
         corrupter = Corrupter(rate, params.evaluate.seed, sources)
-        methods = named_methods(options, clips)
-        cleaners, unmade = make_cleaners(methods, rate, {OURS, *dict(options.model)})
-        left_out |= unmade
+        methods = select_methods(options, clips)
+        denoisers, unavailable = make_denoisers(methods, rate, {OURS, *dict(options.model)})
+        left_out |= unavailable
         progress = tqdm(clips, unit="clip", disable=not sys.stderr.isatty())
-        rows = quality.measure_all(progress, cleaners, corrupter, judge)
+        rows = quality.score_all(progress, denoisers, corrupter, score)
         noisy = _timed_clips(clips, corrupter)
-    measures = {name: measure for name, measure in quality.MEASURES.items() if name in rows}
-    made = [method for method in methods if method.name in cleaners]
+    metrics = {name: metric for name, metric in quality.METRICS.items() if name in rows}
+    available = [method for method in methods if method.name in denoisers]
     return {
         "test_set": describe_test_set(options, clips, rejections),
         "machine": cost.describe_machine(),
         "conditions": {name: asdict(c) for name, c in quality.CONDITIONS.items()},
-        "measures": {name: asdict(measure) for name, measure in measures.items()},
-        "methods": describe_methods(made, options, noisy, rate),
+        "metrics": {name: asdict(metric) for name, metric in metrics.items()},
+        "methods": describe_methods(available, options, noisy, rate),
         "left_out": left_out,
-        "undefined": verdicts.undefined(rows, measures),
-        "quality": verdicts.summarise(rows, measures),
-        "difference": verdicts.compare(rows, OURS, measures),
+        "undefined": verdicts.count_undefined(rows, metrics),
+        "quality": verdicts.summarise(rows, metrics),
+        "difference": verdicts.compare(rows, OURS, metrics),
     }, rows
 
 
-def find_recogniser(saved_model: Path) -> tuple[Recognise | None, dict[str, str]]:
-    """Load the machine listener; without one, return why digits are left out."""
+def load_recogniser(saved_model: Path) -> tuple[Recognise | None, dict[str, str]]:
+    """Load the digit recognisers; if there are none, return the reason for leaving digits out."""
     from denoise.recogniser.model import DigitRecognisers
 
     try:
         return DigitRecognisers.load(saved_model).recognise, {}
     except ModelError as error:
-        print(f"Digits understood are left out: {error}", flush=True)
-        return None, {"digits understood": str(error)}
+        print(f"Digit accuracy is left out: {error}", flush=True)
+        return None, {"digit accuracy": str(error)}
 
 
-def named_methods(options: argparse.Namespace, clips: Sequence[quality.Clip]) -> list[Method]:
-    """List the methods; raises DenoiseError for two of one name, or the training time of none."""
+def select_methods(options: argparse.Namespace, clips: Sequence[quality.Clip]) -> list[Method]:
+    """List the methods; raises DenoiseError for a name that is used twice or unknown."""
     more = [name for name, _ in options.model]
-    speech = [clip.clean for clip in clips[:MAX_PROBES]]
+    speech = [clip.clean for clip in clips[:MAX_DELAY_CLIPS]]
     methods = list_methods(options.ours, options.reference, dict(options.model), speech)
     names = [method.name for method in methods]
-    taken = [name for name in more if names.count(name) > 1 or more.count(name) > 1]
-    if taken:
-        raise DenoiseError(f"--model {taken[0]}=: the name is taken. Choose another.")
+    repeated = [name for name in more if names.count(name) > 1 or more.count(name) > 1]
+    if repeated:
+        raise DenoiseError(f"--model {repeated[0]}=: this name is in use. Choose another.")
     for name, _ in options.training_seconds:
         if name not in names:
-            raise DenoiseError(f"--training-seconds {name}=: the methods are {', '.join(names)}.")
+            raise DenoiseError(
+                f"--training-seconds {name}=: there is no such method. The methods are "
+                f"{', '.join(names)}."
+            )
     return methods
 
 
-def _without_pesq(has_it: bool) -> dict[str, str]:
-    if has_it:
+def _report_missing_pesq(is_installed: bool) -> dict[str, str]:
+    if is_installed:
         return {}
-    reason = "the package pesq is not installed here: make bench builds it where a C compiler is."
+    reason = "the package pesq is not installed. make bench builds it if there is a C compiler."
     print(f"PESQ is left out: {reason}", flush=True)
     return {"PESQ": reason}
 
 
 def _timed_clips(clips: Sequence[quality.Clip], corrupter: Corrupter) -> np.ndarray:
     condition = quality.CONDITIONS["white 0 dB"]
-    few = clips[:TIMED_CLIPS]
-    return np.stack([corrupter.corrupt(c.clean, c.utterance_id, condition) for c in few])
+    first = clips[:TIMED_CLIPS]
+    return np.stack([corrupter.corrupt(c.clean, c.utterance_id, condition) for c in first])
 
 
 def describe_test_set(
     options: argparse.Namespace, clips: Sequence[quality.Clip], rejections: Rejections
 ) -> dict[str, Any]:
-    """Return what was measured on, the files by their hashes."""
+    """Return the name, hashes and size of the test set."""
     return {
         "archive": options.archive.name,
         "archive_sha256": _sha256(options.archive),
@@ -193,22 +203,22 @@ def _sha256(path: Path) -> str:
 def describe_methods(
     methods: Sequence[Method], options: argparse.Namespace, noisy: np.ndarray, rate: int
 ) -> dict[str, Any]:
-    """Return each method's label and whether one could use it; then what it costs."""
-    bundles = cost.bundle_options(options.ours, options.reference, dict(options.model))
+    """Return the label, usability and cost of each method."""
+    model_options = cost.model_options(options.ours, options.reference, dict(options.model))
     training: Mapping[str, float] = dict(options.training_seconds)
     described = {}
     for method in methods:
-        about: dict[str, Any] = {"label": method.label, "is_usable": method.is_usable}
+        description: dict[str, Any] = {"label": method.label, "is_usable": method.is_usable}
         if method.is_timed:
-            about["cost"] = cost.measure_cost(method.name, bundles, noisy, rate)
-            about["training_seconds"] = training.get(method.name)
-        described[method.name] = about
+            description["cost"] = cost.measure_cost(method.name, model_options, noisy, rate)
+            description["training_seconds"] = training.get(method.name)
+        described[method.name] = description
     return described
 
 
 def main() -> None:
-    """Compare, and write `comparison.json`, `comparison.md` and `comparison.png`."""
-    options = read_options()
+    """Run the comparison; write `comparison.json`, `comparison.md` and `comparison.png`."""
+    options = parse_options()
     try:
         tree, rows = compare(options)
     except DenoiseError as error:

@@ -1,7 +1,7 @@
-"""The page's example: a voice that no training heard, in noise. `python -m benchmarks.example`.
+"""Make the web page's example recording: `python -m benchmarks.example`.
 
-It writes denoise/server/web/example.flac, which is in git, since eSpeak NG is not there when pages
-are served.
+It is a synthetic voice that is not in the training data, in pink noise. The file,
+denoise/server/web/example.flac, is kept in git because eSpeak NG is not installed with the server.
 """
 
 from pathlib import Path
@@ -20,35 +20,35 @@ from denoise.params import SyntheticParams
 from denoise.util.atomic import replacing
 
 TARGET = Path("denoise/server/web/example.flac")
-WORDS = "nine, four, one, seven, two."
+TEXT = "nine, four, one, seven, two."
 SPEAKER = "06"
-PEOPLE = SyntheticParams(
-    speakers=8, repetitions=1, oov_utterances=0, seed=77
-)  # the corpus' seed is another
+# The seed differs from that of the corpus, so the voices differ too.
+VOICES = SyntheticParams(speakers=8, repetitions=1, oov_utterances=0, seed=77)
 SNR_DB = 3.0
-KIND = "pink"
+NOISE_TYPE = "pink"
 RATE = 16_000
 PEAK = 0.5
 
 
-def speak() -> np.ndarray:
-    """Return the words as they were recorded, float32 [n_samples] at SAMPLE_RATE."""
-    voice, conditions = draw_speakers(PEOPLE)[SPEAKER]
+def synthesise() -> np.ndarray:
+    """Return the clean recording, float32 [n_samples] at SAMPLE_RATE."""
+    voice, conditions = draw_speakers(VOICES)[SPEAKER]
     with Espeak({name_voice(voice): voice_text(voice)}) as espeak:
-        spoken = espeak.say(
-            WORDS, name_voice(voice), rate=round(voice.rate), pitch=50, pitch_range=60, seed=7
+        speech = espeak.say(
+            TEXT, name_voice(voice), rate=round(voice.rate), pitch=50, pitch_range=60, seed=7
         )
     padding = (int(0.4 * SAMPLE_RATE),) * 2
-    rng = np.random.default_rng(PEOPLE.seed)
-    recorded = simulate_recording(spoken.astype(np.float32), conditions, padding, 0.0, rng)
+    rng = np.random.default_rng(VOICES.seed)
+    recorded = simulate_recording(speech.astype(np.float32), conditions, padding, 0.0, rng)
     return recorded / np.float32(2**15)
 
 
 def main() -> None:
-    """Write the example."""
-    clean = soxr.resample(speak(), SAMPLE_RATE, RATE)
-    drawn = GENERATORS[KIND](np.random.default_rng(PEOPLE.seed), len(clean), RATE)
-    noisy = mix(clean, drawn, SNR_DB)
+    """Write the example recording."""
+    clean = soxr.resample(synthesise(), SAMPLE_RATE, RATE)
+    rng = np.random.default_rng(VOICES.seed)
+    noise = GENERATORS[NOISE_TYPE](rng, len(clean), RATE)
+    noisy = mix(clean, noise, SNR_DB)
     with replacing(TARGET) as temporary:
         soundfile.write(
             temporary, PEAK * noisy / np.abs(noisy).max(), RATE, "PCM_16", format="FLAC"

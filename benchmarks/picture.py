@@ -1,4 +1,4 @@
-"""The comparison as a picture: a panel a measure, a band a condition, a dot a method."""
+"""Plot the comparison: one panel per metric, one band per condition, one point per method."""
 
 import os
 import textwrap
@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 
 from benchmarks.methods import OURS, is_oracle
 from benchmarks.verdicts import NO_DIFFERENCE, WORSE
-from denoise.evaluation.plots import DOTS_PER_INCH, STYLE
+from denoise.evaluation.plots import DOTS_PER_INCH, RC_PARAMS
 from denoise.util.atomic import replacing
 
 Tree = Mapping[str, Any]
 
-# Okabe & Ito's palette, and four more, with a marker each: told apart in grey too.
-LOOKS = (
+# Okabe & Ito's palette and more colours, each with its own marker, so that grey prints work too.
+BASELINE_STYLES = (
     ("#56B4E9", "s"),
     ("#E69F00", "D"),
     ("#009E73", "^"),
@@ -31,32 +31,33 @@ LOOKS = (
     ("#607020", "h"),
     ("#203060", "*"),
 )
-GREYS = ("o", "s", "D", "^")
-BAND = 0.84  # of the height that a condition has
+OTHER_MARKERS = ("o", "s", "D", "^")
+BAND = 0.84  # share of a condition's height that its points use
 COLUMNS = 2
-TITLE_WIDTH = 52  # letters; a panel is no wider
+TITLE_WIDTH = 52  # characters that fit a panel
 CAPTION = (
-    "Means over speakers, 95 % intervals. Hollow: on the same clips no difference from ours is\n"
-    "shown. Ringed: better than ours, as the oracles are."
+    "Means over speakers; bars: 95 % confidence interval. Hollow: no significant difference from\n"
+    "ours on the same clips. Ringed: significantly better than ours (oracles are not ringed)."
 )
 
 
 def draw(tree: Tree, path: str | os.PathLike[str]) -> None:
-    """Draw every method's mean and 95 % interval, by measure and condition, as a PNG file."""
-    measures = tree["measures"]
-    n_rows = -(-len(measures) // COLUMNS)
+    """Plot the mean and interval of every method, metric and condition, as a PNG file."""
+    metrics = tree["metrics"]
+    n_rows = -(-len(metrics) // COLUMNS)
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
+        matplotlib.rcParams.update(RC_PARAMS)
         size = (11.0, 0.9 + n_rows * _panel_inches(tree))
         figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
         panels = figure.subplots(n_rows, COLUMNS, squeeze=False).ravel()
-        for axes, measure in zip(panels, measures, strict=False):
-            _draw_measure(axes, tree, measure)
-        for axes in panels[len(measures) :]:
+        for axes, metric in zip(panels, metrics, strict=False):
+            _draw_metric(axes, tree, metric)
+        for axes in panels[len(metrics) :]:
             axes.set_axis_off()
         figure.suptitle(CAPTION, x=0.01, ha="left", fontsize=11)
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        entries = panels[0].get_legend_handles_labels()
+        figure.legend(*entries, loc="outside lower center", ncols=4, fontsize=10)
         with replacing(path) as temporary:
             figure.savefig(temporary, format="png", metadata={"Software": None})
 
@@ -65,61 +66,65 @@ def _panel_inches(tree: Tree) -> float:
     return 0.6 + 0.072 * len(tree["conditions"]) * (len(tree["methods"]) + 2)
 
 
-def looks(methods: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return how each method is drawn: ours bold, what one could not use in grey, the rest apart.
+def method_styles(methods: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the plot style of each method: ours large, unusable ones grey, the others coloured.
 
-    Raises ValueError where there are more rivals than looks.
+    Raises ValueError if there are more baselines than distinct styles.
     """
-    rivals = [name for name, about in methods.items() if about["is_usable"] and name != OURS]
-    others = [name for name in methods if name not in rivals and name != OURS]
-    if len(rivals) > len(LOOKS):
-        raise ValueError(f"{len(rivals)} methods cannot be told apart; leave out --model options.")
-    drawn: dict[str, dict[str, Any]] = {
+    baselines = [name for name, method in methods.items() if method["is_usable"] and name != OURS]
+    others = [name for name in methods if name not in baselines and name != OURS]
+    if len(baselines) > len(BASELINE_STYLES):
+        raise ValueError(
+            f"The plot has distinct styles for {len(BASELINE_STYLES)} methods, not for "
+            f"{len(baselines)}; use fewer --model options."
+        )
+    styles: dict[str, dict[str, Any]] = {
         name: {"color": colour, "marker": marker}
-        for name, (colour, marker) in zip(rivals, LOOKS, strict=False)
+        for name, (colour, marker) in zip(baselines, BASELINE_STYLES, strict=False)
     }
-    drawn |= {
+    styles |= {
         name: {"color": "#777777", "marker": marker}
-        for name, marker in zip(others, GREYS, strict=False)
+        for name, marker in zip(others, OTHER_MARKERS, strict=False)
     }
-    return drawn | {OURS: {"color": "#0072B2", "marker": "o", "markersize": 8, "zorder": 3}}
+    return styles | {OURS: {"color": "#0072B2", "marker": "o", "markersize": 8, "zorder": 3}}
 
 
-def _draw_measure(axes: Axes, tree: Tree, measure: str) -> None:
+def _draw_metric(axes: Axes, tree: Tree, metric: str) -> None:
     conditions = list(tree["conditions"])
     for method in tree["methods"]:
         for index, condition in enumerate(conditions):
-            _draw_dot(axes, tree, (measure, condition, method), index)
+            _draw_point(axes, tree, (metric, condition, method), index)
     for edge in range(1, len(conditions)):
         axes.axhline(edge - 0.5, color="#bbbbbb", linewidth=0.8)
     axes.set_yticks(range(len(conditions)), conditions)
     axes.set_ylim(len(conditions) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
-    about = tree["measures"][measure]
-    arrow = "higher is better" if about["higher_is_better"] else "lower is better"
-    title = textwrap.fill(f"{about['label']} ({arrow})", TITLE_WIDTH)
+    description = tree["metrics"][metric]
+    direction = "higher is better" if description["higher_is_better"] else "lower is better"
+    title = textwrap.fill(f"{description['label']}, {direction}", TITLE_WIDTH)
     axes.set_title(title, loc="left", fontsize=11)
 
 
-def _draw_dot(axes: Axes, tree: Tree, key: tuple[str, str, str], index: int) -> None:
-    """Draw one method in one condition, its label for the legend in the first alone."""
-    measure, condition, method = key
-    leaf = tree["quality"][measure][condition][method]
+def _draw_point(axes: Axes, tree: Tree, key: tuple[str, str, str], index: int) -> None:
+    """Draw one method in one condition; only the first condition adds a label to the legend."""
+    metric, condition, method = key
+    interval = tree["quality"][metric][condition][method]
+    method_style = method_styles(tree["methods"])[method]
     label = {"label": tree["methods"][method]["label"]} if index == 0 else {}
-    if "mean" not in leaf:
-        axes.plot([], [], **looks(tree["methods"])[method], **label)
+    if "mean" not in interval:
+        axes.plot([], [], **method_style, **label)
         return
     order = list(tree["methods"]).index(method)
     height = index + BAND * ((order + 0.5) / len(tree["methods"]) - 0.5)
-    half = leaf.get("high", leaf["mean"]) - leaf["mean"]
-    verdict = tree["difference"][measure][condition].get(method, {}).get("verdict")
+    half = interval.get("high", interval["mean"]) - interval["mean"]
+    verdict = tree["difference"][metric][condition].get(method, {}).get("verdict")
     hollow = {"markerfacecolor": "white"} if verdict == NO_DIFFERENCE else {}
-    style = {"linestyle": "none", "markersize": 5, **looks(tree["methods"])[method], **hollow}
-    axes.errorbar(leaf["mean"], height, xerr=half, elinewidth=1.2, **style, **label)
+    style = {"linestyle": "none", "markersize": 5, **method_style, **hollow}
+    axes.errorbar(interval["mean"], height, xerr=half, elinewidth=1.2, **style, **label)
     if verdict == WORSE and not is_oracle(method):
         ring: dict[str, Any] = {
             "markerfacecolor": "none",
             "markeredgecolor": "black",
             "markersize": 10,
         }
-        axes.plot(leaf["mean"], height, "o", **ring)
+        axes.plot(interval["mean"], height, "o", **ring)

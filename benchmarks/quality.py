@@ -1,4 +1,4 @@
-"""Every method on every test clip in every condition, by every measure: a table, a row each."""
+"""Score every method on every test clip in every condition; the result is one table."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from benchmarks.methods import Cleaner
+from benchmarks.methods import BatchDenoiser
 from denoise.dsp.audio import Waveform
-from denoise.evaluation.run import Condition, Corrupter, Recognise, measure
+from denoise.evaluation.run import Condition, Corrupter, Recognise, score_waveform
 
 
 @dataclass(frozen=True)
@@ -23,28 +23,28 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Measure:
-    """What a column of scores is called, and how it is read."""
+class Metric:
+    """How the report shows a metric."""
 
     label: str
     higher_is_better: bool = True
     decimals: int = 2
 
 
-Judge = Callable[[Clip, Waveform], Sequence[Mapping[str, float]]]
-"""(a clip, what is heard of it [batch, n_samples]) -> the scores of each, by measure; nan stands
-for what is not defined."""
+Scorer = Callable[[Clip, Waveform], Sequence[Mapping[str, float]]]
+"""(a clip, its denoised versions [batch, n_samples]) -> {metric: score} of each; nan where a metric
+is undefined."""
 
-MEASURES = {
-    "si_sdr_db": Measure("SI-SDR, dB", decimals=1),
-    "estoi": Measure("ESTOI", decimals=3),
-    "pesq": Measure("PESQ"),
-    "lsd_db": Measure("log-spectral distance, dB", higher_is_better=False, decimals=1),
-    "digits_clean_trained": Measure("digits understood by a recogniser trained on clean speech"),
-    "digits_noise_trained": Measure("digits understood by a recogniser trained in noise"),
+METRICS = {
+    "si_sdr_db": Metric("SI-SDR (dB)", decimals=1),
+    "estoi": Metric("ESTOI", decimals=3),
+    "pesq": Metric("PESQ"),
+    "lsd_db": Metric("log-spectral distance (dB)", higher_is_better=False, decimals=1),
+    "digits_clean_trained": Metric("digit accuracy, recogniser trained on clean speech"),
+    "digits_noise_trained": Metric("digit accuracy, recogniser trained on noisy speech"),
 }
 
-# Gains 1, 2 and 0.5 of white noise at the clip's own RMS, and two kinds that are harder.
+# White noise with a gain of 0.5, 1 and 2 relative to the clip's RMS, and two harder noise types.
 CONDITIONS = {
     "white 6 dB": Condition("white", 6.0206),
     "white 0 dB": Condition("white", 0.0),
@@ -54,43 +54,46 @@ CONDITIONS = {
 }
 
 
-def make_judge(with_pesq: bool, recognise: Recognise | None) -> Judge:
-    """Judge by every metric, and by whether each recogniser hears the digit that was said.
+def make_scorer(with_pesq: bool, recognise: Recognise | None) -> Scorer:
+    """Return a function that computes every metric, and whether each recogniser is right.
 
-    PESQ and digits are left out where they cannot be had.
+    PESQ is left out without `with_pesq`, the digits without `recognise`.
     """
 
-    def judge(clip: Clip, heard: Waveform) -> list[dict[str, float]]:
-        scores = [measure(clip.clean, each, clip.sample_rate, with_pesq) for each in heard]
-        for name, digits in (recognise(heard) if recognise else {}).items():
-            for score, digit in zip(scores, digits, strict=True):
-                score[name] = float(digit == clip.digit)
+    def score(clip: Clip, denoised: Waveform) -> list[dict[str, float]]:
+        scores = [
+            score_waveform(clip.clean, waveform, clip.sample_rate, with_pesq)
+            for waveform in denoised
+        ]
+        for name, digits in (recognise(denoised) if recognise else {}).items():
+            for row, digit in zip(scores, digits, strict=True):
+                row[name] = float(digit == clip.digit)
         return scores
 
-    return judge
+    return score
 
 
-def measure_all(
+def score_all(
     clips: Iterable[Clip],
-    cleaners: Mapping[str, Cleaner],
+    denoisers: Mapping[str, BatchDenoiser],
     corrupter: Corrupter,
-    judge: Judge,
+    score: Scorer,
     conditions: Mapping[str, Condition] = CONDITIONS,
 ) -> pd.DataFrame:
-    """Return utterance_id, speaker_id, condition, method and a column a measure.
+    """Return utterance_id, speaker_id, condition, method, and one column per metric.
 
-    Every method hears the same noisy twins.
+    Every method processes the same noisy clips.
     """
     rows: list[dict[str, object]] = []
     for clip in clips:
-        about = {"utterance_id": clip.utterance_id, "speaker_id": clip.speaker_id}
-        noisy_versions = [
-            corrupter.corrupt(clip.clean, clip.utterance_id, c) for c in conditions.values()
-        ]
-        for method, cleaner in cleaners.items():
-            scores = judge(clip, cleaner(np.stack(noisy_versions), clip.clean))
+        utterance = {"utterance_id": clip.utterance_id, "speaker_id": clip.speaker_id}
+        noisy = np.stack(
+            [corrupter.corrupt(clip.clean, clip.utterance_id, c) for c in conditions.values()]
+        )
+        for method, denoise in denoisers.items():
+            scores = score(clip, denoise(noisy, clip.clean))
             rows += [
-                {**about, "condition": condition, "method": method, **score}
-                for condition, score in zip(conditions, scores, strict=True)
+                {**utterance, "condition": condition, "method": method, **row}
+                for condition, row in zip(conditions, scores, strict=True)
             ]
     return pd.DataFrame(rows)

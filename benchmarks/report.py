@@ -1,63 +1,68 @@
-"""The comparison as Markdown, from the tree that benchmarks.compare writes as JSON."""
+"""Write the comparison as Markdown, from the tree that benchmarks.compare writes as JSON."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.methods import OURS, is_oracle
-from benchmarks.verdicts import BETTER, NO_DIFFERENCE, WORSE, beaten
+from benchmarks.verdicts import BETTER, NO_DIFFERENCE, WORSE, list_losses
 
 Tree = Mapping[str, Any]
 
-SHORT = "white 0 dB"
-ORDER = (BETTER, NO_DIFFERENCE, WORSE)
-MARKS = {BETTER: "▼", WORSE: "▲", NO_DIFFERENCE: "="}  # the rival's side: below us, above us
+OVERVIEW_CONDITION = "white 0 dB"
+VERDICTS = (BETTER, NO_DIFFERENCE, WORSE)
+MARKS = {BETTER: "▼", WORSE: "▲", NO_DIFFERENCE: "="}  # the other method is below or above ours
 
 
 def render(tree: Tree) -> str:
     """Return the whole report."""
     sections = [
-        ["# The comparison", "", *_about(tree)],
-        ["## The outcome", "", *_outcome(tree)],
-        ["## In short", "", *short_table(tree)],
-        *(_quality_section(tree, name) for name in tree["measures"]),
+        ["# Comparison with other methods", "", *_test_set(tree)],
+        ["## Result", "", *_result(tree)],
+        ["## Overview", "", *overview_table(tree)],
+        *(_metric_section(tree, metric) for metric in tree["metrics"]),
         ["## Cost", "", *_cost(tree)],
-        ["## The machine", "", *_machine(tree["machine"])],
+        ["## Machine", "", *_machine(tree["machine"])],
     ]
     return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
 
 
-def short_table(tree: Tree) -> list[str]:
-    """Return a table for the README: a row a method, one condition, the verdicts of all, cost."""
-    measures = [name for name in tree["measures"] if name != "lsd_db"]
-    labels = [tree["measures"][name]["label"] for name in measures]
+def overview_table(tree: Tree) -> list[str]:
+    """Return one row per method: its metrics in one condition, the verdicts of all, its cost."""
+    metrics = [name for name in tree["metrics"] if name != "lsd_db"]
+    labels = [tree["metrics"][name]["label"] for name in metrics]
     verdict_label = "ours is better / no difference / worse"
     lines = [
-        _row(f"at {SHORT}", [*labels, verdict_label, "ms a second of audio", "start-up, s"]),
-        "|---|" + "--:|" * len(measures) + ":-:|--:|--:|",
+        _row(
+            OVERVIEW_CONDITION,
+            [*labels, verdict_label, "ms per second of audio", "start-up (s)"],
+        ),
+        "|---|" + "--:|" * len(metrics) + ":-:|--:|--:|",
     ]
-    for method, about in tree["methods"].items():
+    for method, description in tree["methods"].items():
         means = [
-            _number(tree["quality"][name][SHORT][method].get("mean"), _decimals(tree, name))
-            for name in measures
+            _number(
+                tree["quality"][name][OVERVIEW_CONDITION][method].get("mean"), _decimals(tree, name)
+            )
+            for name in metrics
         ]
-        count = _count(tree, [method])
-        counts = "" if method == OURS else " / ".join(str(count[v]) for v in ORDER)
-        cost = about.get("cost") or {}
+        count = _count_verdicts(tree, [method])
+        counts = "" if method == OURS else " / ".join(str(count[v]) for v in VERDICTS)
+        cost = description.get("cost") or {}
         times = [_number(cost.get(key), 1) for key in ("ms_per_second", "start_up_cpu_seconds")]
         lines.append(_row(_label(tree, method), [*means, counts, *times]))
     return lines
 
 
-def _count(tree: Tree, methods: list[str]) -> dict[str, int]:
-    """Return how often ours is better, worse, or not shown to differ, over all comparisons."""
+def _count_verdicts(tree: Tree, methods: list[str]) -> dict[str, int]:
+    """Return how often ours is better than, worse than or not different from the methods."""
     verdicts = [
-        leaf["verdict"]
+        difference["verdict"]
         for conditions in tree["difference"].values()
-        for rivals in conditions.values()
-        for rival, leaf in rivals.items()
-        if rival in methods
+        for baselines in conditions.values()
+        for baseline, difference in baselines.items()
+        if baseline in methods
     ]
-    return {verdict: verdicts.count(verdict) for verdict in ORDER}
+    return {verdict: verdicts.count(verdict) for verdict in VERDICTS}
 
 
 def _label(tree: Tree, method: str) -> str:
@@ -65,87 +70,92 @@ def _label(tree: Tree, method: str) -> str:
     return f"**{label}**" if method == OURS else label
 
 
-def _about(tree: Tree) -> list[str]:
+def _test_set(tree: Tree) -> list[str]:
     test_set = tree["test_set"]
-    lines = [
-        f"{test_set['clips']} clips of {test_set['speakers']} speakers (test split of "
-        f"`{test_set['archive']}`); every method hears the same noisy clips. Written by "
-        "`python -m benchmarks.compare`; the figures lie beside it as JSON.",
-    ]
-    lines += [f"- {label} is left out: {reason}" for label, reason in tree["left_out"].items()]
-    return [lines[0], "", *lines[1:]] if lines[1:] else lines
-
-
-def _outcome(tree: Tree) -> list[str]:
-    """Count the verdicts over what one could use instead, and name every defeat."""
-    usable = [name for name, method in tree["methods"].items() if method["is_usable"]]
-    count = _count(tree, usable)
     first = (
-        f"Against the methods that one could use instead, in {sum(count.values())} comparisons "
-        f"(method x measure x condition), ours is better in {count[BETTER]}, worse in "
-        f"{count[WORSE]}; {count[NO_DIFFERENCE]} show no difference. Of intervals of 95 %, one in "
-        "twenty misses the truth: a single verdict at the edge is no proof."
+        f"The test set is {test_set['clips']} clips of {test_set['speakers']} speakers, the test "
+        f"split of `{test_set['archive']}`. All methods process the same noisy clips. "
+        "`python -m benchmarks.compare` wrote this report; comparison.json holds the figures."
     )
-    return [first, "", *_defeats(tree), *_faster(tree)]
+    left_out = [f"- {label} is left out: {reason}" for label, reason in tree["left_out"].items()]
+    return [first, "", *left_out] if left_out else [first]
 
 
-def _defeats(tree: Tree) -> list[str]:
-    """Name every comparison in which ours is worse, the oracles' and the untouched input's too."""
-    lost = [(m, c, r) for m, c, r in beaten(tree["difference"]) if not is_oracle(r)]
-    if not lost:
-        return ["No method beats ours in quality anywhere, the oracles apart."]
-    lines = ["These beat ours in quality:", ""]
-    for measure, condition, rival in lost:
-        leaf = tree["difference"][measure][condition][rival]
-        label = tree["measures"][measure]["label"]
-        by = _signed(-leaf["mean"], -leaf["high"], -leaf["low"], _decimals(tree, measure))
-        lines.append(f"- {tree['methods'][rival]['label']}: {label}, {condition}, by {by}")
+def _result(tree: Tree) -> list[str]:
+    """Count the verdicts against the usable methods, and list every loss."""
+    usable = [name for name, method in tree["methods"].items() if method["is_usable"]]
+    count = _count_verdicts(tree, usable)
+    first = (
+        f"A comparison is one other method, one metric and one condition. In {sum(count.values())} "
+        f"comparisons with methods that are usable in practice, ours is better in {count[BETTER]} "
+        f"and worse in {count[WORSE]}; {count[NO_DIFFERENCE]} show no significant difference. One "
+        "95 % confidence interval in twenty misses the true value, so a single result close to the "
+        "limit proves little."
+    )
+    return [first, "", *_losses(tree), *_faster(tree)]
+
+
+def _losses(tree: Tree) -> list[str]:
+    """List every comparison in which ours is worse, also with the noisy input; not the oracles."""
+    losses = [loss for loss in list_losses(tree["difference"]) if not is_oracle(loss[2])]
+    if not losses:
+        return ["No method is better than ours in any comparison, except the oracles."]
+    lines = ["These methods are better than ours:", ""]
+    for metric, condition, baseline in losses:
+        difference = tree["difference"][metric][condition][baseline]
+        label = tree["metrics"][metric]["label"]
+        ends = (-difference["mean"], -difference["high"], -difference["low"])
+        by = _signed(*ends, _decimals(tree, metric))
+        lines.append(f"- {tree['methods'][baseline]['label']}: {label}, {condition}, by {by}")
     return lines
 
 
 def _faster(tree: Tree) -> list[str]:
-    """Name the methods that take less time than ours."""
+    """Name the methods that are faster than ours."""
     times = {
-        method: about["cost"]["ms_per_second"]
-        for method, about in tree["methods"].items()
-        if about.get("cost")
+        name: method["cost"]["ms_per_second"]
+        for name, method in tree["methods"].items()
+        if method.get("cost")
     }
     faster = [
-        f"{tree['methods'][method]['label']} ({time / times[OURS]:.2f} of its time)"
-        for method, time in times.items()
+        f"{tree['methods'][name]['label']} ({time / times[OURS]:.2f} times our processing time)"
+        for name, time in times.items()
         if OURS in times and time < times[OURS]
     ]
     return ["", f"Faster than ours: {', '.join(faster)}."] if faster else []
 
 
-def _quality_section(tree: Tree, measure: str) -> list[str]:
-    about = tree["measures"][measure]
-    better = "higher" if about["higher_is_better"] else "lower"
-    missing = [
+def _metric_section(tree: Tree, metric: str) -> list[str]:
+    description = tree["metrics"][metric]
+    better = "higher" if description["higher_is_better"] else "lower"
+    undefined = [
         f"{tree['methods'][method]['label']} {count}"
-        for method, count in tree["undefined"].get(measure, {}).items()
+        for method, count in tree["undefined"].get(metric, {}).items()
     ]
-    note = f" Not defined, and left out, for: {', '.join(missing)} clips." if missing else ""
+    note = f" Clips left out, since the metric is undefined: {', '.join(undefined)}."
     return [
-        f"## {about['label']}",
+        f"## {description['label']}",
         "",
-        f"Mean over speakers ± half of its 95 % interval; {better} is better. ▲ beats ours, ▼ is "
-        f"beaten by ours, = no difference is shown.{note}",
+        f"Mean over speakers ± half the width of its 95 % confidence interval; {better} is better. "
+        "▲: significantly better than ours. ▼: significantly worse than ours. =: no significant "
+        f"difference.{note if undefined else ''}",
         "",
-        *_mean_table(tree, measure),
+        *_mean_table(tree, metric),
         "",
-        "What ours is better by, on the same clips, with the 95 % interval over speakers:",
+        "Paired difference between ours and each method on the same clips, with its 95 % "
+        "confidence interval over speakers. It is positive where ours is better, and bold where "
+        "ours is significantly worse.",
         "",
-        *_difference_table(tree, measure),
+        *_difference_table(tree, metric),
     ]
 
 
-def _mean_table(tree: Tree, measure: str) -> list[str]:
-    quality, difference = tree["quality"][measure], tree["difference"][measure]
+def _mean_table(tree: Tree, metric: str) -> list[str]:
+    quality, difference = tree["quality"][metric], tree["difference"][metric]
     lines = _header("method", quality)
     for method in tree["methods"]:
         cells = [
-            f"{_plus_minus(quality[condition][method], _decimals(tree, measure))}"
+            f"{_plus_minus(quality[condition][method], _decimals(tree, metric))}"
             f"{'' if method == OURS else ' ' + MARKS[difference[condition][method]['verdict']]}"
             for condition in quality
         ]
@@ -153,36 +163,39 @@ def _mean_table(tree: Tree, measure: str) -> list[str]:
     return lines
 
 
-def _difference_table(tree: Tree, measure: str) -> list[str]:
-    difference, decimals = tree["difference"][measure], _decimals(tree, measure)
-    lines = _header("ours against", difference)
-    for method, about in tree["methods"].items():
+def _difference_table(tree: Tree, metric: str) -> list[str]:
+    differences, decimals = tree["difference"][metric], _decimals(tree, metric)
+    lines = _header("ours compared with", differences)
+    for method, description in tree["methods"].items():
         if method != OURS:
-            leaves = [difference[condition][method] for condition in difference]
-            lines.append(_row(about["label"], [_lead(leaf, decimals) for leaf in leaves]))
+            cells = [
+                _format_difference(differences[condition][method], decimals)
+                for condition in differences
+            ]
+            lines.append(_row(description["label"], cells))
     return lines
 
 
-def _decimals(tree: Tree, measure: str) -> int:
-    return int(tree["measures"][measure]["decimals"])
+def _decimals(tree: Tree, metric: str) -> int:
+    return int(tree["metrics"][metric]["decimals"])
 
 
-def _plus_minus(leaf: Mapping[str, float], decimals: int) -> str:
-    if "mean" not in leaf:
+def _plus_minus(interval: Mapping[str, float], decimals: int) -> str:
+    if "mean" not in interval:
         return "—"
-    mean = f"{leaf['mean']:.{decimals}f}"
-    if "low" not in leaf:
+    mean = f"{interval['mean']:.{decimals}f}"
+    if "low" not in interval:
         return mean
-    return f"{mean} ± {(leaf['high'] - leaf['low']) / 2:.{decimals}f}"
+    return f"{mean} ± {(interval['high'] - interval['low']) / 2:.{decimals}f}"
 
 
-def _lead(leaf: Mapping[str, Any], decimals: int) -> str:
-    """Return a lead with its interval, in bold where it is none."""
-    if "mean" not in leaf:
+def _format_difference(difference: Mapping[str, Any], decimals: int) -> str:
+    """Return a difference with its interval, in bold where ours is worse."""
+    if "mean" not in difference:
         return "—"
-    low, high = leaf.get("low"), leaf.get("high")
-    text = _signed(leaf["mean"], low, high, decimals)
-    return f"**{text}**" if leaf["verdict"] == WORSE else text
+    low, high = difference.get("low"), difference.get("high")
+    text = _signed(difference["mean"], low, high, decimals)
+    return f"**{text}**" if difference["verdict"] == WORSE else text
 
 
 def _signed(mean: float, low: float | None, high: float | None, decimals: int) -> str:
@@ -193,10 +206,10 @@ def _signed(mean: float, low: float | None, high: float | None, decimals: int) -
 
 def _cost(tree: Tree) -> list[str]:
     lines = [
-        "Processor time on one core and one thread: for a second of audio the median of repeats, "
-        "clip by clip; start-up is a fresh process up to its first result.",
+        "Processor time on one core with one thread. The time per second of audio is the median of "
+        "several runs, clip by clip. Start-up is the time of a new process until its first result.",
         "",
-        "| method | ms a second of audio | start-up, s | peak memory, MB | training |",
+        "| method | ms per second of audio | start-up (s) | peak memory (MB) | training |",
         "|---|--:|--:|--:|--:|",
     ]
     for method in tree["methods"].values():

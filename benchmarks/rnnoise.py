@@ -1,7 +1,7 @@
-"""RNNoise as a rival: Valin, "A hybrid DSP/deep learning approach", IEEE MMSP 2018.
+"""RNNoise as a baseline: Valin, "A hybrid DSP/deep learning approach", IEEE MMSP 2018.
 
-The library that the package pyrnnoise carries is called directly: the package's own front end
-rounds to 16 bits and resamples by FFmpeg. It works at 48 kHz in frames of 10 ms.
+The library that is part of the package pyrnnoise is called directly, because the package's own
+front end rounds to 16 bits and resamples with FFmpeg. RNNoise works at 48 kHz in frames of 10 ms.
 """
 
 import ctypes
@@ -15,49 +15,49 @@ from denoise.dsp.audio import Waveform, resample, rms
 from denoise.errors import DenoiseError
 
 RATE = 48_000
-FULL_SCALE = 32_768  # the library counts samples as 16-bit integers do
-LEVEL_RMS = 0.05  # -26 dB full scale, as speech codecs are tested; -20 and -32 scored no better
+FULL_SCALE = 32_768  # the library expects floats in the range of 16-bit integers
+INPUT_RMS = 0.05  # -26 dB full scale, the usual level in codec tests; -20 and -32 score no better
 MAX_DELAY_SECONDS = 0.1
-USUAL_DELAY = 960  # two frames: one to overlap, one that the network looks ahead
+USUAL_DELAY = 960  # two frames: one of overlap, one of lookahead
 LIBRARIES = ("librnnoise.so", "librnnoise.dylib", "rnnoise.dll")
 
 Filter = Callable[[Waveform], Waveform]
 
 
 def find_library() -> Path | None:
-    """Return the library inside the installed package pyrnnoise, which is not imported."""
+    """Return the library inside the installed package pyrnnoise, without importing the package."""
     package = importlib.util.find_spec("pyrnnoise")
     folders = (package and package.submodule_search_locations) or []
-    found = [Path(folder) / name for folder in folders for name in LIBRARIES]
-    return next((path for path in found if path.is_file()), None)
+    candidates = [Path(folder) / name for folder in folders for name in LIBRARIES]
+    return next((path for path in candidates if path.is_file()), None)
 
 
 class RNNoise:
-    """The library, a fresh state for each waveform; `delay` is in samples at 48 kHz."""
+    """The library, with a new state for each waveform; `delay` is in samples at 48 kHz."""
 
     def __init__(self) -> None:
-        """Load the library; raises DenoiseError where it is not installed."""
+        """Load the library; raise DenoiseError if it is not installed."""
         path = find_library()
         if path is None:
-            raise DenoiseError("the package pyrnnoise is not installed here. Run make bench.")
+            raise DenoiseError("the package pyrnnoise is not installed. Run make bench.")
         self._library = _declare(ctypes.CDLL(str(path)))
         self._frame_size = int(self._library.rnnoise_get_frame_size())
         self.delay = USUAL_DELAY
 
     def measure_delay(self, speech: Sequence[Waveform], sample_rate: int) -> None:
-        """Set the delay to the median over clean clips, at any level and `sample_rate`.
+        """Set the delay to the median over clean clips at `sample_rate`, of any loudness.
 
-        Speech is needed: of synthetic sounds the network leaves too little to find them by.
+        Speech is necessary: RNNoise suppresses synthetic sounds too much to measure the delay.
         """
-        loud = [resample(clip, sample_rate, RATE) for clip in speech]
-        loud = [clip * np.float32(LEVEL_RMS / rms(clip)) for clip in loud]
-        self.delay = int(np.median([delay_of(self.filter, clip, RATE) for clip in loud]))
+        clips = [resample(clip, sample_rate, RATE) for clip in speech]
+        clips = [clip * np.float32(INPUT_RMS / rms(clip)) for clip in clips]
+        self.delay = int(np.median([find_delay(self.filter, clip, RATE) for clip in clips]))
 
     def filter(self, waveform: Waveform) -> Waveform:
-        """Run float32 [n_samples] at 48 kHz through a fresh state; the result lags behind."""
+        """Filter float32 [n_samples] at 48 kHz with a new state; the result is delayed."""
         n_frames = -(-len(waveform) // self._frame_size)
-        missing = n_frames * self._frame_size - len(waveform)
-        frames = np.pad(waveform, (0, missing)).astype(np.float32) * np.float32(FULL_SCALE)
+        n_padding = n_frames * self._frame_size - len(waveform)
+        frames = np.pad(waveform, (0, n_padding)).astype(np.float32) * np.float32(FULL_SCALE)
         frames = frames.reshape(n_frames, self._frame_size)
         state = self._library.rnnoise_create(None)
         try:
@@ -69,17 +69,17 @@ class RNNoise:
         return frames.reshape(-1)[: len(waveform)] / np.float32(FULL_SCALE)
 
     def denoise(self, noisy: Waveform, sample_rate: int) -> Waveform:
-        """Clean float32 [n_samples]: levelled, at 48 kHz, aligned, back at its rate and level."""
-        return levelled(noisy, lambda loud: self._at_own_rate(loud, sample_rate))
+        """Denoise float32 [n_samples] at any rate and loudness; the result is aligned with it."""
+        return with_input_rms(noisy, lambda scaled: self._resample_and_filter(scaled, sample_rate))
 
-    def denoise_run_in(self, noisy: Waveform, sample_rate: int) -> Waveform:
-        """Clean a waveform that the state has heard once before, as late in a long recording."""
+    def denoise_warm(self, noisy: Waveform, sample_rate: int) -> Waveform:
+        """Denoise a waveform after RNNoise has processed it once, as late in a long recording."""
         return self.denoise(np.concatenate([noisy, noisy]), sample_rate)[len(noisy) :]
 
-    def _at_own_rate(self, waveform: Waveform, sample_rate: int) -> Waveform:
-        at_rate = resample(waveform, sample_rate, RATE)
-        back = resample(aligned(self.filter, self.delay)(at_rate), RATE, sample_rate)
-        return np.pad(back, (0, max(0, len(waveform) - len(back))))[: len(waveform)]
+    def _resample_and_filter(self, waveform: Waveform, sample_rate: int) -> Waveform:
+        resampled = resample(waveform, sample_rate, RATE)
+        result = resample(without_delay(self.filter, self.delay)(resampled), RATE, sample_rate)
+        return np.pad(result, (0, max(0, len(waveform) - len(result))))[: len(waveform)]
 
 
 def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
@@ -92,16 +92,17 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
     return library
 
 
-def levelled(waveform: Waveform, denoise: Filter) -> Waveform:
-    """Denoise a waveform at an RMS of 0.05, and give the result the waveform's own level."""
-    level = rms(waveform)
-    if level == 0:
+def with_input_rms(waveform: Waveform, denoise: Filter) -> Waveform:
+    """Scale a waveform to an RMS of 0.05, denoise it, and undo the scaling."""
+    original_rms = rms(waveform)
+    if original_rms == 0:
         return waveform.copy()
-    return denoise(waveform * np.float32(LEVEL_RMS / level)) * np.float32(level / LEVEL_RMS)
+    scaled = waveform * np.float32(INPUT_RMS / original_rms)
+    return denoise(scaled) * np.float32(original_rms / INPUT_RMS)
 
 
-def aligned(delayed: Filter, delay: int) -> Filter:
-    """Return `delayed` without its `delay` in samples: zeros at the end push the rest out."""
+def without_delay(delayed: Filter, delay: int) -> Filter:
+    """Return the filter with its `delay` in samples removed; zeros flush its last samples out."""
 
     def filter_aligned(waveform: Waveform) -> Waveform:
         return delayed(np.pad(waveform, (0, delay)))[delay:]
@@ -109,10 +110,10 @@ def aligned(delayed: Filter, delay: int) -> Filter:
     return filter_aligned
 
 
-def delay_of(delayed: Filter, waveform: Waveform, sample_rate: int) -> int:
-    """Return by how many samples, 0 to 0.1 s, `delayed` lags: where it correlates most."""
-    most = int(MAX_DELAY_SECONDS * sample_rate)
-    heard = delayed(np.pad(waveform, (0, most)))
-    size = 2 * len(heard)  # no lag may wrap around
-    spectrum = np.conj(np.fft.rfft(waveform, size)) * np.fft.rfft(heard, size)
-    return int(np.argmax(np.fft.irfft(spectrum, size)[: most + 1]))
+def find_delay(delayed: Filter, waveform: Waveform, sample_rate: int) -> int:
+    """Return the delay of a filter in samples, up to 0.1 s: the lag of the highest correlation."""
+    max_delay = int(MAX_DELAY_SECONDS * sample_rate)
+    output = delayed(np.pad(waveform, (0, max_delay)))
+    size = 2 * len(output)  # long enough that no lag wraps around
+    spectrum = np.conj(np.fft.rfft(waveform, size)) * np.fft.rfft(output, size)
+    return int(np.argmax(np.fft.irfft(spectrum, size)[: max_delay + 1]))

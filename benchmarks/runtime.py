@@ -1,7 +1,8 @@
-"""What it takes from a command to the first written file, and to clean an hour, beside Keras.
+"""Measure the processor time and memory of the command line, with onnxruntime and TensorFlow.
 
-Each is a process of its own: `python -m denoise`, with the exported model and with the bundle that
-TensorFlow runs. Start-up is a clip of one second; Linux and macOS only.
+`python -m denoise` runs with the exported model and with the saved model, each time as a separate
+process: once on a clip of one second, which is dominated by start-up, and once on an hour. Linux
+and macOS only.
 """
 
 import argparse
@@ -23,14 +24,14 @@ SAMPLE_RATE = 44_100
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process took."""
+    """The processor time and peak memory of a process."""
 
     cpu_seconds: float
     peak_mb: float
 
 
 def measure(command: Sequence[str]) -> Usage:
-    """Run a command on one thread to its end; raises CalledProcessError where it fails."""
+    """Run a command with one thread; raises CalledProcessError if it fails."""
     process = subprocess.Popen(command, env=os.environ | ONE_THREAD)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -41,7 +42,7 @@ def measure(command: Sequence[str]) -> Usage:
 
 
 def write_noise(path: Path, seconds: int) -> None:
-    """Write noise that rises and falls as speech does, second by second."""
+    """Write noise whose level rises and falls within each second, roughly like speech."""
     rng = np.random.default_rng(0)
     envelope = np.hanning(SAMPLE_RATE)
     with soundfile.SoundFile(path, "w", SAMPLE_RATE, 1, "PCM_16") as sound:
@@ -50,29 +51,32 @@ def write_noise(path: Path, seconds: int) -> None:
 
 
 def main() -> None:
-    """Print a Markdown table."""
+    """Print the measurements as a Markdown table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.runtime", description=__doc__)
     parser.add_argument("--onnx", type=Path, default=Path("models/denoiser.onnx"))
-    parser.add_argument("--bundle", type=Path, default=Path("models/denoiser"))
+    parser.add_argument("--saved-model", type=Path, default=Path("models/denoiser"))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--long", type=int, default=3600, metavar="SECONDS")
     options = parser.parse_args()
     machine = describe_machine()
-    print(f"{machine['processor']}, one thread; the least of {options.repeats} runs\n")
-    print("| | s of CPU to the first file | peak, MB | s of CPU for the long file | peak, MB |")
+    print(
+        f"{machine['processor']}, one thread; one-second file: the best of {options.repeats} runs\n"
+    )
+    long_head = f"CPU time for {options.long} s of audio (s) | peak memory (MB)"
+    print(f"| | CPU time for 1 s of audio (s) | peak memory (MB) | {long_head} |")
     print("|---|--:|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as folder:
-        clips = Path(folder) / "second.wav", Path(folder) / "long.wav"
-        for clip, seconds in zip(clips, (1, options.long), strict=True):
-            write_noise(clip, seconds)
+        short_file, long_file = Path(folder) / "second.wav", Path(folder) / "long.wav"
+        write_noise(short_file, 1)
+        write_noise(long_file, options.long)
         for name, model in (("onnxruntime", options.onnx), ("TensorFlow", options.saved_model)):
             program = [sys.executable, "-m", "denoise", "--quiet", "--overwrite"]
             command = [*program, "--model", str(model), "-o", str(Path(folder) / "out.wav")]
-            first = [measure([*command, str(clips[0])]) for _ in range(options.repeats)]
-            least = min(first, key=lambda usage: usage.cpu_seconds)
-            long = measure([*command, str(clips[1])])
+            runs = [measure([*command, str(short_file)]) for _ in range(options.repeats)]
+            best = min(runs, key=lambda usage: usage.cpu_seconds)
+            long = measure([*command, str(long_file)])
             print(
-                f"| {name} | {least.cpu_seconds:.2f} | {least.peak_mb:.0f} | "
+                f"| {name} | {best.cpu_seconds:.2f} | {best.peak_mb:.0f} | "
                 f"{long.cpu_seconds:.0f} | {long.peak_mb:.0f} |"
             )
 

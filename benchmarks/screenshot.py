@@ -1,6 +1,6 @@
-"""The page with its example, as the README shows it: `python -m benchmarks.screenshot`.
+"""Take the README's screenshot of the web page: `python -m benchmarks.screenshot`.
 
-Chromium is needed; $CHROMIUM says where it is, where it is not on the path.
+This needs Chromium: on the PATH, or its path in $CHROMIUM.
 """
 
 from pathlib import Path
@@ -14,20 +14,20 @@ TARGET = Path("docs/page.png")
 SIZE: ViewportSize = {"width": 900, "height": 860}
 
 
-def draw(browser: Browser, address: str) -> None:
-    """Clean the example, go to its middle, and keep the picture."""
+def take_screenshot(browser: Browser, address: str) -> None:
+    """Denoise the page's example, seek to its middle, and save a screenshot."""
     page = browser.new_page(viewport=SIZE, color_scheme="light")
     page.goto(address)
     page.get_by_role("button", name="Try an example").click()
     page.get_by_role("img", name="Spectrogram, after: 0 to").click()
-    page.get_by_role("heading", name="Denoise").click()  # so that nothing has the focus
+    page.get_by_role("heading", name="Denoise").click()  # removes the focus from the player
     page.screenshot(path=TARGET, full_page=True)
 
 
 def main() -> None:
-    """Write the picture."""
+    """Write the screenshot."""
     with serving() as (_, address), chromium.started() as browser:
-        draw(browser, address)
+        take_screenshot(browser, address)
     print(f"{TARGET}: {TARGET.stat().st_size / 1000:.0f} kB")
 
 

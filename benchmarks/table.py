@@ -1,5 +1,10 @@
-"""Print the README's table of results from metrics/, as Markdown."""
+"""Print the tables of results in the documentation, as Markdown, from metrics/evaluation.
 
+`python -m benchmarks.table` prints the README's table of means over all test conditions;
+`--by-condition` prints the table of docs/results.md.
+"""
+
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -7,65 +12,86 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 METHODS = {"noisy": "noisy input", "wiener": "Wiener filter", "denoised": "**denoised**"}
 METRICS = {
-    "si_sdr_db": "SI-SDR, dB",
+    "si_sdr_db": "SI-SDR (dB)",
     "estoi": "ESTOI",
-    "lsd_db": "log-spectral distance, dB",
+    "lsd_db": "LSD (dB)",
     "digits_clean_trained": "digits, clean-trained",
     "digits_noise_trained": "digits, noise-trained",
 }
-HARDER_JUDGE = "digits_noise_trained"
+METRICS_BY_CONDITION = {
+    "si_sdr_db": "SI-SDR (dB)",
+    "estoi": "ESTOI",
+    "digits_noise_trained": "digits",
+}
+
+Tree = dict[str, Any]
 
 
-def overall_table(metrics: dict[str, Any]) -> list[str]:
-    """Return a row a method: the mean over speakers and its 95 % confidence interval."""
-    overall = metrics["overall"]
+def overall_table(breakdown: Tree) -> list[str]:
+    """Return one row per method: the mean over speakers and its 95 % confidence interval."""
+    overall = breakdown["overall"]
     measured = [metric for metric in METRICS if metric in overall["noisy"]]
     lines = ["| all conditions | " + " | ".join(METRICS[metric] for metric in measured) + " |"]
     lines.append("|---|" + "--:|" * len(measured))
     for method, label in {**METHODS, "clean": "clean"}.items():
         if method in overall:
-            cells = [_cell(metric, overall[method].get(metric)) for metric in measured]
+            cells = [_interval_cell(metric, overall[method].get(metric)) for metric in measured]
             lines.append(f"| {label} | " + " | ".join(cells) + " |")
     return lines
 
 
-def _cell(metric: str, leaf: dict[str, float] | None) -> str:
-    if leaf is None:
-        return ""
-    if metric.startswith("digits"):
-        return f"{leaf['mean']:.0%} ({leaf['low']:.0%} to {leaf['high']:.0%})".replace("%", " %")
-    return f"{leaf['mean']:.2f} ({leaf['low']:.2f} to {leaf['high']:.2f})"
+def condition_table(breakdown: Tree) -> list[str]:
+    """Return one row per condition: each metric of the noisy, Wiener-filtered and denoised clips.
 
-
-def condition_table(breakdown: dict[str, Any]) -> list[str]:
-    """Return a row a condition: SI-SDR, ESTOI, digits, noisy, Wiener-filtered and denoised.
-
-    Digits are those that the recogniser trained in noise understands.
+    The digits are those of the recogniser that was trained on noisy speech.
     """
     conditions = breakdown["by_condition"]
-    styles = {"si_sdr_db": "SI-SDR", "estoi": "ESTOI", HARDER_JUDGE: "digits"}
-    measured = [m for m in styles if all(m in metrics for metrics in conditions.values())]
-    heads = [f"{styles[metric]} noisy | Wiener | denoised" for metric in measured]
-    lines = ["| noise | " + " | ".join(heads) + " |", "|---|" + "--:|" * 3 * len(measured)]
-    for condition, metrics in conditions.items():
-        cells = [_short(metric, metrics[metric][m]) for metric in measured for m in METHODS]
+    measured = [
+        metric
+        for metric in METRICS_BY_CONDITION
+        if all(metric in means for means in conditions.values())
+    ]
+    heads = [f"{METRICS_BY_CONDITION[metric]}: noisy | Wiener | denoised" for metric in measured]
+    lines = ["| condition | " + " | ".join(heads) + " |", "|---|" + "--:|" * 3 * len(measured)]
+    for condition, means in conditions.items():
+        cells = [
+            _cell(metric, means[metric][method], 1 if metric == "si_sdr_db" else 2)
+            for metric in measured
+            for method in METHODS
+        ]
         lines.append(f"| {condition} | " + " | ".join(cells) + " |")
     return lines
 
 
-def _short(metric: str, value: float) -> str:
-    if metric == HARDER_JUDGE:
-        return f"{value:.0%}".replace("%", " %")
-    return f"{value:.1f}" if metric == "si_sdr_db" else f"{value:.2f}"
+def _interval_cell(metric: str, interval: dict[str, float] | None) -> str:
+    if interval is None:
+        return ""
+    mean, low, high = (_cell(metric, interval[end]) for end in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})"
 
 
-def results() -> str:
-    """Return both tables of the committed metrics."""
-    metrics = json.loads((ROOT / "metrics" / "metrics.json").read_text(encoding="utf-8"))
+def _cell(metric: str, value: float, decimals: int = 2) -> str:
+    if metric.startswith("digits"):
+        return f"{100 * value:.0f} %"
+    return f"{round(value, decimals) + 0.0:.{decimals}f}"  # -0.0 becomes 0.0
+
+
+def read_breakdown() -> Tree:
+    """Read the committed breakdown of the evaluation."""
     path = ROOT / "metrics" / "evaluation" / "breakdown.json"
-    breakdown = json.loads(path.read_text(encoding="utf-8"))
-    return "\n".join([*overall_table(metrics), "", *condition_table(breakdown)])
+    breakdown: Tree = json.loads(path.read_text(encoding="utf-8"))
+    return breakdown
+
+
+def main() -> None:
+    """Print one of the two tables."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.table", description=__doc__)
+    parser.add_argument(
+        "--by-condition", action="store_true", help="print the table of docs/results.md"
+    )
+    make_table = condition_table if parser.parse_args().by_condition else overall_table
+    print("\n".join(make_table(read_breakdown())))
 
 
 if __name__ == "__main__":
-    print(results())
+    main()

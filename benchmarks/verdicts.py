@@ -1,7 +1,7 @@
-"""Whether a lead is a win: intervals over speakers, and paired differences with theirs.
+"""Decide whether a difference between two methods is significant.
 
-The speaker is the unit of independence, as in denoise.evaluation.tables, and the comparison is
-paired: two methods on the same noisy clips differ far less from clip to clip than the clips do.
+As in denoise.evaluation.tables, the speaker is the independent unit. The comparison is paired: two
+methods on the same noisy clips differ much less than the clips differ from each other.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,88 +9,88 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.quality import Measure
-from denoise.evaluation.tables import interval
+from benchmarks.quality import Metric
+from denoise.evaluation.tables import confidence_interval
 
 BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference"
 Tree = dict[str, Any]
 
 
-def summarise(rows: pd.DataFrame, measures: Mapping[str, Measure]) -> Tree:
-    """Return {measure: {condition: {method: {mean, low, high}}}}, in the order of the rows."""
+def summarise(rows: pd.DataFrame, metrics: Mapping[str, Metric]) -> Tree:
+    """Return {metric: {condition: {method: {mean, low, high}}}}, in the order of the rows."""
     return {
         name: {
             condition: {
-                method: interval(group[name], group["speaker_id"])
+                method: confidence_interval(group[name], group["speaker_id"])
                 for method, group in of_condition.groupby("method", sort=False)
             }
             for condition, of_condition in rows.groupby("condition", sort=False)
         }
-        for name in measures
+        for name in metrics
     }
 
 
-def compare(rows: pd.DataFrame, ours: str, measures: Mapping[str, Measure]) -> Tree:
-    """Return {measure: {condition: {rival: {mean, low, high, pairs, verdict}}}}.
+def compare(rows: pd.DataFrame, ours: str, metrics: Mapping[str, Metric]) -> Tree:
+    """Return {metric: {condition: {baseline: {mean, low, high, pairs, verdict}}}}.
 
-    The mean is what we are better by, in the measure's unit: positive where we are, for distances
-    too. Clips for which either of the two is not defined are left out of both.
+    The mean is the paired difference in the metric's unit, positive where ours is better, for
+    distances too. Clips for which the metric is undefined for either method are left out of both.
     """
     return {
         name: {
             condition: {
-                rival: _difference(scores, ours, rival, measure.higher_is_better)
-                for rival in scores.columns
-                if rival != ours
+                baseline: _difference(scores, ours, baseline, metric.higher_is_better)
+                for baseline in scores.columns
+                if baseline != ours
             }
-            for condition, scores in _side_by_side(rows, name)
+            for condition, scores in _scores_by_method(rows, name)
         }
-        for name, measure in measures.items()
+        for name, metric in metrics.items()
     }
 
 
-def _side_by_side(rows: pd.DataFrame, measure: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield each condition with its scores: a column a method, a row a clip."""
+def _scores_by_method(rows: pd.DataFrame, metric: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield each condition with its scores: one column per method, one row per clip."""
     methods = list(dict.fromkeys(rows["method"]))
     for condition, group in rows.groupby("condition", sort=False):
-        scores = group.pivot(index=["utterance_id", "speaker_id"], columns="method", values=measure)
+        scores = group.pivot(index=["utterance_id", "speaker_id"], columns="method", values=metric)
         yield (
             str(condition),
             scores[methods].reset_index("speaker_id").set_index("speaker_id", append=True),
         )
 
 
-def _difference(scores: pd.DataFrame, ours: str, rival: str, higher_is_better: bool) -> Tree:
-    lead = (scores[ours] - scores[rival]).dropna()
-    lead = (lead if higher_is_better else -lead).reset_index(name="lead")
-    leaf = interval(lead["lead"], lead["speaker_id"])
-    return {**leaf, "pairs": len(lead), "verdict": verdict(leaf)}
+def _difference(scores: pd.DataFrame, ours: str, baseline: str, higher_is_better: bool) -> Tree:
+    difference = (scores[ours] - scores[baseline]).dropna()
+    difference = (difference if higher_is_better else -difference).reset_index(name="difference")
+    interval = confidence_interval(difference["difference"], difference["speaker_id"])
+    return {**interval, "pairs": len(difference), "verdict": verdict(interval)}
 
 
-def verdict(leaf: Mapping[str, float]) -> str:
-    """Say what a paired difference shows: nothing, unless its interval lies on one side of 0."""
-    if leaf.get("low", 0) > 0:
+def verdict(interval: Mapping[str, float]) -> str:
+    """Return BETTER or WORSE if the interval of a difference excludes 0, else NO_DIFFERENCE."""
+    if interval.get("low", 0) > 0:
         return BETTER
-    if leaf.get("high", 0) < 0:
+    if interval.get("high", 0) < 0:
         return WORSE
     return NO_DIFFERENCE
 
 
-def undefined(rows: pd.DataFrame, measures: Mapping[str, Measure]) -> Tree:
-    """Return {measure: {method: how many rows have no score}}, those with some alone."""
-    counts = rows.groupby("method", sort=False)[list(measures)].agg(lambda s: int(s.isna().sum()))
+def count_undefined(rows: pd.DataFrame, metrics: Mapping[str, Metric]) -> Tree:
+    """Return {metric: {method: number of rows without a score}}, without the zeros."""
+    counts = rows.groupby("method", sort=False)[list(metrics)].agg(lambda s: int(s.isna().sum()))
     return {
         name: {str(method): int(count) for method, count in counts[name].items() if count}
-        for name in measures
+        for name in metrics
     }
 
 
-def beaten(comparison: Tree) -> list[tuple[str, str, str]]:
-    """List every (measure, condition, rival) in which the rival is better."""
+def list_losses(differences: Tree) -> list[tuple[str, str, str]]:
+    """List every (metric, condition, baseline) in which the baseline is better than ours."""
     return [
-        (measure, condition, rival)
-        for measure, conditions in comparison.items()
-        for condition, rivals in conditions.items()
-        for rival, leaf in rivals.items()
-        if leaf["verdict"] == WORSE
+        (metric, condition, baseline)
+        for metric, conditions in differences.items()
+        for condition, baselines in conditions.items()
+        for baseline, difference in baselines.items()
+        if difference["verdict"] == WORSE
     ]

@@ -1,4 +1,4 @@
-"""Denoise the test speakers and measure what came of it; keep pictures and recordings."""
+"""Denoise the test speakers, score the result, and write metrics, plots and example recordings."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ from denoise.errors import CorpusError
 from denoise.evaluation.artifacts import write_examples, write_report
 from denoise.evaluation.reconstruction import clip_denoiser
 from denoise.evaluation.run import Corrupter, evaluate
-from denoise.evaluation.tables import headline, read_curves
+from denoise.evaluation.tables import headline_metrics, read_curves
 from denoise.network.determinism import make_deterministic
 from denoise.network.saved_model import load_network
 from denoise.noise.archive import NoiseArchive
@@ -22,7 +22,7 @@ from stages import run
 
 
 def main(params: Params, paths: argparse.Namespace) -> None:
-    """Write `paths.metrics`, tables and pictures in `paths.report`, recordings in `paths.audio`."""
+    """Write `paths.metrics`, tables and plots in `paths.report`, recordings in `paths.audio`."""
     make_deterministic(params.evaluate.threads)
     denoise = clip_denoiser(load_network(paths.model), params.reconstruction)
     recogniser = DigitRecognisers.load(paths.recogniser)
@@ -30,7 +30,7 @@ def main(params: Params, paths: argparse.Namespace) -> None:
     with (
         CorpusArchive(paths.archive) as corpus,
         NoiseArchive(paths.noise) as noise,
-        replacing_folder(paths.report) as folder,
+        replacing_folder(paths.report) as report,
         replacing_folder(paths.audio) as recordings,
     ):
         test = manifest[manifest["split"] == "test"]
@@ -40,14 +40,12 @@ def main(params: Params, paths: argparse.Namespace) -> None:
         rows = evaluate(clips, denoise, recogniser.recognise, corrupter, params.evaluate)
         if rows.empty:
             raise CorpusError(f"No test recording is usable: {rejections.report()}.")
-        with_params = (params.audio, params.evaluate, folder, recordings)
-        write_examples(corpus, manifest, denoise, corrupter, *with_params)
-        write_report(rows, read_curves(paths.curves), folder)
-    summary = headline(rows)
-    summary["counts"]["rejected"] = len(rejections.reasons)
-    write_text(paths.metrics, json.dumps(summary, indent=2) + "\n")
-    print(f"{rejections.report()}; improvement over the noisy input and over a Wiener filter:")
-    print(json.dumps(summary["improvement"], indent=2))
+        settings = (params.audio, params.evaluate)
+        write_examples(corpus, manifest, denoise, corrupter, *settings, report, recordings)
+        write_report(rows, len(rejections.reasons), read_curves(paths.curves), report)
+    metrics = json.dumps(headline_metrics(rows), indent=2) + "\n"
+    write_text(paths.metrics, metrics)
+    print(f"{rejections.report()}; means over all test conditions:\n{metrics}", end="")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the comparison concludes: a small lead is no win, and a defeat is shown."""
+"""Tests of the comparison's conclusions: significance, and a report that shows every loss."""
 
 import re
 from pathlib import Path
@@ -11,61 +11,67 @@ from matplotlib.image import imread
 
 from benchmarks import picture
 from benchmarks.methods import OURS
-from benchmarks.quality import Measure
-from benchmarks.report import render, short_table
-from benchmarks.verdicts import beaten, compare, summarise, undefined, verdict
+from benchmarks.quality import Metric
+from benchmarks.report import overview_table, render
+from benchmarks.verdicts import compare, count_undefined, list_losses, summarise, verdict
 
-UP = Measure("up", decimals=2)
-DOWN = Measure("down", higher_is_better=False, decimals=2)
-MEASURES = {"up": UP, "down": DOWN}
+UP = Metric("up", decimals=2)
+DOWN = Metric("down", higher_is_better=False, decimals=2)
+METRICS = {"up": UP, "down": DOWN}
 CONDITIONS = ("white 0 dB", "babble 0 dB")
 
 
-def table(lead: float, spread: float = 0.1, speakers: int = 6, clips: int = 4) -> pd.DataFrame:
-    """Return rows in which ours lies `lead` above its rival, give or take, whoever speaks.
+def make_rows(
+    difference: float, spread: float = 0.1, speakers: int = 6, clips: int = 4
+) -> pd.DataFrame:
+    """Return scores in which ours is about `difference` above the baseline, for every speaker.
 
-    The clips themselves differ a hundred times as much, so only pairs can show it.
+    The clips differ a hundred times as much, so only a paired comparison can show it.
     """
     rng = np.random.default_rng(5)
     rows = []
     for condition in CONDITIONS:
         for speaker in range(speakers):
             for clip in range(clips):
-                about = {"utterance_id": f"{clip}_{speaker}", "speaker_id": str(speaker)}
+                utterance = {"utterance_id": f"{clip}_{speaker}", "speaker_id": str(speaker)}
                 base = rng.normal(0, 100 * spread)
-                ours = base + lead + rng.normal(0, spread)
-                for method, score in (("rival", base), (OURS, ours)):
+                ours = base + difference + rng.normal(0, spread)
+                for method, score in (("baseline", base), (OURS, ours)):
                     scores = {"up": score, "down": score, "condition": condition}
-                    rows.append({**about, **scores, "method": method})
+                    rows.append({**utterance, **scores, "method": method})
     return pd.DataFrame(rows)
 
 
-def test_pairs_show_a_lead_that_two_intervals_hide() -> None:
-    rows = table(lead=0.3)
-    found = compare(rows, OURS, MEASURES)["up"]["white 0 dB"]["rival"]
-    assert found["verdict"] == "better"
-    assert found["low"] < 0.3 < found["high"]
-    assert found["high"] - found["low"] < 0.5
-    means = summarise(rows, MEASURES)["up"]["white 0 dB"]
-    assert means[OURS]["low"] < means["rival"]["high"]
+def test_paired_comparison_shows_a_difference_between_overlapping_intervals() -> None:
+    rows = make_rows(difference=0.3)
+    difference = compare(rows, OURS, METRICS)["up"]["white 0 dB"]["baseline"]
+    assert difference["verdict"] == "better"
+    assert difference["low"] < 0.3 < difference["high"]
+    assert difference["high"] - difference["low"] < 0.5
+    means = summarise(rows, METRICS)["up"]["white 0 dB"]
+    assert means[OURS]["low"] < means["baseline"]["high"]
 
 
-def test_lower_is_better_turns_the_verdict() -> None:
-    found = compare(table(lead=0.3), OURS, MEASURES)
-    up, down = (found[name]["white 0 dB"]["rival"] for name in ("up", "down"))
+def test_lower_is_better_reverses_the_verdict() -> None:
+    differences = compare(make_rows(difference=0.3), OURS, METRICS)
+    up, down = (differences[name]["white 0 dB"]["baseline"] for name in ("up", "down"))
     assert (up["verdict"], down["verdict"]) == ("better", "worse")
     assert down["mean"] == -up["mean"]
     assert (down["low"], down["high"]) == (-up["high"], -up["low"])
 
 
-def test_a_small_lead_is_no_win() -> None:
-    found = compare(table(lead=0.001), OURS, MEASURES)
-    leaves = [leaf["rival"] for conditions in found.values() for leaf in conditions.values()]
-    assert [leaf["verdict"] for leaf in leaves] == ["no difference"] * 4
+def test_small_difference_is_not_significant() -> None:
+    by_metric = compare(make_rows(difference=0.001), OURS, METRICS)
+    differences = [
+        baselines["baseline"]
+        for conditions in by_metric.values()
+        for baselines in conditions.values()
+    ]
+    assert [difference["verdict"] for difference in differences] == ["no difference"] * 4
 
 
-def test_speakers_not_clips_are_counted() -> None:
-    # One speaker in two gains: a hundred clips of each prove no more than one clip does.
+def test_speakers_are_the_independent_units_not_clips() -> None:
+    # Every second speaker improves: a hundred clips of each are no more evidence than one clip.
     few, many = (
         pd.DataFrame(
             {
@@ -77,37 +83,37 @@ def test_speakers_not_clips_are_counted() -> None:
             }
             for speaker in range(4)
             for clip in range(n_clips)
-            for method in (OURS, "rival")
+            for method in (OURS, "baseline")
         )
         for n_clips in (1, 100)
     )
-    one, hundred = (compare(rows, OURS, {"up": UP})["up"]["c"]["rival"] for rows in (few, many))
+    one, hundred = (compare(rows, OURS, {"up": UP})["up"]["c"]["baseline"] for rows in (few, many))
     assert hundred["verdict"] == "no difference"
     assert (hundred["low"], hundred["high"]) == (one["low"], one["high"])
     assert (one["pairs"], hundred["pairs"]) == (4, 400)
 
 
-def test_what_is_undefined_is_left_out_of_both_and_counted() -> None:
-    rows = table(lead=0.3)
-    silent = (rows["method"] == "rival") & (rows["utterance_id"] == "0_0")
-    rows.loc[silent, "up"] = np.nan
+def test_undefined_scores_are_left_out_of_both_methods_and_counted() -> None:
+    rows = make_rows(difference=0.3)
+    is_undefined = (rows["method"] == "baseline") & (rows["utterance_id"] == "0_0")
+    rows.loc[is_undefined, "up"] = np.nan
     rows.loc[(rows["method"] == OURS) & (rows["utterance_id"] == "0_0"), "up"] = 1e6
-    found = compare(rows, OURS, MEASURES)
-    assert found["up"]["white 0 dB"]["rival"]["pairs"] == 23
-    assert found["up"]["white 0 dB"]["rival"]["mean"] < 1
-    assert found["down"]["white 0 dB"]["rival"]["pairs"] == 24
-    assert undefined(rows, MEASURES) == {"up": {"rival": 2}, "down": {}}
+    differences = compare(rows, OURS, METRICS)
+    assert differences["up"]["white 0 dB"]["baseline"]["pairs"] == 23
+    assert differences["up"]["white 0 dB"]["baseline"]["mean"] < 1
+    assert differences["down"]["white 0 dB"]["baseline"]["pairs"] == 24
+    assert count_undefined(rows, METRICS) == {"up": {"baseline": 2}, "down": {}}
 
 
-def test_the_order_of_rows_changes_no_difference() -> None:
-    rows = table(lead=0.3)
+def test_differences_do_not_depend_on_the_order_of_the_rows() -> None:
+    rows = make_rows(difference=0.3)
     shuffled = rows.sample(frac=1, random_state=1)
-    one, other = (compare(r, OURS, MEASURES)["up"]["babble 0 dB"] for r in (rows, shuffled))
+    one, other = (compare(r, OURS, METRICS)["up"]["babble 0 dB"] for r in (rows, shuffled))
     assert one == other
 
 
 @pytest.mark.parametrize(
-    ("leaf", "said"),
+    ("interval", "expected"),
     [
         ({"mean": 1.0, "low": 0.1, "high": 2.0}, "better"),
         ({"mean": -1.0, "low": -2.0, "high": -0.1}, "worse"),
@@ -117,18 +123,18 @@ def test_the_order_of_rows_changes_no_difference() -> None:
         ({}, "no difference"),
     ],
 )
-def test_verdicts(leaf: dict[str, float], said: str) -> None:
-    assert verdict(leaf) == said
+def test_verdicts(interval: dict[str, float], expected: str) -> None:
+    assert verdict(interval) == expected
 
 
-def tree(lead: float) -> dict[str, Any]:
-    """Return what benchmarks.compare writes, of one rival, an oracle and ours."""
-    rows = table(lead)
+def make_tree(difference: float) -> dict[str, Any]:
+    """Return the results of benchmarks.compare for one baseline, an oracle and ours."""
+    rows = make_rows(difference)
     oracle = rows[rows["method"] == OURS].assign(method="oracle_512")
     oracle["up"], oracle["down"] = oracle["up"] + 1, oracle["down"] - 1
     rows = pd.concat([rows, oracle])
     cost = {"ms_per_second": 12.34, "start_up_cpu_seconds": 5.67, "peak_memory_mb": 89.0}
-    about = {"label": "a rival", "is_usable": True, "cost": cost, "training_seconds": None}
+    baseline = {"label": "a baseline", "is_usable": True, "cost": cost, "training_seconds": None}
     return {
         "test_set": {"archive": "corpus.zip", "speakers": 6, "clips": 24},
         "machine": {
@@ -139,88 +145,90 @@ def tree(lead: float) -> dict[str, Any]:
             "packages": {"numpy": "2.4"},
         },
         "conditions": dict.fromkeys(CONDITIONS),
-        "measures": {
-            name: {k: v for k, v in vars(measure).items() if k != "score"}
-            for name, measure in MEASURES.items()
-        },
+        "metrics": {name: dict(vars(metric)) for name, metric in METRICS.items()},
         "methods": {
-            "rival": about,
-            OURS: {**about, "label": "ours", "training_seconds": 90.0},
+            "baseline": baseline,
+            OURS: {**baseline, "label": "ours", "training_seconds": 90.0},
             "oracle_512": {"label": "an oracle", "is_usable": False},
         },
-        "left_out": {"RNNoise": "it is not here."},
-        "undefined": {"up": {"rival": 2}, "down": {}},
-        "quality": summarise(rows, MEASURES),
-        "difference": compare(rows, OURS, MEASURES),
+        "left_out": {"RNNoise": "it is not installed."},
+        "undefined": {"up": {"baseline": 2}, "down": {}},
+        "quality": summarise(rows, METRICS),
+        "difference": compare(rows, OURS, METRICS),
     }
 
 
-def test_a_rival_that_beats_us_is_named_and_marked() -> None:
-    results = tree(lead=-0.3)
-    assert {defeat for defeat in beaten(results["difference"]) if defeat[2] == "rival"} == {
-        ("up", condition, "rival") for condition in CONDITIONS
+def test_baseline_that_is_better_than_ours_is_listed_and_marked() -> None:
+    results = make_tree(difference=-0.3)
+    assert {loss for loss in list_losses(results["difference"]) if loss[2] == "baseline"} == {
+        ("up", condition, "baseline") for condition in CONDITIONS
     }
     text = render(results)
     assert (
-        "in 4 comparisons (method x measure x condition), ours is better in 2, worse in 2" in text
+        "A comparison is one other method, one metric and one condition. In 4 comparisons" in text
     )
-    leaf = results["difference"]["up"]["white 0 dB"]["rival"]
-    by = f"{-leaf['mean']:+.2f} ({-leaf['high']:.2f} to {-leaf['low']:.2f})"
-    assert f"\n- a rival: up, white 0 dB, by {by}\n" in text
+    assert "ours is better in 2 and worse in 2" in text
+    difference = results["difference"]["up"]["white 0 dB"]["baseline"]
+    mean, low, high = (difference[end] for end in ("mean", "low", "high"))
+    by = f"{-mean:+.2f} ({-high:.2f} to {-low:.2f})"
+    assert f"\n- a baseline: up, white 0 dB, by {by}\n" in text
     assert "an oracle: " not in text
-    assert f"**{leaf['mean']:+.2f} ({leaf['low']:.2f} to {leaf['high']:.2f})**" in text
+    assert f"**{mean:+.2f} ({low:.2f} to {high:.2f})**" in text
     row = next(
-        line for line in text.splitlines() if line.startswith("| a rival | ") and "±" in line
+        line for line in text.splitlines() if line.startswith("| a baseline | ") and "±" in line
     )
     assert row.count("▲") == 2
 
 
-def test_a_clean_sweep_is_said_with_the_oracles_apart() -> None:
-    results = tree(lead=0.3)
-    results["measures"].pop("down")
+def test_report_says_so_if_only_the_oracles_are_better() -> None:
+    results = make_tree(difference=0.3)
+    results["metrics"].pop("down")
     results["difference"].pop("down")
     text = render(results)
-    assert "No method beats ours in quality anywhere, the oracles apart." in text
-    assert "ours is better in 2, worse in 0; 0 show no difference" in text
+    assert "No method is better than ours in any comparison, except the oracles." in text
+    assert "ours is better in 2 and worse in 0; 0 show no significant difference" in text
 
 
-def test_the_report_holds_cost_machine_and_what_is_missing() -> None:
-    text = render(tree(lead=0.3))
-    assert "| a rival | 12.3 | 5.7 | 89 | — |" in text
+def test_report_contains_cost_machine_and_missing_methods() -> None:
+    text = render(make_tree(difference=0.3))
+    assert "| a baseline | 12.3 | 5.7 | 89 | — |" in text
     assert "| ours | 12.3 | 5.7 | 89 | 1.5 min |" in text
     assert "a processor, 2 cores, Linux x86_64, Python 3.11.7; numpy 2.4." in text
-    assert "- RNNoise is left out: it is not here." in text
-    assert "left out, for: a rival 2 clips" in text
-    widths = [line.count("|") for line in short_table(tree(lead=0.3))]
-    assert len(set(widths)) == 1
-    assert "| a rival | " in short_table(tree(lead=0.3))[2]
-    assert " | 2 / 0 / 2 | " in short_table(tree(lead=0.3))[2]
+    assert "- RNNoise is left out: it is not installed." in text
+    assert "left out, since the metric is undefined: a baseline 2." in text
+    overview = overview_table(make_tree(difference=0.3))
+    assert len({line.count("|") for line in overview}) == 1
+    assert "| a baseline | " in overview[2]
+    assert " | 2 / 0 / 2 | " in overview[2]
 
 
 def test_faster_methods_are_named() -> None:
-    results = tree(lead=0.3)
+    results = make_tree(difference=0.3)
     assert "Faster than ours" not in render(results)
-    rival = results["methods"]["rival"]
-    results["methods"]["rival"] = {**rival, "cost": {**rival["cost"], "ms_per_second": 6.17}}
-    assert "\nFaster than ours: a rival (0.50 of its time).\n" in render(results)
+    baseline = results["methods"]["baseline"]
+    faster = {**baseline, "cost": {**baseline["cost"], "ms_per_second": 6.17}}
+    results["methods"]["baseline"] = faster
+    expected = "\nFaster than ours: a baseline (0.50 times our processing time).\n"
+    assert expected in render(results)
 
 
 def test_one_speaker_has_a_mean_and_no_interval() -> None:
-    rows = table(lead=5, speakers=1)
-    results = tree(lead=0.3)
-    results["quality"] = summarise(rows, MEASURES)
-    results["difference"] = compare(rows, OURS, MEASURES)
+    rows = make_rows(difference=5, speakers=1)
+    results = make_tree(difference=0.3)
+    results["quality"] = summarise(rows, METRICS)
+    results["difference"] = compare(rows, OURS, METRICS)
     del results["methods"]["oracle_512"]
     text = render(results)
-    assert "ours is better in 0, worse in 0; 4 show no difference" in text
-    mean = results["quality"]["up"]["white 0 dB"]["rival"]["mean"]
-    assert f"| a rival | {mean:.2f} = |" in text
-    lead = results["difference"]["up"]["white 0 dB"]["rival"]["mean"]
-    assert f"| a rival | {lead:+.2f} | " in text and not re.search(r"\([-\d.]+ to ", text)
+    assert "ours is better in 0 and worse in 0; 4 show no significant difference" in text
+    mean = results["quality"]["up"]["white 0 dB"]["baseline"]["mean"]
+    assert f"| a baseline | {mean:.2f} = |" in text
+    difference = results["difference"]["up"]["white 0 dB"]["baseline"]["mean"]
+    assert f"| a baseline | {difference:+.2f} | " in text
+    assert not re.search(r"\([-\d.]+ to ", text)
 
 
-def test_the_picture_shows_every_mean_and_rings_a_defeat(tmp_path: Path, drawn: list[Any]) -> None:
-    results = tree(lead=-0.3)
+def test_plot_shows_every_mean_and_rings_a_loss(tmp_path: Path, drawn: list[Any]) -> None:
+    results = make_tree(difference=-0.3)
     picture.draw(results, tmp_path / "one.png")
     picture.draw(results, tmp_path / "two.png")
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
@@ -229,17 +237,19 @@ def test_the_picture_shows_every_mean_and_rings_a_defeat(tmp_path: Path, drawn: 
     rings = [line for line in axes.lines if line.get_markersize() == 10]
     quality = results["quality"]["up"]
     assert [ring.get_xdata()[0] for ring in rings] == [
-        quality[condition]["rival"]["mean"] for condition in CONDITIONS
+        quality[condition]["baseline"]["mean"] for condition in CONDITIONS
     ]
     shown = {float(line.get_xdata()[0]) for line in axes.lines if len(line.get_xdata()) == 1}
-    assert shown >= {leaf["mean"] for methods in quality.values() for leaf in methods.values()}
+    assert shown >= {
+        interval["mean"] for methods in quality.values() for interval in methods.values()
+    }
     labels = [text.get_text() for text in drawn[0].legends[0].get_texts()]
-    assert labels == ["a rival", "ours", "an oracle"]
+    assert labels == ["a baseline", "ours", "an oracle"]
 
 
-def test_methods_that_cannot_be_told_apart_are_refused() -> None:
-    usable = {f"m{index}": {"is_usable": True} for index in range(len(picture.LOOKS))}
-    found = picture.looks({**usable, OURS: {"is_usable": True}})
-    assert len({(look["color"], look["marker"]) for look in found.values()}) == len(found)
-    with pytest.raises(ValueError, match="cannot be told apart"):
-        picture.looks({**usable, "more": {"is_usable": True}})
+def test_too_many_methods_for_distinct_styles_are_an_error() -> None:
+    usable = {f"m{index}": {"is_usable": True} for index in range(len(picture.BASELINE_STYLES))}
+    styles = picture.method_styles({**usable, OURS: {"is_usable": True}})
+    assert len({(style["color"], style["marker"]) for style in styles.values()}) == len(styles)
+    with pytest.raises(ValueError, match="distinct styles for 12 methods, not for 13"):
+        picture.method_styles({**usable, "more": {"is_usable": True}})

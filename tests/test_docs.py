@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks.table import results
+from benchmarks.table import condition_table, overall_table, read_breakdown
 from denoise.dsp.audio import write_wav
 from denoise.params import NOISE_TYPES
 from denoise.params_file import parse_params
@@ -79,7 +79,15 @@ def test_readme_gives_what_make_does() -> None:
 
 
 def test_readme_gives_the_committed_figures() -> None:
-    assert results() in README, "Run python -m benchmarks.table and paste what it prints."
+    expected = "\n".join(overall_table(read_breakdown()))
+    assert expected in README, "Run python -m benchmarks.table and paste what it prints."
+
+
+def test_results_page_gives_the_committed_figures() -> None:
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    expected = "\n".join(condition_table(read_breakdown()))
+    advice = "Run python -m benchmarks.table --by-condition and paste what it prints."
+    assert expected in page, advice
 
 
 def test_python_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,7 +123,7 @@ def test_recordings_that_are_no_audio_are_counted_and_left_out(project: Project)
     assert broken[0].utterance_id in written["data/features/rejected.csv"].decode()
     assert broken[0].utterance_id not in written["data/features/index.csv"].decode()
     assert broken[1].utterance_id not in written["metrics/evaluation/utterances.csv"].decode()
-    assert b'"rejected": 1' in written["metrics/metrics.json"]
+    assert b'"rejected": 1' in written["metrics/evaluation/breakdown.json"]
 
 
 def test_truncated_spectrograms_are_named(project: Project) -> None:

@@ -1,4 +1,4 @@
-"""The metrics: what they are blind to, what they see, and what they say at the edges."""
+"""Tests of the metrics: invariances, known values, limits and undefined cases."""
 
 import math
 import os
@@ -38,11 +38,11 @@ def pesq(clean: np.ndarray, estimate: np.ndarray) -> float:
 
 
 needs_pesq = pytest.mark.skipif(not metrics.has_pesq(), reason="the optional package pesq")
-EVERY = [metrics.si_sdr_db, estoi, distance, pytest.param(pesq, marks=needs_pesq)]
+EVERY_METRIC = [metrics.si_sdr_db, estoi, distance, pytest.param(pesq, marks=needs_pesq)]
 
 
 @pytest.mark.parametrize("snr_db", [-20.0, 0.0, 15.0])
-def test_si_sdr_is_the_snr_for_orthogonal_noise(snr_db: float) -> None:
+def test_si_sdr_equals_the_snr_for_orthogonal_noise(snr_db: float) -> None:
     clean = CLEAN - CLEAN.mean(dtype=np.float64)
     noise = white(CLEAN, 0).astype(np.float64)
     noise -= noise.mean() + (noise @ clean) / (clean @ clean) * clean
@@ -51,14 +51,16 @@ def test_si_sdr_is_the_snr_for_orthogonal_noise(snr_db: float) -> None:
 
 
 @given(gain=st.floats(1e-6, 1e6), sign=st.sampled_from([-1, 1]), offset=st.floats(-1, 1))
-def test_si_sdr_is_blind_to_scale_sign_and_offset(gain: float, sign: int, offset: float) -> None:
-    moved = sign * gain * (NOISY.astype(np.float64) + offset)
+def test_si_sdr_does_not_depend_on_scale_sign_and_offset(
+    gain: float, sign: int, offset: float
+) -> None:
+    transformed = sign * gain * (NOISY.astype(np.float64) + offset)
     expected = metrics.si_sdr_db(CLEAN, NOISY)
-    assert metrics.si_sdr_db(CLEAN, moved) == pytest.approx(expected, abs=1e-6)
-    assert metrics.si_sdr_db(moved, CLEAN) == pytest.approx(expected, abs=1e-6)
+    assert metrics.si_sdr_db(CLEAN, transformed) == pytest.approx(expected, abs=1e-6)
+    assert metrics.si_sdr_db(transformed, CLEAN) == pytest.approx(expected, abs=1e-6)
 
 
-def test_si_sdr_has_limits() -> None:
+def test_si_sdr_is_limited() -> None:
     assert metrics.si_sdr_db(CLEAN, CLEAN) == 100
     assert metrics.si_sdr_db(CLEAN, 3 * CLEAN.astype(np.float64)) == 100
     assert metrics.si_sdr_db(CLEAN, SILENCE) == -100
@@ -66,13 +68,13 @@ def test_si_sdr_has_limits() -> None:
     assert metrics.si_sdr_db(np.array([1.0, -1, 0, 0]), np.array([0.0, 0, 1, -1])) == -100
 
 
-def test_si_sdr_is_the_same_to_the_bit_on_any_number_of_cores() -> None:
+def test_si_sdr_is_bit_exact_on_any_number_of_cores() -> None:
     code = (
         "import numpy as np; from denoise.evaluation.metrics import si_sdr_db;"
         "draws = np.random.default_rng(0).standard_normal((9, 2, 22_050));"
         "print([si_sdr_db(*pair).hex() for pair in draws])"
     )
-    found = {
+    outputs = {
         subprocess.run(
             [sys.executable, "-c", code],
             cwd=ROOT,
@@ -82,32 +84,32 @@ def test_si_sdr_is_the_same_to_the_bit_on_any_number_of_cores() -> None:
         ).stdout
         for cores in ("1", "2")
     }
-    assert len(found) == 1
+    assert len(outputs) == 1
 
 
-def test_improvement_is_zero_for_doing_nothing_and_positive_for_less_noise() -> None:
+def test_improvement_is_zero_without_a_change_and_positive_for_less_noise() -> None:
     better = CLEAN + white(CLEAN, 10)
     assert metrics.si_sdr_improvement_db(CLEAN, NOISY, NOISY) == 0
     assert metrics.si_sdr_improvement_db(CLEAN, NOISY, better) == pytest.approx(10, abs=0.3)
     assert metrics.si_sdr_improvement_db(CLEAN, better, NOISY) < 0
 
 
-@pytest.mark.parametrize("metric", EVERY)
-def test_silent_reference_is_refused(metric: Metric) -> None:
+@pytest.mark.parametrize("metric", EVERY_METRIC)
+def test_silent_reference_is_rejected(metric: Metric) -> None:
     with pytest.raises(ValueError, match="reference is silent"):
         metric(SILENCE, NOISY)
 
 
-def test_a_constant_is_silence_for_si_sdr() -> None:
+def test_constant_counts_as_silence_for_si_sdr() -> None:
     constant = np.full(22_051, 0.1)
-    assert constant.mean() != 0.1  # or else this shows nothing
+    assert constant.mean() != 0.1  # otherwise the test proves nothing
     with pytest.raises(ValueError, match="reference is silent"):
         metrics.si_sdr_db(constant, np.append(NOISY, 0))
 
 
-@pytest.mark.parametrize("metric", EVERY)
+@pytest.mark.parametrize("metric", EVERY_METRIC)
 @pytest.mark.parametrize(
-    ("estimate", "complaint"),
+    ("estimate", "message"),
     [
         (NOISY[:-1], "Shapes"),
         (NOISY[:, None], "Shapes"),
@@ -115,10 +117,8 @@ def test_a_constant_is_silence_for_si_sdr() -> None:
         (np.where(np.arange(len(NOISY)) == 7, np.inf, NOISY), "not finite"),
     ],
 )
-def test_what_is_no_pair_of_waveforms_is_refused(
-    metric: Metric, estimate: np.ndarray, complaint: str
-) -> None:
-    with pytest.raises(ValueError, match=complaint):
+def test_invalid_waveforms_are_rejected(metric: Metric, estimate: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         metric(CLEAN, estimate)
     with pytest.raises(ValueError, match="Shapes"):
         metric(CLEAN[:0], CLEAN[:0])
@@ -126,8 +126,8 @@ def test_what_is_no_pair_of_waveforms_is_refused(
         metric(CLEAN[None], NOISY[None])
 
 
-@pytest.mark.parametrize("metric", EVERY)
-def test_less_noise_is_better_and_inputs_are_left_alone(metric: Metric) -> None:
+@pytest.mark.parametrize("metric", EVERY_METRIC)
+def test_less_noise_scores_better_and_inputs_stay_unchanged(metric: Metric) -> None:
     clean, estimates = CLEAN.copy(), [CLEAN + white(CLEAN, snr) for snr in (-6, 0, 6, 20)]
     scores = [metric(clean, estimate) for estimate in estimates]
     assert scores == sorted(scores, reverse=metric is distance)
@@ -142,14 +142,14 @@ def test_estoi_is_one_for_the_clean_waveform_and_zero_for_silence() -> None:
 
 
 @pytest.mark.parametrize("gain", [1e-20, 1e-4, 1e4])
-def test_estoi_and_pesq_are_blind_to_level(gain: float) -> None:
-    quiet = (gain * NOISY).astype(np.float32)
-    assert estoi(CLEAN, quiet) == pytest.approx(estoi(CLEAN, NOISY), abs=1e-4)
+def test_estoi_and_pesq_do_not_depend_on_the_gain(gain: float) -> None:
+    scaled = (gain * NOISY).astype(np.float32)
+    assert estoi(CLEAN, scaled) == pytest.approx(estoi(CLEAN, NOISY), abs=1e-4)
     if metrics.has_pesq():
-        assert pesq(CLEAN, quiet) == pytest.approx(pesq(CLEAN, NOISY), abs=1e-3)
+        assert pesq(CLEAN, scaled) == pytest.approx(pesq(CLEAN, NOISY), abs=1e-3)
 
 
-def test_estoi_agrees_with_pystoi_s_own_resampler() -> None:
+def test_estoi_agrees_with_the_resampler_of_pystoi() -> None:
     from pystoi import stoi
 
     expected = stoi(CLEAN, NOISY, SAMPLE_RATE, extended=True)
@@ -157,7 +157,7 @@ def test_estoi_agrees_with_pystoi_s_own_resampler() -> None:
 
 
 @pytest.mark.parametrize("n_samples", [1, 300, 8000])
-def test_estoi_is_undefined_where_too_little_speech_is_left(
+def test_estoi_is_undefined_for_too_little_speech(
     n_samples: int, recwarn: pytest.WarningsRecorder
 ) -> None:
     middle = slice(8000, 8000 + n_samples)
@@ -169,23 +169,23 @@ def test_estoi_is_undefined_where_too_little_speech_is_left(
 
 
 def test_estoi_is_defined_from_30_frames_on() -> None:
-    clean, other = white(np.ones(4097), 0, 1), white(np.ones(4097), 0, 2)
-    assert math.isfinite(metrics.estoi(clean, other, 10_000))
-    assert math.isnan(metrics.estoi(clean[1:], other[1:], 10_000))
+    clean, estimate = white(np.ones(4097), 0, 1), white(np.ones(4097), 0, 2)
+    assert math.isfinite(metrics.estoi(clean, estimate, 10_000))
+    assert math.isnan(metrics.estoi(clean[1:], estimate[1:], 10_000))
 
 
-def test_estoi_repeats_itself_and_leaves_the_global_generator_alone() -> None:
-    gated = np.where(np.arange(len(NOISY)) < 12_000, NOISY, 0)  # zeros meet pystoi's dither
+def test_estoi_is_repeatable_and_restores_the_global_generator() -> None:
+    gated = np.where(np.arange(len(NOISY)) < 12_000, NOISY, 0)  # pystoi adds dither to zeros
     np.random.seed(1)  # noqa: NPY002
     first = estoi(CLEAN, gated)
-    drawn = np.random.standard_normal()  # noqa: NPY002
+    sample = np.random.standard_normal()  # noqa: NPY002
     assert estoi(CLEAN, gated) == first
     np.random.seed(1)  # noqa: NPY002
-    assert np.random.standard_normal() == drawn  # noqa: NPY002
+    assert np.random.standard_normal() == sample  # noqa: NPY002
 
 
 @pytest.mark.parametrize("gain_db", [-20.0, -3.0, 6.0])
-def test_log_spectral_distance_is_the_gain_where_all_bins_are_above_the_floor(
+def test_log_spectral_distance_equals_the_gain_above_the_floor(
     gain_db: float,
 ) -> None:
     loud = white(CLEAN, 0)
@@ -193,37 +193,37 @@ def test_log_spectral_distance_is_the_gain_where_all_bins_are_above_the_floor(
     assert distance(loud, loud * 10 ** (gain_db / 20)) == pytest.approx(abs(gain_db), rel=0.01)
 
 
-def test_log_spectral_distance_is_blind_to_a_common_level_and_finite_for_silence() -> None:
+def test_log_spectral_distance_ignores_a_common_gain_and_is_finite_for_silence() -> None:
     assert distance(1e-3 * CLEAN, 1e-3 * NOISY) == pytest.approx(distance(CLEAN, NOISY), abs=1e-3)
     assert 0 < distance(CLEAN, SILENCE) < 60
 
 
 @needs_pesq
-def test_pesq_spans_its_scale_and_is_undefined_without_an_utterance() -> None:
+def test_pesq_covers_its_scale_and_is_undefined_without_speech() -> None:
     assert pesq(CLEAN, CLEAN) == pytest.approx(4.64, abs=0.01)
     assert 1 < pesq(CLEAN, NOISY) < 2
     assert math.isnan(pesq(CLEAN, SILENCE))
     assert math.isnan(pesq(CLEAN[8000:12_000], NOISY[8000:12_000]))
 
 
-def test_pesq_s_refusals_become_nan_and_its_rate_is_16_khz(monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in: Any = types.ModuleType("pesq")
-    stand_in.NoUtterancesError = type("NoUtterancesError", (RuntimeError,), {})
-    stand_in.BufferTooShortError = type("BufferTooShortError", (RuntimeError,), {})
-    heard: list[Any] = []
+def test_pesq_errors_become_nan_and_its_rate_is_16_khz(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_pesq: Any = types.ModuleType("pesq")
+    fake_pesq.NoUtterancesError = type("NoUtterancesError", (RuntimeError,), {})
+    fake_pesq.BufferTooShortError = type("BufferTooShortError", (RuntimeError,), {})
+    calls: list[Any] = []
 
-    def refuse(*arguments: object) -> float:
-        heard.append(arguments)
-        raise [stand_in.NoUtterancesError, stand_in.BufferTooShortError][len(heard) % 2]
+    def fail(*arguments: object) -> float:
+        calls.append(arguments)
+        raise [fake_pesq.NoUtterancesError, fake_pesq.BufferTooShortError][len(calls) % 2]
 
-    stand_in.pesq = refuse
-    monkeypatch.setitem(sys.modules, "pesq", stand_in)
+    fake_pesq.pesq = fail
+    monkeypatch.setitem(sys.modules, "pesq", fake_pesq)
     assert all(math.isnan(pesq(CLEAN, NOISY)) for _ in range(2))
-    rate, reference, estimate, mode = heard[0]
+    rate, reference, estimate, mode = calls[0]
     assert (rate, len(reference), len(estimate), mode) == (16_000, 16_000, 16_000, "wb")
 
 
-def test_without_its_package_pesq_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_pesq_package_is_an_error_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pesq", None)
     assert not metrics.has_pesq()
     with pytest.raises(DenoiseError, match="pip install pesq"):

@@ -1,4 +1,4 @@
-"""The pictures: the same bytes twice, whole or not at all, and true to what they are given."""
+"""Tests of the plots: reproducible bytes, atomic writes, and correct content."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,25 +32,27 @@ HISTORY = pd.DataFrame(
 )
 
 
-def triptych(path: Path) -> None:
-    plots.spectrogram_triptych(WAVEFORMS, SAMPLE_RATE, path, "Speaker 07, digit 3")
+def draw_spectrograms(path: Path) -> None:
+    plots.plot_spectrograms(WAVEFORMS, SAMPLE_RATE, path, "Speaker 07, digit 3")
 
 
-def improvement(path: Path) -> None:
-    plots.improvement_by_snr(IMPROVEMENT, path)
+def draw_improvement(path: Path) -> None:
+    plots.plot_improvement_by_snr(IMPROVEMENT, path)
 
 
-def curve(path: Path) -> None:
-    plots.learning_curve(HISTORY, path)
+def draw_learning_curve(path: Path) -> None:
+    plots.plot_learning_curve(HISTORY, path)
 
 
-Sampler = Callable[[Path], None]
-DRAW = pytest.mark.parametrize("draw", [triptych, improvement, curve])
+Draw = Callable[[Path], None]
+every_plot = pytest.mark.parametrize(
+    "draw", [draw_spectrograms, draw_improvement, draw_learning_curve]
+)
 
 
-@DRAW
-def test_the_same_picture_has_the_same_bytes_whatever_the_reader_s_style(
-    draw: Sampler, tmp_path: Path
+@every_plot
+def test_plot_has_the_same_bytes_whatever_the_user_s_matplotlib_style(
+    draw: Draw, tmp_path: Path
 ) -> None:
     draw(tmp_path / "first.png")
     with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "black", "savefig.dpi": 50}):
@@ -62,9 +64,9 @@ def test_the_same_picture_has_the_same_bytes_whatever_the_reader_s_style(
     assert imread(tmp_path / "first.png").std() > 0.05
 
 
-@DRAW
-def test_a_picture_that_fails_leaves_the_one_before(
-    draw: Sampler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@every_plot
+def test_failed_write_keeps_the_previous_file(
+    draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "picture.png"
     path.write_bytes(b"before")
@@ -80,10 +82,8 @@ def test_a_picture_that_fails_leaves_the_one_before(
     assert path.read_bytes() == b"before"
 
 
-def test_spectrograms_share_one_scale_and_say_what_they_are(
-    drawn: list[Any], tmp_path: Path
-) -> None:
-    triptych(tmp_path / "picture.png")
+def test_spectrograms_share_one_scale_and_have_labels(drawn: list[Any], tmp_path: Path) -> None:
+    draw_spectrograms(tmp_path / "picture.png")
     *panels, bar = drawn[0].axes
     assert [panel.get_title(loc="left") for panel in panels] == list(WAVEFORMS)
     images = [panel.images[0] for panel in panels]
@@ -99,10 +99,10 @@ def test_spectrograms_share_one_scale_and_say_what_they_are(
     assert panels[0].get_ylim() == pytest.approx((0, SAMPLE_RATE / 2))
 
 
-def test_a_tone_stands_at_its_frequency_and_time(drawn: list[Any], tmp_path: Path) -> None:
+def test_tone_appears_at_its_frequency_and_time(drawn: list[Any], tmp_path: Path) -> None:
     time = np.arange(SAMPLE_RATE) / SAMPLE_RATE
     tone = np.where(time > 0.75, np.sin(2 * np.pi * 5000 * time), 0).astype(np.float32)
-    plots.spectrogram_triptych({"tone": tone}, SAMPLE_RATE, tmp_path / "tone.png", "A tone")
+    plots.plot_spectrograms({"tone": tone}, SAMPLE_RATE, tmp_path / "tone.png", "A tone")
     image = drawn[0].axes[0].images[0]
     left, right, bottom, top = image.get_extent()
     levels = image.get_array()
@@ -113,49 +113,49 @@ def test_a_tone_stands_at_its_frequency_and_time(drawn: list[Any], tmp_path: Pat
     assert left + (onset + 0.5) * (right - left) / n_frames == pytest.approx(0.75, abs=0.01)
 
 
-def test_the_scale_is_the_same_without_a_pause(drawn: list[Any], tmp_path: Path) -> None:
+def test_scale_does_not_depend_on_silence_in_the_clip(drawn: list[Any], tmp_path: Path) -> None:
     noise = {"noise": white(CLEAN, 0)}
-    plots.spectrogram_triptych(noise, SAMPLE_RATE, tmp_path / "noise.png", "Noise")
+    plots.plot_spectrograms(noise, SAMPLE_RATE, tmp_path / "noise.png", "Noise")
     image = drawn[0].axes[0].images[0]
     assert image.get_array().min() > -75
     assert image.get_clim() == (-80, 0)
 
 
-def test_silence_can_be_drawn(drawn: list[Any], tmp_path: Path) -> None:
+def test_silence_can_be_plotted(drawn: list[Any], tmp_path: Path) -> None:
     silence = np.zeros(3000, np.float32)
-    plots.spectrogram_triptych({"silence": silence}, 8000, tmp_path / "picture.png", "None")
+    plots.plot_spectrograms({"silence": silence}, 8000, tmp_path / "picture.png", "None")
     levels = np.ma.filled(drawn[0].axes[0].images[0].get_array(), np.nan)
     np.testing.assert_allclose(levels, -80, atol=1e-4)
 
 
-def test_improvement_shows_both_methods_over_the_noisy_line(
+def test_improvement_plot_shows_both_methods_with_intervals(
     drawn: list[Any], tmp_path: Path
 ) -> None:
-    improvement(tmp_path / "picture.png")
+    draw_improvement(tmp_path / "picture.png")
     axes = drawn[0].axes[0]
-    shown = [c.lines[0].get_ydata().tolist() for c in axes.containers]
-    assert shown == [[9, 8, 6], [12, 11, 9]]
+    means = [c.lines[0].get_ydata().tolist() for c in axes.containers]
+    assert means == [[9, 8, 6], [12, 11, 9]]
     bars = axes.containers[1].lines[2][0].get_segments()
     assert [bar[:, 1].tolist() for bar in bars] == [[11, 13], [10, 12], [8, 10]]
-    names = {text.get_text() for text in drawn[0].legends[0].get_texts()}
-    assert names == {"noisy input", "Wiener filter", "network"}
+    labels = {text.get_text() for text in drawn[0].legends[0].get_texts()}
+    assert labels == {"noisy input", "Wiener filter", "denoised"}
     assert axes.get_xticks().tolist() == [-6, 0, 6]
 
 
-def test_improvement_of_one_speaker_at_one_snr_can_be_drawn(
+def test_improvement_of_one_speaker_at_one_snr_can_be_plotted(
     drawn: list[Any], tmp_path: Path
 ) -> None:
-    alone = IMPROVEMENT.head(1).assign(wiener_low=np.nan, wiener_high=np.nan)
-    plots.improvement_by_snr(alone, tmp_path / "picture.png")
+    one_speaker = IMPROVEMENT.head(1).assign(wiener_low=np.nan, wiener_high=np.nan)
+    plots.plot_improvement_by_snr(one_speaker, tmp_path / "picture.png")
     assert len(drawn[0].axes[0].containers) == 2
 
 
 def test_learning_curve_marks_the_best_epoch(drawn: list[Any], tmp_path: Path) -> None:
-    curve(tmp_path / "picture.png")
+    draw_learning_curve(tmp_path / "picture.png")
     axes = drawn[0].axes[0]
     training, validation, best = axes.lines
     assert training.get_ydata().tolist() == [4, 3, 2, 1]
     assert validation.get_ydata().tolist() == [4, 2.5, 2, 3]
     assert list(best.get_xdata()) == [3, 3]
-    names = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert names == ["training", "validation", "best epoch, 3"]
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["training", "validation", "best epoch (3)"]

@@ -1,4 +1,4 @@
-"""From a masked STFT back to a waveform, by the noisy phase or by one that is found."""
+"""Tests of the reconstruction of a waveform from a masked STFT."""
 
 import numpy as np
 import pytest
@@ -18,25 +18,25 @@ def chirp(n_samples: int) -> np.ndarray:
 @pytest.mark.filterwarnings("ignore:n_fft=256 is too large")
 @pytest.mark.parametrize("n_samples", [1, 63, 64, 65, 3999, 4000, 4001, 4032])
 @pytest.mark.parametrize("name", ["noisy_phase", "griffin_lim"])
-def test_the_length_is_the_one_asked_for(name: str, n_samples: int) -> None:
-    rebuilt = RECONSTRUCTIONS[name](stft(chirp(n_samples), PARAMS), PARAMS, n_samples)
-    assert (rebuilt.dtype, rebuilt.shape) == (np.float32, (n_samples,))
-    assert np.isfinite(rebuilt).all()
+def test_result_has_the_requested_length(name: str, n_samples: int) -> None:
+    reconstructed = RECONSTRUCTIONS[name](stft(chirp(n_samples), PARAMS), PARAMS, n_samples)
+    assert (reconstructed.dtype, reconstructed.shape) == (np.float32, (n_samples,))
+    assert np.isfinite(reconstructed).all()
 
 
-def test_the_noisy_phase_gives_the_waveform_back() -> None:
+def test_noisy_phase_reconstructs_the_waveform() -> None:
     waveform = chirp(4001)
-    rebuilt = RECONSTRUCTIONS["noisy_phase"](stft(waveform, PARAMS), PARAMS, 4001)
-    np.testing.assert_allclose(rebuilt, waveform, atol=1e-5)
+    reconstructed = RECONSTRUCTIONS["noisy_phase"](stft(waveform, PARAMS), PARAMS, 4001)
+    np.testing.assert_allclose(reconstructed, waveform, atol=1e-5)
 
 
 @pytest.mark.parametrize("n_samples", [4001, 4032])
-def test_a_phase_is_found_that_fits_the_magnitudes(n_samples: int) -> None:
-    wanted = magnitude(stft(chirp(n_samples), PARAMS))
+def test_griffin_lim_finds_a_consistent_phase(n_samples: int) -> None:
+    target = magnitude(stft(chirp(n_samples), PARAMS))
     rng = np.random.default_rng(0)
-    random_phase = np.exp(2j * np.pi * rng.uniform(size=wanted.shape)).astype(np.complex64)
-    rebuilt = griffin_lim(wanted * random_phase, PARAMS, n_samples)
-    found = magnitude(stft(rebuilt, PARAMS))
-    assert np.linalg.norm(found - wanted) < 0.25 * np.linalg.norm(wanted)
-    without_phase = griffin_lim(wanted * (1 + 0j), PARAMS, n_samples)
-    np.testing.assert_allclose(without_phase, rebuilt, atol=1e-3)
+    random_phase = np.exp(2j * np.pi * rng.uniform(size=target.shape)).astype(np.complex64)
+    reconstructed = griffin_lim(target * random_phase, PARAMS, n_samples)
+    found = magnitude(stft(reconstructed, PARAMS))
+    assert np.linalg.norm(found - target) < 0.25 * np.linalg.norm(target)
+    without_phase = griffin_lim(target * (1 + 0j), PARAMS, n_samples)
+    np.testing.assert_allclose(without_phase, reconstructed, atol=1e-3)

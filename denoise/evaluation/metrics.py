@@ -1,7 +1,8 @@
-"""What speech is judged by: arrays in, numbers out, computed in float64.
+"""Speech quality and intelligibility metrics.
 
-Each metric compares float waveforms [n_samples] of equal length with the clean one first. All of
-them raise ValueError for shapes that differ, samples that are not finite, and a silent reference.
+Each metric takes two float waveforms [n_samples] of equal length, the clean reference first, and
+computes in float64. All of them raise ValueError for different shapes, for samples that are not
+finite and for a silent reference.
 """
 
 import importlib
@@ -22,41 +23,43 @@ Samples = npt.NDArray[np.floating]
 Float64 = npt.NDArray[np.float64]
 
 SI_SDR_LIMIT_DB = 100.0
-LSD_FLOOR = 1e-6  # 60 dB under the clean utterance's strongest bin
+LSD_FLOOR = 1e-6  # power relative to the clean utterance's strongest bin: -60 dB
 ESTOI_RATE = 10_000
-ESTOI_SAMPLES = 256 + 30 * 128  # at 10 kHz; pystoi needs more than these for 30 frames
-ESTOI_UNDEFINED = 1e-5  # what pystoi returns where it has too few frames
+ESTOI_SAMPLES = 256 + 30 * 128  # at 10 kHz; for 30 frames pystoi needs more samples than this
+ESTOI_UNDEFINED = 1e-5  # pystoi's result for too few frames
 PESQ_RATE = 16_000
-ROUNDING_DUST = 1e-9  # what is left of a constant when its mean is removed, relative to it
+ROUNDING_ERROR = 1e-9  # relative; bounds what remains of a constant without its mean
 
 
 def si_sdr_db(reference: Samples, estimate: Samples) -> float:
-    """Return the scale-invariant signal-to-distortion ratio, in dB within +-100.
+    """Return the scale-invariant signal-to-distortion ratio in dB, limited to -100 and 100.
 
-    Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019, with the mean of both removed:
-    the part of the estimate that is the reference at some gain, over the rest. An identical
-    estimate scores 100; a silent one, or one that holds none of the reference, -100.
+    Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019. The means of both waveforms are
+    removed first. The estimate's projection on the reference is the signal; the remainder is the
+    distortion. An identical estimate scores 100. A silent estimate, or one that is orthogonal to
+    the reference, scores -100.
     """
-    target, other = (_centred(waveform) for waveform in _pair(reference, estimate))
+    target, centred = (_remove_mean(waveform) for waveform in _checked_pair(reference, estimate))
     if not target.any():
-        raise ValueError("The reference is silent: nothing can be compared with it.")
-    if not other.any():
+        raise ValueError("The reference is silent, so nothing can be compared with it.")
+    if not centred.any():
         return -SI_SDR_LIMIT_DB
-    kept = _product(other, target) / _product(target, target) * target
-    rest = other - kept
-    return _ratio_db(_product(kept, kept), _product(rest, rest))
+    signal = _dot(centred, target) / _dot(target, target) * target
+    distortion = centred - signal
+    return _ratio_db(_dot(signal, signal), _dot(distortion, distortion))
 
 
-def _product(one: Float64, other: Float64) -> float:
-    """Return the scalar product without BLAS, whose sums differ with the number of cores.
+def _dot(a: Float64, b: Float64) -> float:
+    """Return the dot product, computed without BLAS.
 
-    Nor do its threads wait for each other here, a thousand times as long on a busy machine.
+    The sums of BLAS depend on the number of cores, and on a busy machine its threads wait for each
+    other: the call can take a thousand times as long.
     """
-    return float(np.sum(one * other))
+    return float(np.sum(a * b))
 
 
 def _ratio_db(signal: float, distortion: float) -> float:
-    """Return 10 log10(signal / distortion) within the limits; zeros on either side are allowed."""
+    """Return 10 log10(signal / distortion) within the limits; either power may be zero."""
     limit = 10 ** (SI_SDR_LIMIT_DB / 10)
     if signal >= limit * distortion:
         return SI_SDR_LIMIT_DB
@@ -66,23 +69,23 @@ def _ratio_db(signal: float, distortion: float) -> float:
 
 
 def si_sdr_improvement_db(clean: Samples, noisy: Samples, denoised: Samples) -> float:
-    """Return how many dB of SI-SDR the denoised utterance has won over the noisy one."""
+    """Return the SI-SDR of the denoised utterance minus that of the noisy one, in dB."""
     return si_sdr_db(clean, denoised) - si_sdr_db(clean, noisy)
 
 
 def estoi(clean: Samples, estimate: Samples, sample_rate: int) -> float:
     """Return the extended short-time objective intelligibility, at most 1 (higher is better).
 
-    Jensen & Taal, IEEE/ACM TASLP 24(11), 2016, by pystoi. nan where less than 0.4 s are left once
-    frames 40 dB under the loudest are removed: the measure is not defined there. A silent
-    estimate correlates with nothing and scores 0.
+    Jensen & Taal, IEEE/ACM TASLP 24(11), 2016, computed by pystoi. Frames more than 40 dB below the
+    loudest one are removed first. The result is nan where less than 0.4 s remains, since the
+    metric is not defined there. A silent estimate scores 0.
     """
-    from pystoi import stoi  # here: it costs 1.5 s, and SI-SDR needs none of it
+    from pystoi import stoi  # here: the import takes 1.5 s, and SI-SDR does not need it
 
     pair = _peak_normalised_pair(clean, estimate)
     if not pair[1].any():
         return 0.0
-    # soxr agrees with pystoi's own resampler within 3e-5 and takes a third of the time.
+    # soxr's result agrees with pystoi's own resampler within 3e-5, in a third of the time.
     at_10_khz = [audio.resample(waveform, sample_rate, ESTOI_RATE) for waveform in pair]
     if len(at_10_khz[0]) <= ESTOI_SAMPLES:
         return math.nan
@@ -93,7 +96,10 @@ def estoi(clean: Samples, estimate: Samples, sample_rate: int) -> float:
 
 @contextmanager
 def _pystoi_repeatable() -> Iterator[None]:
-    """Fix pystoi's dither, drawn from NumPy's global generator, and mute its too-short warning."""
+    """Seed pystoi's dither, which uses NumPy's global generator, and hide its length warning.
+
+    The state of the global generator is restored afterwards.
+    """
     state = np.random.get_state()  # noqa: NPY002
     np.random.seed(0)  # noqa: NPY002
     try:
@@ -107,14 +113,15 @@ def _pystoi_repeatable() -> Iterator[None]:
 def log_spectral_distance_db(clean: Samples, estimate: Samples, sample_rate: int) -> float:
     """Return the log-spectral distance in dB, 0 for equal waveforms (lower is better).
 
-    The mean over frames t of sqrt(mean over bins f of (10 log10(C[t, f] / E[t, f]))^2), with C and
-    E the power spectra in Hann windows of 32 ms, half overlapped, both raised to no less than
-    60 dB under the largest C. A gain of the estimate counts as distance.
+    It is the mean over frames t of sqrt(mean over bins f of (10 log10(C[t, f] / E[t, f]))^2). C and
+    E are the power spectra of the clean and the estimated waveform, in Hann windows of 32 ms with
+    50 % overlap. Values more than 60 dB below the largest C are raised to that floor. The distance
+    is not scale-invariant: a gain of the estimate counts.
     """
-    powers = [_power(waveform, sample_rate) for waveform in _pair(clean, estimate)]
+    powers = [_power(waveform, sample_rate) for waveform in _checked_pair(clean, estimate)]
     floor = LSD_FLOOR * powers[0].max()
     if floor == 0:
-        raise ValueError("The reference is silent: nothing can be compared with it.")
+        raise ValueError("The reference is silent, so nothing can be compared with it.")
     levels = [10 * np.log10(np.maximum(power, floor)) for power in powers]
     return float(np.mean(np.sqrt(np.mean(np.square(levels[0] - levels[1]), axis=1))))
 
@@ -136,10 +143,11 @@ def has_pesq() -> bool:
 
 
 def pesq_wide_band(clean: Samples, estimate: Samples, sample_rate: int) -> float:
-    """Return wide-band PESQ, about 1 (bad) to 4.64, of both waveforms brought to 16 kHz.
+    """Return wide-band PESQ, about 1 (bad) to 4.64; both waveforms are resampled to 16 kHz.
 
-    ITU-T P.862.2, by the package `pesq`. nan where PESQ finds no utterance: a clip under 0.25 s, a
-    silent estimate, no speech. Raises DenoiseError where the package is missing.
+    ITU-T P.862.2, computed by the package `pesq`. The result is nan where PESQ finds no utterance:
+    in a clip under 0.25 s, in a silent estimate and in a clip without speech. Raises DenoiseError
+    where the package is missing.
     """
     if not has_pesq():
         raise DenoiseError("PESQ needs the package pesq. Run pip install pesq.")
@@ -154,27 +162,29 @@ def pesq_wide_band(clean: Samples, estimate: Samples, sample_rate: int) -> float
         return math.nan
 
 
-def _pair(reference: Samples, estimate: Samples) -> tuple[Float64, Float64]:
-    """Return both waveforms in float64, checked."""
+def _checked_pair(reference: Samples, estimate: Samples) -> tuple[Float64, Float64]:
+    """Return both waveforms as float64; raise ValueError for bad shapes or values."""
     first, second = (np.asarray(waveform, np.float64) for waveform in (reference, estimate))
     if first.ndim != 1 or first.shape != second.shape or first.size == 0:
         raise ValueError(
-            f"Shapes {first.shape} and {second.shape}: two waveforms [n_samples] of one length, "
-            "not empty, can be compared."
+            f"Shapes {first.shape} and {second.shape}: a metric needs two waveforms [n_samples] of "
+            "the same length, not empty."
         )
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        raise ValueError("A waveform holds samples that are not finite numbers.")
+        raise ValueError("A waveform has samples that are not finite numbers.")
     return first, second
 
 
 def _peak_normalised_pair(
     clean: Samples, estimate: Samples
 ) -> tuple[audio.Waveform, audio.Waveform]:
-    """Return both at a peak of 1 in float32, for metrics that are blind to scale."""
-    reference, other = (_peak_normalise(waveform) for waveform in _pair(clean, estimate))
+    """Return both as float32 with a peak of 1, for metrics that do not depend on the scale."""
+    reference, normalised = (
+        _peak_normalise(waveform) for waveform in _checked_pair(clean, estimate)
+    )
     if not reference.any():
-        raise ValueError("The reference is silent: nothing can be compared with it.")
-    return reference, other
+        raise ValueError("The reference is silent, so nothing can be compared with it.")
+    return reference, normalised
 
 
 def _peak_normalise(waveform: Float64) -> audio.Waveform:
@@ -182,8 +192,8 @@ def _peak_normalise(waveform: Float64) -> audio.Waveform:
     return (waveform / peak if peak > 0 else waveform).astype(np.float32)
 
 
-def _centred(waveform: Float64) -> Float64:
-    """Remove the mean; a constant becomes exact zeros, not rounding dust."""
+def _remove_mean(waveform: Float64) -> Float64:
+    """Subtract the mean; a constant becomes exactly zero, without rounding errors."""
     centred = waveform - waveform.mean()
-    dust = ROUNDING_DUST * np.abs(waveform).max()
-    return centred if np.abs(centred).max() > dust else np.zeros_like(centred)
+    tolerance = ROUNDING_ERROR * np.abs(waveform).max()
+    return centred if np.abs(centred).max() > tolerance else np.zeros_like(centred)

@@ -1,4 +1,4 @@
-"""The pictures of the evaluation, as PNG files whose bytes do not change from run to run."""
+"""Draw the plots of the evaluation as PNG files whose bytes are the same in every run."""
 
 import math
 import os
@@ -23,15 +23,16 @@ from denoise.util.atomic import replacing
 Levels = npt.NDArray[np.float32]
 
 DOTS_PER_INCH = 110
+IMPROVEMENT_TITLE = "Improvement over the noisy input; bars: 95 % confidence interval over speakers"
 MIN_DB = -80.0
 COLOUR_MAP = "magma"
-# Okabe & Ito's palette: told apart by colour-blind people, and by marker and dash in grey.
-STYLES: dict[str, dict[str, Any]] = {
+# Okabe & Ito's palette, which colour-blind people can distinguish; markers and dashes help in grey.
+METHOD_STYLES: dict[str, dict[str, Any]] = {
     "noisy": {"color": "#555555", "linestyle": "-", "label": "noisy input"},
     "wiener": {"color": "#D55E00", "linestyle": "--", "marker": "s", "label": "Wiener filter"},
-    "denoised": {"color": "#0072B2", "linestyle": "-", "marker": "o", "label": "network"},
+    "denoised": {"color": "#0072B2", "linestyle": "-", "marker": "o", "label": "denoised"},
 }
-STYLE: dict[str, Any] = {
+RC_PARAMS: dict[str, Any] = {
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -43,52 +44,53 @@ STYLE: dict[str, Any] = {
 }
 
 
-def spectrogram_triptych(
+def plot_spectrograms(
     waveforms: Mapping[str, Waveform],
     sample_rate: int,
     path: str | os.PathLike[str],
     title: str,
 ) -> None:
-    """Draw named waveforms, float32 [n_samples], as spectrograms one above the other.
+    """Plot named waveforms, float32 [n_samples], as spectrograms one above the other.
 
-    They share one dB scale, from the strongest bin of them all to 80 dB under it.
+    All share one dB scale, which ends 80 dB below the strongest bin of any of them.
     """
-    params = _picture_params(sample_rate)
-    pictures = _levels_db(list(waveforms.values()), params)
+    params = _spectrogram_params(sample_rate)
+    spectrograms = _spectrograms_db(list(waveforms.values()), params)
     seconds = max(len(waveform) for waveform in waveforms.values()) / sample_rate
-    with _figure(path, 8, 1.2 + 2.1 * len(pictures)) as figure:
-        every = figure.subplots(len(pictures), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-        for axes, name, levels in zip(every, waveforms, pictures, strict=True):
-            image = _draw_levels(axes, levels, params.hop_length / sample_rate, sample_rate / 2)
+    with _figure(path, 8, 1.2 + 2.1 * len(spectrograms)) as figure:
+        panels = figure.subplots(len(spectrograms), 1, sharex=True, sharey=True, squeeze=False)
+        for axes, name, level in zip(panels[:, 0], waveforms, spectrograms, strict=True):
+            image = _draw_spectrogram(axes, level, params.hop_length / sample_rate, sample_rate / 2)
             axes.set_title(name, loc="left", fontsize=11)
             axes.set_xlim(0, seconds)
-        every[-1].set_xlabel("Time (s)")
+        panels[-1, 0].set_xlabel("Time (s)")
         figure.supylabel("Frequency (Hz)", fontsize=11)
-        figure.colorbar(image, ax=list(every), label="Level (dB re common peak)", aspect=40)
+        label = "Level relative to the common peak (dB)"
+        figure.colorbar(image, ax=list(panels[:, 0]), label=label, aspect=40)
         figure.suptitle(title, x=0.02, ha="left")
 
 
-def improvement_by_snr(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Draw what each method wins over the noisy input against the input's SNR.
+def plot_improvement_by_snr(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Plot the SI-SDR improvement of each method over the noisy input against the input's SNR.
 
-    `table` is report.improvement_by_snr's: snr_db, and for wiener and denoised the mean and the
-    ends of its interval, `<method>_low` and `<method>_high`.
+    `table` is the result of tables.improvement_by_snr: snr_db, and for wiener and denoised the mean
+    and the ends of its interval, `<method>_low` and `<method>_high`.
     """
-    aside = np.ptp(table["snr_db"]) / 160  # so that one method's bars do not hide the other's
+    offset = np.ptp(table["snr_db"]) / 160  # keeps the error bars of the two methods apart
     with _figure(path, 7, 4.5) as figure:
         axes = figure.subplots()
-        axes.axhline(0, linewidth=1.5, **STYLES["noisy"])
-        _draw_improvement(axes, table, "wiener", -aside)
-        _draw_improvement(axes, table, "denoised", aside)
+        axes.axhline(0, linewidth=1.5, **METHOD_STYLES["noisy"])
+        _draw_improvement(axes, table, "wiener", -offset)
+        _draw_improvement(axes, table, "denoised", offset)
         axes.set_xticks(table["snr_db"])
         axes.set_xlabel("SNR of the noisy input (dB)")
         axes.set_ylabel("SI-SDR improvement (dB)")
-        axes.set_title("Won over the noisy input; bars: 95 % over speakers", loc="left")
-        figure.legend(loc="outside lower center", ncols=3)  # no curve can hide there
+        axes.set_title(IMPROVEMENT_TITLE, loc="left", fontsize=10)
+        figure.legend(loc="outside lower center", ncols=3)  # outside: it cannot cover a curve
 
 
-def learning_curve(history: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Draw the losses of training and validation by epoch, the best epoch marked.
+def plot_learning_curve(history: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Plot the training and the validation loss by epoch, and mark the best epoch.
 
     `history` has the columns epoch, loss, validation_loss.
     """
@@ -99,9 +101,9 @@ def learning_curve(history: pd.DataFrame, path: str | os.PathLike[str]) -> None:
             ("loss", "wiener", "training"),
             ("validation_loss", "denoised", "validation"),
         ):
-            style = {**STYLES[method], "label": label, "markersize": 4}
+            style = {**METHOD_STYLES[method], "label": label, "markersize": 4}
             axes.plot(history["epoch"], history[column], **style)
-        label = f"best epoch, {best['epoch']:g}"
+        label = f"best epoch ({best['epoch']:g})"
         axes.axvline(best["epoch"], color="#555555", linestyle=":", label=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("Epoch")
@@ -112,39 +114,41 @@ def learning_curve(history: pd.DataFrame, path: str | os.PathLike[str]) -> None:
 
 @contextmanager
 def _figure(path: str | os.PathLike[str], width: float, height: float) -> Iterator[Figure]:
-    """Yield a figure, in inches, that is written to `path` at the end.
+    """Yield a figure of a size in inches, and write it to `path` at the end.
 
-    The reader's own matplotlib style is set aside, and the PNG names no version of the software.
+    The user's own matplotlib style is ignored, and the PNG does not name the software's version.
     """
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
+        matplotlib.rcParams.update(RC_PARAMS)
         figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
         yield figure
         with replacing(path) as temporary:
             figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
-def _picture_params(sample_rate: int) -> SpectrogramParams:
-    """Return windows of about 24 ms: harmonics and onsets both show."""
+def _spectrogram_params(sample_rate: int) -> SpectrogramParams:
+    """Return windows of about 24 ms, which show both harmonics and onsets."""
     hop_length = 8 * max(1, round(0.006 * sample_rate / 8))
     return SpectrogramParams(4 * hop_length, hop_length, 4 * hop_length)
 
 
-def _levels_db(waveforms: list[Waveform], params: SpectrogramParams) -> list[Levels]:
-    """Return each waveform's level [n_frames, n_bins] in dB under the peak of them all."""
+def _spectrograms_db(waveforms: list[Waveform], params: SpectrogramParams) -> list[Levels]:
+    """Return each waveform's level [n_frames, n_bins] in dB relative to the peak of them all."""
     magnitudes = [magnitude(stft(waveform, params)) for waveform in waveforms]
     peak = max(float(m.max()) for m in magnitudes) or 1.0
     floor = np.float32(10 ** (MIN_DB / 20))
-    # The natural logarithm: NumPy's float32 log10 differs from processor to processor.
+    # The natural logarithm, because NumPy's float32 log10 differs between processors.
     to_db = np.float32(20 / math.log(10))
     return [to_db * np.log(np.maximum(m / np.float32(peak), floor)) for m in magnitudes]
 
 
-def _draw_levels(axes: Axes, levels: Levels, hop_seconds: float, highest_hz: float) -> AxesImage:
+def _draw_spectrogram(
+    axes: Axes, levels: Levels, hop_seconds: float, nyquist_hz: float
+) -> AxesImage:
     n_frames, n_bins = levels.shape
-    bin_hz = highest_hz / (n_bins - 1)
-    # A pixel reaches half a hop and half a bin to each side of its centre.
+    bin_hz = nyquist_hz / (n_bins - 1)
+    # A pixel extends half a hop and half a bin to each side of its centre.
     frames, bins = (-0.5, n_frames - 0.5), (-0.5, n_bins - 0.5)
     image = axes.imshow(
         levels.T,
@@ -157,10 +161,11 @@ def _draw_levels(axes: Axes, levels: Levels, hop_seconds: float, highest_hz: flo
         interpolation="nearest",
     )
     axes.grid(False)
-    axes.set_ylim(0, highest_hz)
+    axes.set_ylim(0, nyquist_hz)
     return image
 
 
-def _draw_improvement(axes: Axes, table: pd.DataFrame, method: str, aside: float) -> None:
-    spread = [table[method] - table[f"{method}_low"], table[f"{method}_high"] - table[method]]
-    axes.errorbar(table["snr_db"] + aside, table[method], yerr=spread, capsize=4, **STYLES[method])
+def _draw_improvement(axes: Axes, table: pd.DataFrame, method: str, offset: float) -> None:
+    errors = [table[method] - table[f"{method}_low"], table[f"{method}_high"] - table[method]]
+    style = {"capsize": 4, **METHOD_STYLES[method]}
+    axes.errorbar(table["snr_db"] + offset, table[method], yerr=errors, **style)

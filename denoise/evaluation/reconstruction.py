@@ -1,4 +1,4 @@
-"""From a masked STFT back to a waveform."""
+"""Reconstruct the waveform from a masked STFT."""
 
 from collections.abc import Callable, Mapping
 
@@ -14,10 +14,15 @@ GRIFFIN_LIM_SEED = 0
 
 
 def griffin_lim(masked: Stft, params: SpectrogramParams, n_samples: int) -> Waveform:
-    """Forget the noisy phase and find one that fits the magnitudes: Griffin & Lim (1984)."""
-    import librosa  # seconds of start-up, for this choice alone
+    """Reconstruct float32 [n_samples] from the magnitudes of `masked` alone, [n_frames, n_bins].
 
-    # librosa counts a frame less than stft() for most lengths: it is given one that fits them all
+    The noisy phase is discarded, and a phase that is consistent with the magnitudes is estimated:
+    Griffin & Lim, IEEE Trans. ASSP 32(2), 1984.
+    """
+    import librosa  # here: the import takes seconds, and only this reconstruction needs it
+
+    # For most lengths librosa computes one frame less than stft(). This length has exactly the
+    # frames of `masked`.
     waveform = librosa.griffinlim(
         magnitude(masked).T,
         n_iter=GRIFFIN_LIM_ITERATIONS,
@@ -38,12 +43,16 @@ RECONSTRUCTIONS: Mapping[str, Callable[[Stft, SpectrogramParams, int], Waveform]
 
 
 def clip_denoiser(network: MaskNetwork, reconstruction: str) -> Callable[[Waveform], Waveform]:
-    """Return what cleans clips of one length at the network's rate, [batch, n_samples], at once."""
-    spectrogram, rebuild = network.spec.spectrogram, RECONSTRUCTIONS[reconstruction]
+    """Return a function that denoises a batch of clips, float32 [batch, n_samples].
+
+    The clips have the network's sample rate and one length. `reconstruction` is a key of
+    RECONSTRUCTIONS.
+    """
+    spectrogram, reconstruct = network.spec.spectrogram, RECONSTRUCTIONS[reconstruction]
 
     def denoise(clips: Waveform) -> Waveform:
         noisy = np.stack([stft(clip, spectrogram) for clip in clips])
         masked = noisy * network.mask(to_real_imag(noisy))
-        return np.stack([rebuild(each, spectrogram, clips.shape[1]) for each in masked])
+        return np.stack([reconstruct(each, spectrogram, clips.shape[1]) for each in masked])
 
     return denoise

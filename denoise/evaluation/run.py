@@ -1,4 +1,4 @@
-"""Denoising the test split under every condition, and measuring what came of it."""
+"""Denoise and score every test clip in every noise condition."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from denoise.noise.mixing import NoiseSources, make_noisy, utterance_rng
 from denoise.params import EvaluateParams
 
 Denoise = Callable[[Waveform], Waveform]
-"""Cleans clips at the corpus' rate, float32 [n_clips, n_samples]."""
+"""Denoises clips at the corpus' sample rate, float32 [n_clips, n_samples]."""
 
 Recognise = Callable[[Waveform], Mapping[str, Sequence[int]]]
-"""The digit that each recogniser, by its name, hears in each of float32 [n_clips, n_samples]."""
+"""Maps float32 [n_clips, n_samples] to {recogniser's name: the digit of each clip}."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One way of disturbing a clip."""
+    """A noise type and an SNR."""
 
     noise: str
     snr_db: float
@@ -29,22 +29,26 @@ class Condition:
 
 @dataclass(frozen=True)
 class Corrupter:
-    """Makes the noisy twins of test clips."""
+    """Adds noise to test clips."""
 
     sample_rate: int
     seed: int
     sources: NoiseSources
 
     def corrupt(self, clean: Waveform, utterance_id: str, condition: Condition) -> Waveform:
-        """Return the clip's noisy twin, float32 [n_samples]; each condition has its own noise."""
-        kind, snr_db = condition.noise, condition.snr_db
-        rng = utterance_rng(self.seed, f"{utterance_id} {kind} {snr_db}")
-        return make_noisy(clean, self.sample_rate, kind, snr_db, rng, self.sources)
+        """Return the noisy clip, float32 [n_samples]; each condition draws its own noise."""
+        noise_type, snr_db = condition.noise, condition.snr_db
+        rng = utterance_rng(self.seed, f"{utterance_id} {noise_type} {snr_db}")
+        return make_noisy(clean, self.sample_rate, noise_type, snr_db, rng, self.sources)
 
 
-def conditions(params: EvaluateParams) -> list[Condition]:
-    """List every noise kind at every SNR."""
-    return [Condition(kind, snr_db) for kind in params.noise_types for snr_db in params.snr_db]
+def list_conditions(params: EvaluateParams) -> list[Condition]:
+    """List every noise type at every SNR."""
+    return [
+        Condition(noise_type, snr_db)
+        for noise_type in params.noise_types
+        for snr_db in params.snr_db
+    ]
 
 
 def evaluate(
@@ -54,66 +58,73 @@ def evaluate(
     corrupter: Corrupter,
     params: EvaluateParams,
 ) -> pd.DataFrame:
-    """Measure every clip in every condition, noisy, Wiener-filtered and denoised, a row each."""
-    every = conditions(params)
+    """Return the scores of every clip in every condition, one row each.
+
+    Each row scores the noisy, the Wiener-filtered and the denoised clip; `tables` describes the
+    columns.
+    """
+    conditions = list_conditions(params)
     with_pesq = params.pesq == "auto" and metrics.has_pesq()
     rows: list[dict[str, object]] = []
     for row, clean in clips:
-        identity = str(row["utterance_id"])
-        noisy = np.stack([corrupter.corrupt(clean, identity, c) for c in every])
-        about = row[["utterance_id", "speaker_id", "digit", "gender"]].to_dict()
-        heard = _apply_methods(noisy, corrupter.sample_rate, denoise)
-        digit_scores = score_digits(clean, heard, recognise, int(about["digit"]))
-        for number, condition in enumerate(every):
-            waveforms = {method: batch[number] for method, batch in heard.items()}
-            figures = _measure_each(clean, waveforms, corrupter.sample_rate, with_pesq)
-            rows.append({**about, **vars(condition), **figures, **digit_scores[number]})
+        utterance = row[["utterance_id", "speaker_id", "digit", "gender"]].to_dict()
+        utterance_id, digit = str(row["utterance_id"]), int(utterance["digit"])
+        noisy = np.stack([corrupter.corrupt(clean, utterance_id, c) for c in conditions])
+        by_method = _apply_methods(noisy, corrupter.sample_rate, denoise)
+        digit_scores = score_digits(clean, by_method, recognise, digit)
+        for index, condition in enumerate(conditions):
+            waveforms = {method: batch[index] for method, batch in by_method.items()}
+            scores = _score_methods(clean, waveforms, corrupter.sample_rate, with_pesq)
+            rows.append({**utterance, **vars(condition), **scores, **digit_scores[index]})
     return pd.DataFrame(rows)
 
 
 def _apply_methods(noisy: Waveform, sample_rate: int, denoise: Denoise) -> dict[str, Waveform]:
-    """Return what each method makes of the noisy twins of a clip, [n_conditions, n_samples]."""
-    filtered = np.stack([wiener(noisy, sample_rate) for noisy in noisy])
+    """Return each method's result for the noisy versions of a clip, [n_conditions, n_samples]."""
+    filtered = np.stack([wiener(waveform, sample_rate) for waveform in noisy])
     return {"noisy": noisy, "wiener": filtered, "denoised": denoise(noisy)}
 
 
 def score_digits(
-    clean: Waveform, heard: Mapping[str, Waveform], recognise: Recognise, digit: int
+    clean: Waveform, by_method: Mapping[str, Waveform], recognise: Recognise, digit: int
 ) -> list[dict[str, float]]:
-    """Return `<recogniser>_<method>` for each condition: 1 where the digit is understood, else 0.
+    """Return `<recogniser>_<method>` for each condition: 1 if the digit was recognised, else 0.
 
-    `heard` holds [n_conditions, n_samples] for each method; the method `clean` is added.
+    `by_method` holds [n_conditions, n_samples] for each method; the method `clean` is added.
     """
-    count = len(next(iter(heard.values())))
+    n_conditions = len(next(iter(by_method.values())))
     columns: dict[str, np.ndarray] = {}
-    for name, digits in recognise(np.concatenate([clean[None], *heard.values()])).items():
+    for name, digits in recognise(np.concatenate([clean[None], *by_method.values()])).items():
         is_right = np.equal(digits, digit).astype(float)
-        columns[f"{name}_clean"] = np.repeat(is_right[:1], count)
-        by_method = is_right[1:].reshape(len(heard), count)
-        columns |= {f"{name}_{m}": part for m, part in zip(heard, by_method, strict=True)}
-    return [{name: float(part[n]) for name, part in columns.items()} for n in range(count)]
+        columns[f"{name}_clean"] = np.repeat(is_right[:1], n_conditions)
+        parts = is_right[1:].reshape(len(by_method), n_conditions)
+        columns |= {f"{name}_{m}": part for m, part in zip(by_method, parts, strict=True)}
+    return [
+        {name: float(column[index]) for name, column in columns.items()}
+        for index in range(n_conditions)
+    ]
 
 
-def _measure_each(
-    clean: Waveform, heard: Mapping[str, Waveform], sample_rate: int, with_pesq: bool
+def _score_methods(
+    clean: Waveform, waveforms: Mapping[str, Waveform], sample_rate: int, with_pesq: bool
 ) -> dict[str, float]:
-    """Return `<metric>_<method>` for each waveform of `heard`, all float32 [n_samples]."""
+    """Return `<metric>_<method>` for each method's waveform, all float32 [n_samples]."""
     return {
-        f"{metric}_{method}": figure
-        for method, waveform in heard.items()
-        for metric, figure in measure(clean, waveform, sample_rate, with_pesq).items()
+        f"{metric}_{method}": score
+        for method, waveform in waveforms.items()
+        for metric, score in score_waveform(clean, waveform, sample_rate, with_pesq).items()
     }
 
 
-def measure(
+def score_waveform(
     clean: Waveform, waveform: Waveform, sample_rate: int, with_pesq: bool
 ) -> dict[str, float]:
-    """Return every metric of float32 [n_samples] by its name, PESQ where it is asked for."""
-    figures = {
+    """Return every metric of a waveform, float32 [n_samples], by name; PESQ if `with_pesq`."""
+    scores = {
         "si_sdr_db": metrics.si_sdr_db(clean, waveform),
         "estoi": metrics.estoi(clean, waveform, sample_rate),
         "lsd_db": metrics.log_spectral_distance_db(clean, waveform, sample_rate),
     }
     if with_pesq:
-        figures["pesq"] = metrics.pesq_wide_band(clean, waveform, sample_rate)
-    return figures
+        scores["pesq"] = metrics.pesq_wide_band(clean, waveform, sample_rate)
+    return scores

@@ -1,11 +1,12 @@
-"""From per-utterance rows to the tables that answer "did it help?".
+"""Summarise the per-utterance results: headline metrics, breakdown and CSV tables.
 
-A row holds utterance_id, speaker_id, digit, gender, noise, snr_db, and `<metric>_<method>` for each
-metric and method. `digits_<recogniser>` is 1 where a recogniser understood the digit, else 0; what
-it understands of the clean clip, `digits_<recogniser>_clean`, stands beside the methods.
+A row of the results holds utterance_id, speaker_id, digit, gender, noise, snr_db, and
+`<metric>_<method>` for each metric and method. `digits_<recogniser>` is 1 where that recogniser
+returned the right digit, else 0; it is also measured on the clean clip, in
+`digits_<recogniser>_clean`.
 
-The speaker is the unit of independence: utterances of one speaker resemble each other, so every
-mean is the mean of per-speaker means, in which each speaker counts the same.
+Utterances of one speaker are not independent, so every mean is the mean of the per-speaker means:
+each speaker has the same weight.
 """
 
 import io
@@ -28,7 +29,7 @@ HIGHER_IS_BETTER = {
     "pesq": True,
     **dict.fromkeys(DIGITS, True),
 }
-IDENTITY = ("utterance_id", "speaker_id", "digit", "gender", "noise", "snr_db")
+UTTERANCE_COLUMNS = ("utterance_id", "speaker_id", "digit", "gender", "noise", "snr_db")
 GROUPS = ("condition", "snr_db", "noise", "digit", "gender")
 DECIMALS = 3
 CONFIDENCE = 0.95
@@ -36,57 +37,88 @@ CONFIDENCE = 0.95
 Tree = dict[str, Any]
 
 
-def headline(rows: pd.DataFrame) -> Tree:
-    """Return whether it helped, how good each method is, and how much was measured.
+def headline_metrics(rows: pd.DataFrame) -> dict[str, float]:
+    """Return the few figures that DVC shows as metrics, flat: means over all test conditions.
 
-    `improvement` is what the network wins over the noisy input and over the Wiener filter: positive
-    where the network is better, for distances too. A leaf is {mean, low, high}. `counts` holds the
-    speakers, utterances and rows, and for each metric the number of rows in which it is undefined
-    for some method: all methods leave those out. Where digits were listened to, `overall` has what
-    is understood of the clean clips too.
+    All are of the denoised clips: si_sdri_db, the SI-SDR improvement over the noisy input; estoi;
+    lsd_db; pesq where it was measured; acc_clean_asr and acc_noisy_asr, the digit accuracy of the
+    recogniser trained on clean speech and of the one trained on noisy speech. A metric that is
+    defined in no row is left out. The names are short because `dvc metrics show` prints all of
+    them as columns of one table.
     """
+    denoised = _overall(rows, "denoised")
+    intervals = {
+        "si_sdri_db": _improvement_over(rows, "noisy").get("si_sdr_db"),
+        "estoi": denoised.get("estoi"),
+        "lsd_db": denoised.get("lsd_db"),
+        "pesq": denoised.get("pesq"),
+        "acc_clean_asr": denoised.get("digits_clean_trained"),
+        "acc_noisy_asr": denoised.get("digits_noise_trained"),
+    }
+    return {name: interval["mean"] for name, interval in intervals.items() if interval}
+
+
+def break_down(rows: pd.DataFrame, n_rejected: int = 0) -> Tree:
+    """Return every metric with its confidence interval, the counts, and the means by condition.
+
+    `improvement` holds the improvement over the noisy input and over the Wiener filter, positive
+    where the network is better, for distances too; `overall` holds each method's own values, and
+    the digit accuracy on the clean clips. Both hold {mean, low, high} for each metric.
+
+    `counts` holds the number of speakers, utterances and rows, of the `n_rejected` recordings that
+    could not be used, and, for each metric, of the rows in which it is undefined for at least one
+    method. Such rows are left out for all methods.
+
+    The other keys hold means by condition, SNR, noise type, digit and gender, in the shape
+    {"by_snr_db": {"-6": {"si_sdr_db": {"noisy": ..., "wiener": ..., "denoised": ...}}}}. Numbers
+    are sorted as numbers.
+    """
+    overall = {method: _overall(rows, method) for method in (*METHODS, "clean")}
+    return {
+        "improvement": {
+            f"over_{baseline}": _improvement_over(rows, baseline)
+            for baseline in ("noisy", "wiener")
+        },
+        "overall": {method: intervals for method, intervals in overall.items() if intervals},
+        "counts": _counts(rows, n_rejected),
+        **_means_by_group(rows),
+    }
+
+
+def _overall(rows: pd.DataFrame, method: str) -> Tree:
+    """Return the interval of each metric of one method; `clean` has the digit accuracies only."""
+    metrics = [metric for metric in _metrics_of(rows) if method in methods_of(metric)]
+    values = {metric: _defined(rows, metric)[f"{metric}_{method}"] for metric in metrics}
+    return _clipped_accuracies(_intervals(values, rows))
+
+
+def _improvement_over(rows: pd.DataFrame, baseline: str) -> Tree:
     metrics = _metrics_of(rows)
-    improvement = {
-        f"over_{rival}": _intervals(
-            {metric: _gain(rows, metric, "denoised", rival) for metric in metrics}, rows
-        )
-        for rival in ("noisy", "wiener")
-    }
-    overall = {
-        method: _intervals(
-            {m: _defined(rows, m)[f"{m}_{method}"] for m in metrics if method in methods_of(m)},
-            rows,
-        )
-        for method in (*METHODS, "clean")
-    }
-    overall = {method: _with_shares(leaves) for method, leaves in overall.items() if leaves}
-    return {"improvement": improvement, "overall": overall, "counts": _counts(rows, metrics)}
+    return _intervals({m: _improvement(rows, m, "denoised", baseline) for m in metrics}, rows)
 
 
 def _intervals(values: dict[str, pd.Series], rows: pd.DataFrame) -> Tree:
-    """Return an interval for each metric that has one."""
-    found = {metric: interval(column, rows["speaker_id"]) for metric, column in values.items()}
-    return {metric: leaf for metric, leaf in found.items() if leaf}
+    """Return the interval of each metric, without the metrics that have no defined value."""
+    found = {
+        metric: confidence_interval(column, rows["speaker_id"]) for metric, column in values.items()
+    }
+    return {metric: interval for metric, interval in found.items() if interval}
 
 
-def _with_shares(leaves: Tree) -> Tree:
-    """Keep the intervals of shares within 0 and 1."""
-    for metric in leaves.keys() & set(DIGITS):
-        leaves[metric] = {end: min(max(value, 0.0), 1.0) for end, value in leaves[metric].items()}
-    return leaves
+def _clipped_accuracies(intervals: Tree) -> Tree:
+    """Clip the intervals of accuracies to 0 and 1."""
+    for metric in intervals.keys() & set(DIGITS):
+        interval = intervals[metric]
+        intervals[metric] = {end: min(max(value, 0.0), 1.0) for end, value in interval.items()}
+    return intervals
 
 
-def break_down(rows: pd.DataFrame) -> Tree:
-    """Return the mean of each metric and method by condition, SNR, noise, digit and gender.
-
-    The shape is {"by_snr_db": {"-6": {"si_sdr_db": {"noisy": ..., "wiener": ..., "denoised":
-    ...}}}}; numbers are sorted as numbers.
-    """
+def _means_by_group(rows: pd.DataFrame) -> Tree:
     metrics = _metrics_of(rows)
-    at = [
+    conditions = [
         f"{noise} at {snr:g} dB" for noise, snr in zip(rows["noise"], rows["snr_db"], strict=True)
     ]
-    rows = rows.assign(condition=at)
+    rows = rows.assign(condition=conditions)
     return {
         f"by_{column}": {
             label: {metric: means for metric in metrics if (means := _means(group, metric))}
@@ -96,12 +128,13 @@ def break_down(rows: pd.DataFrame) -> Tree:
     }
 
 
-def interval(values: pd.Series, speakers: pd.Series) -> dict[str, float]:
+def confidence_interval(values: pd.Series, speakers: pd.Series) -> dict[str, float]:
     """Return the mean over speakers and its 95 % confidence interval, {mean, low, high}.
 
-    Student's t interval on the per-speaker means: with about ten test speakers it is wider than,
-    and covers better than, a bootstrap over speakers, and it needs no seed. nan is left out. One
-    speaker has a mean but no interval; without any value the result is empty.
+    This is Student's t interval on the per-speaker means. With about ten test speakers it is wider
+    than a bootstrap over speakers, covers the true mean more reliably, and needs no seed. nan
+    values are left out. For a single speaker only the mean is returned; without any value the
+    result is empty.
     """
     per_speaker = values.groupby(speakers.loc[values.index]).mean().dropna()
     if per_speaker.empty:
@@ -109,31 +142,32 @@ def interval(values: pd.Series, speakers: pd.Series) -> dict[str, float]:
     mean = float(per_speaker.mean())
     if len(per_speaker) == 1:
         return {"mean": _rounded(mean)}
-    freedom = len(per_speaker) - 1
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * per_speaker.sem())
+    degrees_of_freedom = len(per_speaker) - 1
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees_of_freedom) * per_speaker.sem())
     return {"mean": _rounded(mean), "low": _rounded(mean - half), "high": _rounded(mean + half)}
 
 
 def improvement_by_snr(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the SI-SDR in dB that each method wins over the noisy input, a row an input SNR.
+    """Return the SI-SDR improvement of each method over the noisy input in dB, a row per SNR.
 
-    The columns are snr_db, then for wiener and denoised `<method>`, `<method>_low` and
-    `<method>_high`: wide, since DVC draws the rows of one column as one curve.
+    The columns are snr_db and, for wiener and denoised, `<method>`, `<method>_low` and
+    `<method>_high`. The table is wide because DVC draws one column as one curve.
     """
     _metrics_of(rows)
     table = []
     for snr_db, group in rows.groupby("snr_db"):
         row: dict[str, float] = {"snr_db": snr_db}
         for method in METHODS[1:]:
-            leaf = interval(_gain(group, "si_sdr_db", method, "noisy"), group["speaker_id"])
-            row[method] = leaf.get("mean", math.nan)
-            row |= {f"{method}_{end}": leaf.get(end, math.nan) for end in ("low", "high")}
+            improvement = _improvement(group, "si_sdr_db", method, "noisy")
+            interval = confidence_interval(improvement, group["speaker_id"])
+            row[method] = interval.get("mean", math.nan)
+            row |= {f"{method}_{end}": interval.get(end, math.nan) for end in ("low", "high")}
         table.append(row)
     return pd.DataFrame(table)
 
 
 def read_curves(folder: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read what training logged with DVCLive: columns epoch (from 1), loss, validation_loss."""
+    """Read the curves that DVCLive logged: columns epoch (from 1), loss, validation_loss."""
     curves = Path(folder) / "plots" / "metrics"
     tables = [
         pd.read_csv(curves / f"{name}.tsv", sep="\t", index_col="step")[name]
@@ -144,10 +178,10 @@ def read_curves(folder: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def utterance_csv(rows: pd.DataFrame) -> str:
-    """Return the rows as CSV, sorted and rounded to three decimals; what is undefined is empty."""
+    """Return the rows as CSV, sorted, with three decimals; undefined values are empty."""
     measured = [f"{m}_{method}" for m in _metrics_of(rows) for method in methods_of(m)]
     ordered = rows.sort_values(["noise", "snr_db", "utterance_id"], kind="stable")
-    return table_csv(ordered[[*IDENTITY, *measured]])
+    return table_csv(ordered[[*UTTERANCE_COLUMNS, *measured]])
 
 
 def table_csv(table: pd.DataFrame) -> str:
@@ -161,21 +195,24 @@ def table_csv(table: pd.DataFrame) -> str:
 
 
 def _metrics_of(rows: pd.DataFrame) -> list[str]:
-    """Return the metrics that the rows hold; PESQ and digits may be absent."""
+    """Return the metrics that the rows hold; PESQ and digits may be absent.
+
+    Raises ValueError where a column that is needed is missing, or there is no row.
+    """
     present = [m for m in HIGHER_IS_BETTER if m not in OPTIONAL or f"{m}_noisy" in rows]
     needed = [
-        *IDENTITY,
+        *UTTERANCE_COLUMNS,
         *(f"{metric}_{method}" for metric in present for method in methods_of(metric)),
     ]
     missing = [name for name in needed if name not in rows]
     if missing or rows.empty:
-        lack = f"no column {', '.join(missing)}" if missing else "no row"
-        raise ValueError(f"The evaluation's table has {lack}: nothing can be summed up.")
+        problem = f"no column {', '.join(missing)}" if missing else "no row"
+        raise ValueError(f"The evaluation's results have {problem}, so they cannot be summarised.")
     return present
 
 
 def methods_of(metric: str) -> tuple[str, ...]:
-    """Return the methods that a metric is measured for: digits are heard in the clean clip too."""
+    """Return the methods that a metric is measured for: digits on the clean clip as well."""
     return ("clean", *METHODS) if metric in DIGITS else METHODS
 
 
@@ -184,9 +221,10 @@ def _defined(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     return rows[[f"{metric}_{method}" for method in methods_of(metric)]].dropna()
 
 
-def _gain(rows: pd.DataFrame, metric: str, method: str, rival: str) -> pd.Series:
+def _improvement(rows: pd.DataFrame, metric: str, method: str, baseline: str) -> pd.Series:
+    """Return by how much a method is better than a baseline in each row, positive if better."""
     defined = _defined(rows, metric)
-    difference = defined[f"{metric}_{method}"] - defined[f"{metric}_{rival}"]
+    difference = defined[f"{metric}_{method}"] - defined[f"{metric}_{baseline}"]
     return difference if HIGHER_IS_BETTER[metric] else -difference
 
 
@@ -200,7 +238,7 @@ def _means(rows: pd.DataFrame, metric: str) -> dict[str, float]:
 
 
 def _groups(rows: pd.DataFrame, column: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield each value of a column as a key, with its rows; an unknown value is "unknown"."""
+    """Yield each value of a column as a key, with its rows; a missing gender is "unknown"."""
     values = rows[column]
     if column == "gender":
         values = values.astype(object).where(values.notna() & (values != ""), "unknown")
@@ -208,12 +246,14 @@ def _groups(rows: pd.DataFrame, column: str) -> Iterator[tuple[str, pd.DataFrame
         yield (str(value) if isinstance(value, str) else f"{value:g}"), group
 
 
-def _counts(rows: pd.DataFrame, metrics: list[str]) -> Tree:
+def _counts(rows: pd.DataFrame, n_rejected: int) -> Tree:
+    metrics = _metrics_of(rows)
     return {
         "speakers": int(rows["speaker_id"].nunique()),
         "utterances": int(rows["utterance_id"].nunique()),
         "rows": len(rows),
         "undefined": {metric: len(rows) - len(_defined(rows, metric)) for metric in metrics},
+        "rejected": n_rejected,
     }
 
 
