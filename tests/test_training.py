@@ -224,6 +224,17 @@ def test_a_checkpoint_is_resumed_by_its_own_training_alone(trained, tmp_path: Pa
         Checkpoint(tmp_path / "state", "one").load(fresh.weights)
 
 
+def test_a_checkpoint_is_recovered_after_a_kill_in_the_middle_of_a_save(
+    trained, tmp_path: Path
+) -> None:
+    model, config, _ = trained
+    history = epochs(3, 2, 1)
+    checkpoint = Checkpoint(tmp_path / "state", "one")
+    checkpoint.save(model.weights, history)
+    checkpoint.folder.rename(tmp_path / ".state.4000000000.former")  # no process has this number
+    assert checkpoint.load(config.build_model().weights) == history
+
+
 def test_the_best_epoch_is_what_a_checkpoint_gives_at_the_end(trained, tmp_path: Path) -> None:
     _, config, _ = trained
     model = config.build_model()

@@ -28,7 +28,7 @@ from denoise.training.data import BatchSource, Pair, to_network_input
 from denoise.training.muon import build_optimizer
 from denoise.training.schedule import cosine_factor, warmup_factor
 from denoise.training.train_step import TrainStep
-from denoise.util.atomic import replacing_folder, write_text
+from denoise.util.atomic import recover_folder, replacing_folder, write_text
 
 PLATEAU_EPOCHS = 3
 History = list[dict[str, float]]
@@ -107,6 +107,7 @@ class Checkpoint:
 
     def load(self, variables: Variables) -> History:
         """Restore what a training moves if a state of this very training is there."""
+        recover_folder(self.folder)
         try:
             state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
