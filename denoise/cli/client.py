@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -41,20 +41,21 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
         """Follow none."""
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser(file_completion: Mapping[str, str] | None = None) -> argparse.ArgumentParser:
     """Return the parser of denoise client."""
     parser = argparse.ArgumentParser(
         prog="denoise client", description="Have a recording cleaned by denoise serve."
     )
     parser.add_argument("url", metavar="URL", help="as denoise serve prints it")
-    parser.add_argument("input", metavar="IN", help="a file, or - (standard input)")
-    parser.add_argument(
+    source = parser.add_argument("input", metavar="IN", help="a file, or - (standard input)")
+    target = parser.add_argument(
         "-o",
         "--output",
         required=True,
         metavar="OUT",
         help="a file, or - (standard output, WAV unless --format says otherwise)",
     )
+    source.complete = target.complete = file_completion  # type: ignore[attr-defined]
     parser.add_argument("--overwrite", action="store_true", help="replace OUT")
     parser.add_argument("--strength", type=strength, metavar="0..1", help="default: 1")
     parser.add_argument("--residual", action="store_true", help="get what is removed instead")

@@ -79,15 +79,7 @@ def _dispatch(words: list[str]) -> int:
         from denoise.cli.client import run
 
         return run(words[1:])
-    return clean(make_parser(_further).parse_args(words))
-
-
-def _further() -> dict[str, argparse.ArgumentParser]:
-    """Return the parsers of what a first word may name."""
-    from denoise.cli import client
-    from denoise.server import cli as server_cli
-
-    return {"serve": server_cli.make_parser(), "client": client.make_parser()}
+    return clean(make_parser().parse_args(words))
 
 
 def _fail(error: object, status: int) -> int:

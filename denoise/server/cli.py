@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from denoise.errors import UsageError
@@ -17,8 +17,8 @@ if TYPE_CHECKING:  # Flask and waitress are an extra
 DEFAULTS = Limits()
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of denoise serve."""
+def make_parser(file_completion: Mapping[str, str] | None = None) -> argparse.ArgumentParser:
+    """Return the parser of denoise serve; for a completion script, pass shtab.FILE."""
     parser = argparse.ArgumentParser(
         prog="denoise serve", description="Denoise over HTTP; see docs/server.md."
     )
@@ -32,7 +32,8 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="a further name that it is called by; repeatable",
     )
-    parser.add_argument("--model", help="another model: an ONNX file, or a bundle folder")
+    model = parser.add_argument("--model", help="another model: an ONNX file, or a bundle folder")
+    model.complete = file_completion  # type: ignore[attr-defined]  # shtab reads it
     parser.add_argument("--token", help=f"that clients must send; default: ${TOKEN_VARIABLE}")
     _add_limits(parser)
     return parser
