@@ -119,7 +119,7 @@ def _working_on(service: ServerContext, takes_raw: bool = True) -> Iterator[Work
 
 def _audio(report: Report, name: str, options: Options, stack: ExitStack) -> Response:
     """Return the recording that was made."""
-    form, encoding = report.form, report.encoding
+    form, encoding = report.audio_format, report.encoding
     extension = EXTENSIONS.get(encoding.format, "wav")
     file_name = request_parsing.safe_name(
         name, formats.RESULT_SUFFIXES[options.residual], extension
