@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from denoise.inference.denoiser import Denoiser
 from denoise.network.spec import MaskNetwork
+from tests.closures import ROOT
 from tests.networks import RATE, SPEC, gain_network
 
 
@@ -95,3 +96,15 @@ def test_invalid_input_is_an_error(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         make_denoiser().denoise(waveform, **{"sample_rate": RATE, **options})
+
+
+def test_the_documented_delays_are_those_of_the_built_in_network() -> None:
+    built_in = Denoiser.load()
+    spec = built_in.network.spec
+    look_ahead = spec.margin_frames * spec.spectrogram.hop_length + spec.spectrogram.n_fft // 2
+    page = (ROOT / "docs" / "command.md").read_text(encoding="utf-8")
+    assert f"needs {look_ahead / spec.sample_rate:.2f} s of audio" in page
+    stream, n_fed = built_in.stream(spec.sample_rate), 0
+    while not len(stream.feed(make_noise(1000, 1))):
+        n_fed += 1000
+    assert f"a delay of about {n_fed / spec.sample_rate:.0f} s" in page

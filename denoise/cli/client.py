@@ -65,7 +65,9 @@ def make_parser(file_completion: Mapping[str, str] | None = None) -> argparse.Ar
     )
     parser.add_argument("--residual", action="store_true", help="get what is removed instead")
     parser.add_argument(
-        "--format", choices=formats.CHOICES, help="default: the format of the output's extension"
+        "--format",
+        choices=formats.CHOICES,
+        help="default: the format of the output's extension, else that of the input",
     )
     parser.add_argument("--token", help=f"the server's token (default: ${TOKEN_VARIABLE})")
     parser.add_argument(
