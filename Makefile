@@ -18,7 +18,7 @@ repro: .venv/.pipeline ## train the denoiser on the built-in voices: the whole p
 test: .venv/.test ## lint, type-check and test
 	$(IN_VENV) ruff check .
 	$(IN_VENV) ruff format --check .
-	$(IN_VENV) mypy denoise stages benchmarks
+	$(IN_VENV) mypy denoise stages benchmarks presets
 	$(IN_VENV) python -m pytest
 
 bench: .venv/.bench ## compare the model with other denoisers; options: make bench BENCH="--limit 20"

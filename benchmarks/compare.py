@@ -26,7 +26,7 @@ from denoise.corpus.manifest import read_manifest
 from denoise.errors import CorpusError, DenoiseError, ModelError
 from denoise.evaluation.metrics import has_pesq
 from denoise.evaluation.run import Corrupter, Recognise
-from denoise.noise.generators import NoiseSources, no_recordings
+from denoise.noise.mixing import NoiseSources, no_recordings
 from denoise.noise.sources import SpeechSource
 from denoise.params import Params
 from denoise.params_file import load_params

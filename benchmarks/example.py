@@ -10,10 +10,12 @@ import numpy as np
 import soundfile
 import soxr
 
-from denoise.corpus.synthetic.acoustics import SAMPLE_RATE, record
-from denoise.corpus.synthetic.build import draw_speakers, name, voice_text
+from denoise.corpus.synthetic.acoustics import SAMPLE_RATE, simulate_recording
+from denoise.corpus.synthetic.build import draw_speakers, name_voice
 from denoise.corpus.synthetic.espeak import Espeak
-from denoise.noise import generators
+from denoise.corpus.synthetic.voices import voice_text
+from denoise.noise.generators import GENERATORS
+from denoise.noise.mixing import mix
 from denoise.params import SyntheticParams
 from denoise.util.atomic import replacing
 
@@ -31,21 +33,22 @@ PEAK = 0.5
 
 def speak() -> np.ndarray:
     """Return the words as they were recorded, float32 [n_samples] at SAMPLE_RATE."""
-    voice, recording = draw_speakers(PEOPLE)[SPEAKER]
-    with Espeak({name(voice): voice_text(voice)}) as espeak:
+    voice, conditions = draw_speakers(PEOPLE)[SPEAKER]
+    with Espeak({name_voice(voice): voice_text(voice)}) as espeak:
         spoken = espeak.say(
-            WORDS, name(voice), rate=round(voice.rate), pitch=50, pitch_range=60, seed=7
+            WORDS, name_voice(voice), rate=round(voice.rate), pitch=50, pitch_range=60, seed=7
         )
     padding = (int(0.4 * SAMPLE_RATE),) * 2
     rng = np.random.default_rng(PEOPLE.seed)
-    return record(spoken.astype(np.float32), recording, padding, 0.0, rng) / np.float32(2**15)
+    recorded = simulate_recording(spoken.astype(np.float32), conditions, padding, 0.0, rng)
+    return recorded / np.float32(2**15)
 
 
 def main() -> None:
     """Write the example."""
     clean = soxr.resample(speak(), SAMPLE_RATE, RATE)
-    drawn = generators.KINDS[KIND](np.random.default_rng(PEOPLE.seed), len(clean), RATE)
-    noisy = generators.mix(clean, drawn, SNR_DB)
+    drawn = GENERATORS[KIND](np.random.default_rng(PEOPLE.seed), len(clean), RATE)
+    noisy = mix(clean, drawn, SNR_DB)
     with replacing(TARGET) as temporary:
         soundfile.write(
             temporary, PEAK * noisy / np.abs(noisy).max(), RATE, "PCM_16", format="FLAC"

@@ -1,4 +1,4 @@
-"""A server to measure, in a process of its own."""
+"""A running server for the benchmarks."""
 
 import re
 import subprocess
@@ -9,13 +9,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def serving() -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run `denoise serve` on any free port; yield its process and its address."""
+    """Run `denoise serve` in a process of its own on a free port; yield the process and its URL."""
     command = [sys.executable, "-m", "denoise", "serve", "--port", "0"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         line = server.stdout.readline() if server.stdout else ""
-        (address,) = re.findall(r"http://\S+", line)
-        yield server, address
+        (url,) = re.findall(r"http://\S+", line)
+        yield server, url
     finally:
         server.terminate()
         server.wait()

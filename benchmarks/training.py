@@ -1,7 +1,7 @@
-"""What training costs beside the published autoencoder's, both in one run, turn about.
+"""Measures the training time of the default network and of the published autoencoder.
 
-Each is trained by the pipeline's own stages, in a process of its own, for a few epochs; the whole
-of it is told from those. `python -m benchmarks.training` after `dvc repro`.
+Both are trained in turns, by the pipeline's own stages in processes of their own, for a few epochs;
+the time of a whole training is extrapolated. Run `python -m benchmarks.training` after `dvc repro`.
 """
 
 import argparse
@@ -21,49 +21,33 @@ import yaml
 
 from benchmarks.cost import describe_machine, status_mb
 from denoise.errors import DenoiseError
+from presets.__main__ import load_preset
 
 ROOT = Path(__file__).parent.parent
-REFERENCE: Mapping[str, Any] = {
-    "model.architecture": "reference",
-    "spectrogram.n_fft": 2048,
-    "spectrogram.hop_length": 512,
-    "spectrogram.win_length": 2048,
-    "train.epochs": 25,
-    "train.batch_size": 16,
-    "train.optimizer": "adam",
-    "train.learning_rate": 0.001,
-    "train.beta_2": 0.999,
-    "train.schedule": "plateau",
-    "train.band_limit_probability": 0.0,
-    "train.oov_probability": 0.0,
-    "train.time_reversal_probability": 0.0,
-    "train.crop_seconds": 1.0,
-    "reconstruction": "griffin_lim",
-}
 
 
 @dataclass
 class Trainee:
-    """One training: the params it differs in, how many epochs it has, and what it took."""
+    """One training: its params, and the time and memory that it took."""
 
     name: str
     params: dict[str, Any]
-    first: list[float] = field(default_factory=list)  # seconds, from the start to an epoch's end
-    later: list[float] = field(default_factory=list)  # seconds an epoch
+    first: list[float] = field(default_factory=list)  # seconds from the start to the end of epoch 1
+    later: list[float] = field(default_factory=list)  # seconds of each later epoch
     peak_mb: float = 0.0
 
     @property
     def epochs(self) -> int:
-        """Count the epochs of the whole training."""
+        """The epochs of the whole training."""
         return int(self.params["train"]["epochs"])
 
     def seconds(self) -> float:
-        """Return how long the whole training takes, start-up included."""
+        """Return the seconds of the whole training, start-up included."""
         return statistics.median(self.first) + (self.epochs - 1) * statistics.median(self.later)
 
 
 def with_params(tree: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of params with `overrides`, keys by dots."""
+    """Return a copy of params with `overrides`, by their dotted keys."""
     changed: dict[str, Any] = yaml.safe_load(yaml.safe_dump(tree))
     for key, value in overrides.items():
         section = changed
@@ -75,7 +59,7 @@ def with_params(tree: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str,
 
 
 def stage(name: str, folder: Path, params: Path, **paths: Path) -> subprocess.Popen[str]:
-    """Start a stage in `folder`, where a training keeps its checkpoint too."""
+    """Start a stage in `folder`, where a training also keeps its checkpoint."""
     named = [word for option, path in paths.items() for word in (f"--{option}", str(path))]
     return subprocess.Popen(
         [sys.executable, "-u", "-m", f"stages.{name}", "--params", str(params), *named],
@@ -87,7 +71,7 @@ def stage(name: str, folder: Path, params: Path, **paths: Path) -> subprocess.Po
 
 
 def prepare(trainee: Trainee, folder: Path, corpus: Mapping[str, Path]) -> None:
-    """Write the spectrograms that `trainee` learns from."""
+    """Write the spectrogram caches that `trainee` is trained on."""
     whole = folder / "whole.yaml"
     whole.write_text(yaml.safe_dump(trainee.params), encoding="utf-8")
     running = stage("features", folder, whole, **corpus, features=folder / "features")
@@ -97,9 +81,9 @@ def prepare(trainee: Trainee, folder: Path, corpus: Mapping[str, Path]) -> None:
 
 
 def train(trainee: Trainee, folder: Path, n_epochs: int) -> None:
-    """Train for a few epochs, time each, and note the most memory held."""
+    """Train for a few epochs; record the time of each and the peak memory."""
     few = folder / "few.yaml"
-    # settled epochs take no longer, but their first one compiles: half of a few would be untypical
+    # Epochs with frozen batch-norm take as long, but the first of them compiles a second graph.
     shortened = with_params(
         trainee.params, {"train.epochs": n_epochs, "train.frozen_batch_norm_fraction": 0.0}
     )
@@ -125,9 +109,9 @@ def train(trainee: Trainee, folder: Path, n_epochs: int) -> None:
 
 
 def render(ours: Trainee, reference: Trainee) -> str:
-    """Return the comparison as a Markdown table with the ratio under it."""
+    """Return the comparison as a Markdown table with the ratio below it."""
     lines = [
-        "| training | epochs | s an epoch | s in all | peak memory, MB |",
+        "| training | epochs | s per epoch | s in total | peak memory, MB |",
         "|---|--:|--:|--:|--:|",
     ]
     for trainee in (ours, reference):
@@ -141,18 +125,21 @@ def render(ours: Trainee, reference: Trainee) -> str:
 
 
 def main() -> None:
-    """Train both for a few epochs, turn about, and print what the whole of each would take."""
+    """Train both in turns for a few epochs and print the time of each whole training."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--data", type=Path, default=Path("data"), metavar="FOLDER")
     parser.add_argument("--rounds", type=int, default=2, help="how often each is trained")
-    parser.add_argument("--epochs", type=int, default=2, help="for how long each time; 2 or more")
+    parser.add_argument("--epochs", type=int, default=2, help="epochs each time; 2 or more")
     options = parser.parse_args()
     tree = yaml.safe_load(options.params.read_text(encoding="utf-8"))
     data = options.data.resolve()
     corpus = {"archive": data / "corpus.zip", "noise": data / "noise.zip"}
     corpus["manifest"] = data / "manifest.csv"
-    trainees = (Trainee("ours", tree), Trainee("reference", with_params(tree, REFERENCE)))
+    trainees = (
+        Trainee("ours", tree),
+        Trainee("reference", with_params(tree, load_preset("reference"))),
+    )
     with tempfile.TemporaryDirectory() as scratch:
         folders = [Path(scratch) / trainee.name for trainee in trainees]
         for trainee, folder in zip(trainees, folders, strict=True):

@@ -1,25 +1,32 @@
-"""The error that a user is meant to read."""
+"""The errors that are reported to the user in one line, without a traceback."""
 
 
 class DenoiseError(Exception):
-    """Something the user can mend; the message says what happened, with which value, what to do."""
+    """An error that the user can correct.
+
+    The message says what happened, with which value, and what to do next.
+    """
 
 
 class ParamsError(DenoiseError):
-    """A key of params.yaml that is unknown, missing, of the wrong type or out of range."""
+    """A key of params.yaml is unknown or missing, or its value has the wrong type or range."""
 
 
 class CorpusError(DenoiseError):
-    """A corpus that cannot be had, or is not what it claims to be."""
+    """A corpus cannot be obtained, or it is damaged or not what it should be."""
 
 
 class AudioError(DenoiseError):
-    """Bytes that are not the audio they claim to be."""
+    """Audio cannot be decoded, or it cannot be used, because it is silent for example."""
 
 
 class ModelError(DenoiseError):
-    """A saved model that is missing, incomplete or of another format."""
+    """A saved model is missing, incomplete or of another format."""
+
+
+class TrainingError(DenoiseError):
+    """A training that cannot go on, such as one whose loss is not finite."""
 
 
 class UsageError(DenoiseError):
-    """A command line that cannot be carried out as it stands."""
+    """A command cannot be carried out with the arguments given."""

@@ -1,37 +1,46 @@
-"""Dataclasses from parsed YAML or JSON: every key known and present, of its type, in its range."""
+"""Build dataclasses from parsed YAML or JSON, and check that keys, types and ranges are right."""
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from denoise.errors import ParamsError
 
+# In YAML 1.1 a float in scientific notation needs a dot and a signed exponent, as in 1.0e-3. The
+# parser returns strings for others: for 1e-3, and for 5e-05, which `dvc exp run -S` writes.
+_SCIENTIFIC_NOTATION = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
+
 
 @dataclass(frozen=True)
 class Range:
-    """A number, or each of a list, must lie in [low, high]."""
+    """The number, or each number of a list, must be in [low, high]."""
 
     low: float
     high: float
 
 
 class Choices:
-    """A word must be one of `words`; a list may name each of them once."""
+    """The string must be one of `values`; a list may hold each of them once."""
 
-    def __init__(self, *words: str) -> None:
-        """Take the words themselves."""
-        self.words = words
+    def __init__(self, *values: str) -> None:
+        """Set the allowed values."""
+        self.values = values
 
 
 def build(section: type, tree: Any, key: str = "") -> Any:
-    """Build the dataclass `section` from a mapping; `key` is the dotted path used in errors."""
+    """Build the dataclass `section` from a mapping.
+
+    `key` is the dotted path of the mapping, for error messages. Raises ParamsError for an unknown
+    or missing key, and for a value of the wrong type or out of range.
+    """
     hints = get_type_hints(section, include_extras=True)
     if not isinstance(tree, dict):
         raise ParamsError(f"{key or 'params.yaml'}: {tree!r} is not a section of keys.")
     for name in tree:
         if name not in hints:
             known = ", ".join(hints)
-            raise ParamsError(f"{_join(key, name)}: no such key; known here are {known}.")
+            raise ParamsError(f"{_join(key, name)}: no such key; the known keys are {known}.")
     for name in hints:
         if name not in tree:
             raise ParamsError(f"{_join(key, name)}: the key is missing.")
@@ -45,28 +54,36 @@ def _join(key: str, name: object) -> str:
 def _value(hint: Any, value: Any, key: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return build(hint, value, key)  # type: ignore[arg-type]
-    kind, bounds = hint, None
+    expected, bounds = hint, None
     if get_origin(hint) is Annotated:
-        kind, bounds = get_args(hint)
-    if get_origin(kind) is tuple:
-        return _tuple(get_args(kind)[0], bounds, value, key)
-    return _leaf(kind, bounds, value, key)
+        expected, bounds = get_args(hint)
+    if get_origin(expected) is tuple:
+        return _tuple(get_args(expected)[0], bounds, value, key)
+    return _leaf(expected, bounds, value, key)
 
 
-def _tuple(kind: Any, bounds: Range | Choices | None, value: Any, key: str) -> tuple[Any, ...]:
+def _tuple(expected: Any, bounds: Range | Choices | None, value: Any, key: str) -> tuple[Any, ...]:
     if not isinstance(value, list) or not value:
-        raise ParamsError(f"{key}: {value!r} is not a list of at least one {kind.__name__}.")
-    values = tuple(_leaf(kind, bounds, item, key) for item in value)
+        raise ParamsError(f"{key}: {value!r} is not a list of at least one {expected.__name__}.")
+    values = tuple(_leaf(expected, bounds, item, key) for item in value)
     if isinstance(bounds, Choices) and len(set(values)) < len(values):
         raise ParamsError(f"{key}: {value!r} names a value twice.")
     return values
 
 
-def _leaf(kind: Any, bounds: Range | Choices | None, value: Any, key: str) -> Any:
-    if type(value) is not kind and (kind, type(value)) != (float, int):
-        raise ParamsError(f"{key}: {value!r} is not of type {kind.__name__}.")
-    if isinstance(bounds, Choices) and value not in bounds.words:
-        raise ParamsError(f"{key}: {value!r} is none of {', '.join(bounds.words)}.")
-    if isinstance(bounds, Range) and not bounds.low <= value <= bounds.high:  # true of NaN too
+def _leaf(expected: Any, bounds: Range | Choices | None, value: Any, key: str) -> Any:
+    parsed = _parse_scientific_notation(value) if expected is float else value
+    if type(parsed) is not expected and (expected, type(parsed)) != (float, int):
+        raise ParamsError(f"{key}: {value!r} is not of type {expected.__name__}.")
+    if isinstance(bounds, Choices) and parsed not in bounds.values:
+        raise ParamsError(f"{key}: {value!r} is not one of {', '.join(bounds.values)}.")
+    if isinstance(bounds, Range) and not bounds.low <= parsed <= bounds.high:  # also if it is NaN
         raise ParamsError(f"{key}: {value!r} lies outside {bounds.low} to {bounds.high}.")
-    return kind(value)
+    return expected(parsed)
+
+
+def _parse_scientific_notation(value: Any) -> Any:
+    """Return a string in scientific notation as a float, and any other value unchanged."""
+    if isinstance(value, str) and _SCIENTIFIC_NOTATION.fullmatch(value):
+        return float(value)
+    return value

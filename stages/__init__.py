@@ -1,4 +1,4 @@
-"""The pipeline's stages: each reads params, loads, calls the library and writes."""
+"""The pipeline's stages: each reads the params, loads its inputs, calls the library and writes."""
 
 import argparse
 import os
@@ -7,21 +7,25 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import yaml
+
 from denoise.errors import DenoiseError
 from denoise.params import Params
 from denoise.params_file import load_params
 
-# TensorFlow's oneDNN picks its kernels by the processor, and rounds differently in each: AVX2 is
-# held to on all. Python imports this package before any of its modules, so before TensorFlow.
+ROOT = Path(__file__).parent.parent
+
+# oneDNN chooses its kernels by the processor, and they round differently: use AVX2 on all of them.
+# Python runs this file before any stage, and so before TensorFlow is imported.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
 
 def run(main: Callable[[Params, argparse.Namespace], None], *path_names: str) -> None:
-    """Run a stage: each of `path_names` is a required option that holds a path.
+    """Run a stage; each of `path_names` is a required option that takes a path.
 
-    An error that the user can mend, a full disk included, ends with one line and exit status 1.
+    An error that the user can fix, such as a full disk, ends with one line and exit status 1.
     """
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
@@ -40,3 +44,9 @@ def run(main: Callable[[Params, argparse.Namespace], None], *path_names: str) ->
         sys.exit(f"error: {error}. Is the disk full?")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def source_files(stage: str) -> list[Path]:
+    """Return the modules that a stage depends on, as dvc.yaml lists them in its `deps`."""
+    definition = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    return [ROOT / dep for dep in definition["stages"][stage]["deps"] if dep.endswith(".py")]

@@ -1,4 +1,4 @@
-"""Put one corpus archive in place, whatever its source, and where it came from."""
+"""Write the corpus archive, from the source that the params name, and its provenance."""
 
 import argparse
 import sys
@@ -12,18 +12,21 @@ from stages import run
 
 
 def main(params: Params, paths: argparse.Namespace) -> None:
-    """Obtain the corpus that `download.source` names; write its provenance."""
-    source = obtain(params.download, paths.archive)
+    """Write the corpus at `paths.archive` and its provenance at `paths.provenance`."""
+    source = write_archive(params.download, paths.archive)
     with CorpusArchive(paths.archive) as corpus:
-        files = len(corpus.utterances)
-        speakers = len({utterance.speaker_id for utterance in corpus.utterances})
-    counts = {"files": files, "speakers": speakers}
-    write_provenance(paths.provenance, paths.archive, {**source, **counts})
-    print(f"{paths.archive}: {files} recordings of {speakers} speakers", file=sys.stderr)
+        n_files = len(corpus.utterances)
+        n_speakers = len({utterance.speaker_id for utterance in corpus.utterances})
+    provenance = {**source, "files": n_files, "speakers": n_speakers}
+    write_provenance(paths.provenance, paths.archive, provenance)
+    print(f"{paths.archive}: {n_files} recordings of {n_speakers} speakers", file=sys.stderr)
 
 
-def obtain(params: DownloadParams, archive: Path) -> dict[str, Any]:
-    """Write the archive; each source is imported only where it is asked for."""
+def write_archive(params: DownloadParams, archive: Path) -> dict[str, Any]:
+    """Write the archive from `params.source`; return the provenance that the source gives.
+
+    Only the module of that source is imported.
+    """
     if params.source == "kaggle":
         from denoise.corpus.kaggle import download_kaggle
 
@@ -32,9 +35,9 @@ def obtain(params: DownloadParams, archive: Path) -> dict[str, Any]:
         from denoise.corpus.local import import_local
 
         return import_local(params.local, archive)
-    from denoise.corpus.synthetic.build import synthesize_corpus
+    from denoise.corpus.synthetic.build import synthesise_corpus
 
-    return synthesize_corpus(params.synthetic, archive)
+    return synthesise_corpus(params.synthetic, archive)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Write the trained network as one ONNX file, which the light tool runs without TensorFlow."""
+"""Export the trained network as one ONNX file, which runs without TensorFlow."""
 
 import argparse
 
@@ -11,7 +11,7 @@ from stages import run
 
 
 def main(params: Params, paths: argparse.Namespace) -> None:
-    """Write `paths.onnx` from the bundle at `paths.model`."""
+    """Write `paths.onnx` from the saved model at `paths.model`."""
     model, config = load_model(paths.model)
     content = to_onnx(model, to_metadata(config.spec()))
     with replacing(paths.onnx) as temporary:

@@ -1,4 +1,4 @@
-"""Cache the spectrograms of each clip and its noisy twins, for training and validation."""
+"""Cache the spectrograms of training and validation clips, clean and mixed with noise."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""Put one archive of noise recordings in place, an empty one where there are none."""
+"""Write the archive of the user's noise recordings, which is empty if there are none."""
 
 import argparse
 
@@ -9,9 +9,9 @@ from stages import run
 
 
 def main(params: Params, paths: argparse.Namespace) -> None:
-    """Write `paths.noise` from what `download.noise` names, and where it came from."""
-    about = import_noise(params.download.noise, paths.noise)
-    write_provenance(paths.provenance, paths.noise, about)
+    """Write the recordings of `download.noise` to `paths.noise`, and `paths.provenance`."""
+    provenance = import_noise(params.download.noise, paths.noise)
+    write_provenance(paths.provenance, paths.noise, provenance)
 
 
 if __name__ == "__main__":

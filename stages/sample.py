@@ -1,4 +1,4 @@
-"""Shuffle the corpus, draw the utterances and split them by speaker: the manifest."""
+"""Write the manifest: a random sample of the corpus's utterances, split by speaker."""
 
 import argparse
 
@@ -9,7 +9,7 @@ from stages import run
 
 
 def main(params: Params, paths: argparse.Namespace) -> None:
-    """Write `paths.manifest` from the corpus at `paths.archive`."""
+    """Write the manifest at `paths.manifest` for the corpus at `paths.archive`."""
     with CorpusArchive(paths.archive) as corpus:
         manifest = make_manifest(corpus.utterances, corpus.speakers(), params.sample)
     write_manifest(manifest, paths.manifest)

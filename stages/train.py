@@ -1,4 +1,4 @@
-"""Train the network on the spectrogram caches; keep its best epoch as a bundle."""
+"""Train the network on the spectrogram caches and save its best epoch."""
 
 import argparse
 from dataclasses import asdict
@@ -10,30 +10,28 @@ from denoise.network.determinism import make_deterministic
 from denoise.network.saved_model import ModelConfig, save_model
 from denoise.params import Params
 from denoise.training.augmentation import Augmentation
+from denoise.training.checkpoint import Checkpoint, best_epoch, fingerprint
 from denoise.training.data import BatchSource
 from denoise.training.losses import loss_for, peak_for
-from denoise.training.trainer import Checkpoint, best_epoch, fingerprint, fit
+from denoise.training.trainer import fit
 from denoise.util.malloc import keep_freed_memory
-from stages import run
+from stages import run, source_files
 
-CHECKPOINT = Path(".scratch/train")  # outside the outs, which DVC empties when a stage starts again
-ROOT = Path(__file__).parent.parent
-SOURCES = sorted([*ROOT.glob("denoise/*.py"), Path(__file__)])
+CHECKPOINT = Path(".scratch/train")  # not an out: DVC deletes outs before it runs a stage
 
 
 def main(params: Params, paths: argparse.Namespace) -> None:
-    """Write the bundle at `paths.model` and the curves at `paths.curves` from `paths.features`."""
+    """Write the model at `paths.model` and the curves at `paths.curves` from `paths.features`."""
     keep_freed_memory()
-    make_deterministic(side_by_side=params.train.data_shards)
+    make_deterministic(inter_op_threads=params.train.data_shards)
     train, validation = (
         BatchSource.open(paths.features, split, params.train) for split in ("train", "validation")
     )
     peak = peak_for(params, train)
     config = ModelConfig(params.audio, params.spectrogram, params.model, peak)
-    model = config.build_model()
-    augmentation = Augmentation.of(params)
+    model, augmentation = config.build_model(), Augmentation.from_params(params)
     settings = repr(asdict(config)) + repr(params.train) + repr(augmentation)
-    key = fingerprint(settings, [*SOURCES, *sorted(paths.features.glob("*"))])
+    key = fingerprint(settings, [*source_files("train"), *sorted(paths.features.glob("*"))])
     checkpoint = Checkpoint(CHECKPOINT, key)
     with Live(str(paths.curves), report=None, dvcyaml=False, save_dvc_exp=False) as live:
 
@@ -42,15 +40,9 @@ def main(params: Params, paths: argparse.Namespace) -> None:
                 live.log_metric(name, epoch[name])
             live.next_step()
 
-        history = fit(
-            model,
-            loss_for(params, peak),
-            (train, validation),
-            params.train,
-            augmentation,
-            checkpoint,
-            log,
-        )
+        loss = loss_for(params, peak)
+        sources = train, validation
+        history = fit(model, loss, sources, params.train, augmentation, checkpoint, log)
     save_model(paths.model, model, config)
     checkpoint.remove()
     print(f"The best of {len(history)} epochs was number {best_epoch(history) + 1}.")

@@ -39,7 +39,7 @@ def tree() -> dict[str, Any]:
 
 @pytest.fixture
 def tiny_params() -> Params:
-    """Return params for clips of 2000 samples with two noisy twins each."""
+    """Return params for clips of 2000 samples with two noisy versions each."""
     weights = {**dict.fromkeys(NOISE_TYPES, 0.0), "white": 1.0, "babble": 1.0}
     return dataclasses.replace(
         load_params(ROOT / "params.yaml"),

@@ -1,4 +1,4 @@
-"""Small corpora for tests: noise that stands in for recordings, quick to write and hard to pack."""
+"""Small corpora for tests, with noise as recordings: quick to write, and hardly compressible."""
 
 import io
 from collections.abc import Mapping
@@ -13,19 +13,19 @@ from denoise.corpus.archive import Utterance, create_archive
 
 def noise_waveform(seed: int, seconds: float = 0.1, channels: int = 1) -> npt.NDArray[np.float64]:
     """Return noise [n_samples, channels] at 8 kHz, never silent, never clipped."""
-    generator = np.random.default_rng(seed)
-    return generator.uniform(-0.5, 0.5, (round(8000 * seconds), channels))
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-0.5, 0.5, (round(8000 * seconds), channels))
 
 
 def encode(
     waveform: npt.NDArray[np.floating],
-    kind: str = "WAV",
+    file_format: str = "WAV",
     subtype: str = "PCM_16",
     sample_rate: int = 8000,
 ) -> bytes:
-    """Return `waveform` as the bytes of an audio file."""
+    """Return [n_samples, channels] as the bytes of an audio file."""
     file = io.BytesIO()
-    soundfile.write(file, waveform, sample_rate, subtype, format=kind)
+    soundfile.write(file, waveform, sample_rate, subtype, format=file_format)
     return file.getvalue()
 
 
@@ -48,7 +48,7 @@ def write_corpus(path: Path, speakers: int = 3, digits: int = 2, seconds: float 
 def write_recordings(
     path: Path, recordings: Mapping[Utterance, bytes], genders: Mapping[str, str]
 ) -> Path:
-    """Write an archive of `recordings`, in their order, by speakers of `genders`."""
+    """Write an archive of `recordings`, in their order, with the speakers' genders."""
     with create_archive(path) as archive:
         for utterance, content in recordings.items():
             archive.add(utterance, content)
@@ -57,7 +57,7 @@ def write_recordings(
 
 
 def write_tree(folder: Path, files: Mapping[str, bytes]) -> Path:
-    """Write `files`, by their paths relative to `folder`."""
+    """Write `files`, from path relative to `folder` to content; return `folder`."""
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)

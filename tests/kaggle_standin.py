@@ -1,7 +1,7 @@
-"""A stand-in for Kaggle that the unmodified client talks to, and that fails in the ways asked for.
+"""A stand-in for Kaggle's servers that works with the unmodified client and fails as a test sets.
 
-It is an HTTP proxy on a free port of this machine: with `environment()` set, the client sends it
-every request, for the API and for the storage that the API redirects to.
+It is an HTTP proxy on a free local port. With the variables of `environment()` the client sends all
+requests to it, for the API and for the storage that the API redirects to.
 """
 
 import json
@@ -18,29 +18,29 @@ API = "/api/v1/"
 DOWNLOAD = "datasets.DatasetApiService/DownloadDataset"
 INTROSPECT = "security.OAuthService/IntrospectToken"
 STORAGE = "http://storage.test/archive.zip"
-CHUNK = 16_384
+BLOCK_BYTES = 16_384
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What one answer does wrong: another status or body, or an end before its time."""
+    """What is wrong with one response: another status or body, or an early end."""
 
     status: int = 200
-    body: bytes | None = None  # sent in place of the right one
+    body: bytes | None = None  # sent instead of the right one
     headers: dict[str, str] = field(default_factory=dict)
     cut_after: int | None = None  # bytes of the body after which the connection breaks
-    stall_after: int | None = None  # bytes of the body after which nothing more comes
-    pause_seconds: float = 0.0  # between one piece of the body and the next
+    stall_after: int | None = None  # bytes of the body after which nothing more is sent
+    pause_seconds: float = 0.0  # after each block of the body
 
 
 @dataclass
 class Standin:
-    """What is served, the faults still to come, and the requests that came."""
+    """The content that is served, the faults of the next responses, and the requests received."""
 
     body: bytes
     port: int = 0
     etag: str | None = '"one"'
-    tokens: frozenset[str] = frozenset()  # the tokens that are known; any other is refused
+    tokens: frozenset[str] = frozenset()  # the valid tokens; others are refused
     api_faults: list[Fault] = field(default_factory=list)
     storage_faults: list[Fault] = field(default_factory=list)
     range_faults: list[Fault] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Standin:
     released: threading.Event = field(default_factory=threading.Event)
 
     def environment(self, home: Path) -> dict[str, str]:
-        """Return the variables that lead the client here, and no variable with credentials."""
+        """Return the variables that make the client connect here, without any credentials."""
         proxy = f"http://127.0.0.1:{self.port}"
         return {
             "KAGGLE_API_ENVIRONMENT": "LOCALHOST",
@@ -87,20 +87,20 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(Fault(302, headers={"Location": STORAGE}), b"", "octet-stream")
 
     def do_GET(self) -> None:
-        asked = self.headers.get("Range")
-        self.standin.ranges.append(asked)
-        faults = self.standin.range_faults if asked else self.standin.storage_faults
+        byte_range = self.headers.get("Range")
+        self.standin.ranges.append(byte_range)
+        faults = self.standin.range_faults if byte_range else self.standin.storage_faults
         fault = faults.pop(0) if faults else Fault()
-        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+        start = int(byte_range.removeprefix("bytes=").rstrip("-")) if byte_range else 0
         if start and fault.status == 200 and fault.body is None:
             headers = {"Content-Range": f"bytes {start}-{len(self.standin.body) - 1}/*"}
             fault = Fault(206, None, headers, fault.cut_after, fault.stall_after)
         self._answer(fault, self.standin.body[start:], "octet-stream")
 
-    def _answer(self, fault: Fault, body: bytes, kind: str) -> None:
+    def _answer(self, fault: Fault, body: bytes, subtype: str) -> None:
         body = body if fault.body is None else fault.body
         self.send_response(fault.status)
-        self.send_header("Content-Type", f"application/{kind}")
+        self.send_header("Content-Type", f"application/{subtype}")
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("Last-Modified", "Wed, 01 Jan 2020 00:00:00 GMT")
@@ -115,14 +115,14 @@ class _Handler(BaseHTTPRequestHandler):
         ends = [end for end in (fault.cut_after, fault.stall_after) if end is not None]
         body = body[: min(ends, default=len(body))]
         try:
-            for start in range(0, len(body), CHUNK):
-                self.wfile.write(body[start : start + CHUNK])
+            for start in range(0, len(body), BLOCK_BYTES):
+                self.wfile.write(body[start : start + BLOCK_BYTES])
                 time.sleep(fault.pause_seconds)
             if fault.stall_after is not None:
                 self.wfile.flush()
                 self.standin.released.wait(30)
         except OSError:
-            pass  # the client has gone, as the test may want
+            pass  # the client has closed the connection, as some tests intend
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -130,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def kaggle_standin(body: bytes) -> Iterator[Standin]:
-    """Serve `body` as the data set's zip for as long as the block lasts."""
+    """Serve `body` as the data set's zip until the block ends."""
     standin = Standin(body)
     handler = type("Handler", (_Handler,), {"standin": standin})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

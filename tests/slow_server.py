@@ -1,4 +1,4 @@
-"""Run a server with a slow network, for tests: python -m tests.slow_server SECONDS."""
+"""A server with a slow network, for tests: python -m tests.slow_server SECONDS_PER_BLOCK."""
 
 import sys
 import time
@@ -20,6 +20,6 @@ def mask(spectrograms: np.ndarray) -> np.ndarray:
 if __name__ == "__main__":
     spec = NetworkSpec(8000, SpectrogramParams(128, 64, 128), receptive_field_frames=0, stride=1)
     server = Server(
-        ServerContext(MaskNetwork(mask, spec), Limits(slots=1, queue=1)), "127.0.0.1", 0
+        ServerContext(MaskNetwork(mask, spec), Limits(workers=1, queue=1)), "127.0.0.1", 0
     )
     server.run(lambda: print(f"denoise serves on {server.url}", flush=True))

@@ -1,4 +1,4 @@
-"""A waveform with what metrics and filters live on: harmonics, formants, syllables, pauses."""
+"""Speech-like waveforms for tests: harmonics, formants, syllables and pauses."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ SAMPLE_RATE = 22_050
 
 
 def voice(seed: int = 0, seconds: float = 1.0, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
-    """Return float32 [n_samples] at an RMS near 0.05, silent in its first and last fifth."""
+    """Return float32 [n_samples] with an RMS of 0.05, silent in the first and the last fifth."""
     rng = np.random.default_rng(seed)
     time = np.arange(int(seconds * sample_rate)) / sample_rate
     pitch = rng.uniform(100, 220) * (1 + 0.1 * np.sin(2 * np.pi * 1.5 * time))
@@ -24,7 +24,7 @@ def voice(seed: int = 0, seconds: float = 1.0, sample_rate: int = SAMPLE_RATE) -
 
 
 def white(clean: np.ndarray, snr_db: float, seed: int = 1) -> np.ndarray:
-    """Return float32 white noise of a waveform's shape, `snr_db` under it in RMS."""
+    """Return float32 white noise of the shape of `clean`, at an SNR of `snr_db`."""
     noise = np.random.default_rng(seed).standard_normal(len(clean))
-    level = np.sqrt(np.mean(np.square(clean, dtype=np.float64))) * 10 ** (-snr_db / 20)
-    return (level * noise).astype(np.float32)
+    noise_rms = np.sqrt(np.mean(np.square(clean, dtype=np.float64))) * 10 ** (-snr_db / 20)
+    return (noise_rms * noise).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The one form of a corpus: what is written comes back, in one order, or is an error."""
+"""The corpus archive: it returns what was written, in a fixed order, or raises an error."""
 
 import json
 import random
@@ -28,7 +28,7 @@ def corpus(tmp_path: Path) -> Path:
     return write_corpus(tmp_path / "corpus.zip")
 
 
-def test_what_is_written_comes_back(tmp_path: Path) -> None:
+def test_recordings_and_speakers_are_read_back_as_written(tmp_path: Path) -> None:
     utterance = Utterance("07", 3, 12)
     speakers = {"07": {"gender": "female", "accent": "Ærø"}}
     with create_archive(tmp_path / "corpus.zip") as writer:
@@ -41,7 +41,7 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
         archive.verify()
 
 
-def test_words_stand_beside_the_utterances(tmp_path: Path) -> None:
+def test_oov_utterances_are_read_separately_from_digits(tmp_path: Path) -> None:
     oov_utterances = [OovUtterance(0), OovUtterance(2), OovUtterance(10)]
     with create_archive(tmp_path / "corpus.zip") as writer:
         for number, oov in enumerate(reversed(oov_utterances)):
@@ -53,26 +53,26 @@ def test_words_stand_beside_the_utterances(tmp_path: Path) -> None:
         assert [archive.read_oov(oov) for oov in oov_utterances] == [wav(2), wav(1), wav(0)]
 
 
-def test_words_alone_are_no_corpus(tmp_path: Path) -> None:
+def test_an_archive_with_only_oov_utterances_is_not_a_corpus(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "c.zip", {OovUtterance(2).member: b"x"})
-    with pytest.raises(CorpusError, match="no such corpus"):
+    with pytest.raises(CorpusError, match="is not a corpus"):
         CorpusArchive(path)
 
 
-@pytest.mark.parametrize("name", ["words/02.wav", "words/7/2.wav", "a/words/2.wav"])
-def test_another_file_is_no_word(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["oov/02.wav", "oov/7/2.wav", "a/oov/2.wav"])
+def test_other_file_names_are_not_oov_utterances(tmp_path: Path, name: str) -> None:
     with CorpusArchive(write_zip(tmp_path / "c.zip", {NAMES[0]: b"x", name: b"y"})) as archive:
         assert archive.oov_utterances == []
 
 
-def test_names_are_audiomnists() -> None:
+def test_members_are_named_as_in_audiomnist() -> None:
     utterance = Utterance("07", 3, 12)
     assert utterance.utterance_id == "3_07_12"
     assert utterance.member == "data/07/3_07_12.wav"
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_order_in_the_zip_changes_nothing(tmp_path: Path, seed: int) -> None:
+def test_utterances_are_sorted_whatever_their_order_in_the_zip(tmp_path: Path, seed: int) -> None:
     names = random.Random(seed).sample(NAMES, len(NAMES))
     with CorpusArchive(write_zip(tmp_path / "c.zip", {n: n.encode() for n in names})) as archive:
         read = [(u.member, archive.read(u)) for u in archive.utterances]
@@ -88,7 +88,7 @@ def test_the_same_content_gives_the_same_bytes(
     assert write_corpus(tmp_path / "second.zip").read_bytes() == first.read_bytes()
 
 
-def test_folders_around_data_are_looked_through(tmp_path: Path) -> None:
+def test_the_data_folder_may_be_inside_other_folders(tmp_path: Path) -> None:
     members = {
         f"AudioMNIST-main/{NAMES[0]}": b"x",
         "AudioMNIST-main/data/audioMNIST_meta.txt": b"{}",
@@ -98,19 +98,19 @@ def test_folders_around_data_are_looked_through(tmp_path: Path) -> None:
         assert archive.speakers() == {}
 
 
-def test_a_file_in_another_speakers_folder_is_no_utterance(tmp_path: Path) -> None:
+def test_a_file_in_another_speakers_folder_is_not_an_utterance(tmp_path: Path) -> None:
     members = {NAMES[0]: b"x", "data/03/7_02_1.wav": b"y", "data/01/x.wav": b"z"}
     with CorpusArchive(write_zip(tmp_path / "c.zip", members)) as archive:
         assert [u.member for u in archive.utterances] == [NAMES[0]]
 
 
-def test_numbers_in_the_meta_file_become_text(tmp_path: Path) -> None:
+def test_numbers_in_the_meta_file_are_read_as_text(tmp_path: Path) -> None:
     meta = json.dumps({"02": {"age": 31, "gender": "male"}}).encode()
     with CorpusArchive(write_zip(tmp_path / "c.zip", {NAMES[0]: b"x", META_NAME: meta})) as archive:
         assert archive.speakers() == {"02": {"age": "31", "gender": "male"}}
 
 
-def test_a_corpus_without_meta_file_tells_nothing_of_speakers(tmp_path: Path) -> None:
+def test_a_corpus_without_meta_file_has_no_speaker_entries(tmp_path: Path) -> None:
     with CorpusArchive(write_zip(tmp_path / "c.zip", {NAMES[0]: b"x"})) as archive:
         assert archive.speakers() == {}
 
@@ -122,25 +122,25 @@ def test_a_broken_meta_file_is_an_error(tmp_path: Path, meta: bytes) -> None:
         archive.speakers()
 
 
-def test_a_missing_archive_says_what_to_run(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_archive_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"No corpus at .*nothing.zip. Run dvc repro download"):
         CorpusArchive(tmp_path / "nothing.zip")
 
 
-def test_a_foreign_zip_is_no_corpus(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="no such corpus"):
+def test_another_zip_is_not_a_corpus(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="is not a corpus"):
         CorpusArchive(write_zip(tmp_path / "c.zip", {"readme.txt": b"hello"}))
 
 
-def test_an_utterance_that_is_not_there_is_an_error(corpus: Path) -> None:
+def test_reading_an_unknown_utterance_is_an_error(corpus: Path) -> None:
     with CorpusArchive(corpus) as archive, pytest.raises(CorpusError, match=r"9_01_0\.wav"):
         archive.read(Utterance("01", 9, 0))
 
 
-@pytest.mark.parametrize("part", [0.0, 0.3, 0.9, 0.999])
-def test_a_truncated_zip_is_an_error(corpus: Path, part: float) -> None:
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 0.9, 0.999])
+def test_a_truncated_zip_is_an_error(corpus: Path, fraction: float) -> None:
     content = corpus.read_bytes()
-    corpus.write_bytes(content[: int(len(content) * part)])
+    corpus.write_bytes(content[: int(len(content) * fraction)])
     with pytest.raises(CorpusError, match=r"not a whole zip.*dvc repro --force download"):
         CorpusArchive(corpus)
 
@@ -148,9 +148,9 @@ def test_a_truncated_zip_is_an_error(corpus: Path, part: float) -> None:
 @pytest.mark.parametrize(
     ("offset", "patch"),
     [(6, b"\xff"), (8, b"\x00\x08" + bytes(36) + b"\xff")],
-    ids=["a version to come", "a name in no encoding"],
+    ids=["future zip version", "undecodable name"],
 )
-def test_a_damaged_list_of_members_is_an_error(corpus: Path, offset: int, patch: bytes) -> None:
+def test_a_damaged_central_directory_is_an_error(corpus: Path, offset: int, patch: bytes) -> None:
     content = bytearray(corpus.read_bytes())
     start = content.index(b"PK\x01\x02") + offset
     content[start : start + len(patch)] = patch
@@ -159,19 +159,19 @@ def test_a_damaged_list_of_members_is_an_error(corpus: Path, offset: int, patch:
         CorpusArchive(corpus)
 
 
-def test_a_damaged_member_is_an_error_that_names_it(corpus: Path) -> None:
+def test_the_error_for_a_damaged_member_names_it(corpus: Path) -> None:
     with CorpusArchive(corpus) as archive:
-        victim = archive.utterances[2]
-        wanted = archive.read(victim)
-    corpus.write_bytes(corpus.read_bytes().replace(wanted[-100:], bytes(100)))
+        damaged = archive.utterances[2]
+        content = archive.read(damaged)
+    corpus.write_bytes(corpus.read_bytes().replace(content[-100:], bytes(100)))
     with CorpusArchive(corpus) as archive:
-        for use in (archive.verify, lambda: archive.read(victim)):
-            with pytest.raises(CorpusError, match=f"{victim.utterance_id}.wav is damaged"):
-                use()
+        for read in (archive.verify, lambda: archive.read(damaged)):
+            with pytest.raises(CorpusError, match=f"{damaged.utterance_id}.wav is damaged"):
+                read()
         archive.read(archive.utterances[0])
 
 
-def test_an_error_while_writing_leaves_what_was_there(corpus: Path) -> None:
+def test_an_error_while_writing_keeps_the_previous_archive(corpus: Path) -> None:
     before = corpus.read_bytes()
     with pytest.raises(ZeroDivisionError), create_archive(corpus) as writer:
         writer.add(Utterance("01", 1, 1), wav(1))
@@ -183,15 +183,15 @@ def test_an_error_while_writing_leaves_what_was_there(corpus: Path) -> None:
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-@example(place=0.998, bit=6)
-def test_a_flipped_bit_is_an_error_or_harmless(tmp_path: Path, place: float, bit: int) -> None:
+@given(position=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+@example(position=0.998, bit=6)
+def test_a_flipped_bit_is_an_error_or_harmless(tmp_path: Path, position: float, bit: int) -> None:
     path = tmp_path / "corpus.zip"
-    whole = write_corpus(path, 2, 2, seconds=0.01).read_bytes()
+    intact = write_corpus(path, 2, 2, seconds=0.01).read_bytes()
     with CorpusArchive(path) as archive:
         expected = {u: archive.read(u) for u in archive.utterances}
-    damaged = bytearray(whole)
-    damaged[int(place * len(whole))] ^= 1 << bit
+    damaged = bytearray(intact)
+    damaged[int(position * len(intact))] ^= 1 << bit
     path.write_bytes(damaged)
     try:
         with CorpusArchive(path) as archive:

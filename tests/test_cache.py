@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from denoise.dsp.audio import rms
-from denoise.dsp.stft import n_frames, stft
+from denoise.dsp.stft import count_frames, stft
 from denoise.errors import CorpusError, ParamsError
 from denoise.features.cache import STORED_RMS, SpectrogramCache, SpectrogramWriter, SplitWriter
 from denoise.params import SpectrogramParams
 
 PARAMS = SpectrogramParams(n_fft=64, hop_length=32, win_length=64)
 N_SAMPLES = 333
-COPIES = 3
+VERSIONS = 3
 
 
 def waveform(seed: int, level: float = 0.1, n_samples: int = N_SAMPLES) -> np.ndarray:
@@ -26,9 +26,9 @@ def waveform(seed: int, level: float = 0.1, n_samples: int = N_SAMPLES) -> np.nd
     return (level * drawn).astype(np.float32)
 
 
-def write_split(folder: Path, clips: int, count: int = COPIES, level: float = 0.1) -> Path:
+def write_split(folder: Path, clips: int, count: int = VERSIONS, level: float = 0.1) -> Path:
     """Write the `train` split, whose noisy row r has the seed 1000 + r and whose clean row c, c."""
-    writer = SplitWriter(folder, "train", PARAMS, n_frames(N_SAMPLES, PARAMS))
+    writer = SplitWriter(folder, "train", PARAMS, count_frames(N_SAMPLES, PARAMS))
     for clip in range(clips):
         noisy_versions = [waveform(1000 + clip * count + version) for version in range(count)]
         writer.append(waveform(clip, level), noisy_versions)
@@ -54,33 +54,33 @@ def test_what_is_written_is_read_at_one_level(tmp_path: Path, level: float) -> N
     assert noisy.dtype == clean.dtype == np.complex64
     assert noisy.shape == clean.shape == (4, cache.n_frames, cache.n_bins) == (4, 12, 33)
     for row, noisy_row, clean_row in zip(rows, noisy, clean, strict=True):
-        original = waveform(row // COPIES, level)
+        original = waveform(row // VERSIONS, level)
         gain = np.float32(STORED_RMS / rms(original))
         assert within_float16(clean_row, stft(gain * original, PARAMS))
         assert within_float16(noisy_row, stft(gain * waveform(1000 + row), PARAMS))
     cache.close()
 
 
-def test_a_clip_is_read_in_the_voice_asked_for(tmp_path: Path) -> None:
-    writer = SplitWriter(tmp_path, "train", PARAMS, n_frames(N_SAMPLES, PARAMS))
+def test_a_clip_is_read_at_the_requested_speed(tmp_path: Path) -> None:
+    writer = SplitWriter(tmp_path, "train", PARAMS, count_frames(N_SAMPLES, PARAMS))
     for clip in range(3):
         others = [waveform(100 * (voice + 1) + clip, level=3.0) for voice in range(2)]
-        writer.append(waveform(clip), [waveform(50 + clip)] * COPIES, others)
+        writer.append(waveform(clip), [waveform(50 + clip)] * VERSIONS, others)
     writer.close()
     cache = SpectrogramCache(tmp_path, "train")
-    assert (len(cache), cache.noisy_versions, cache.n_speeds) == (9, COPIES, 2)
+    assert (len(cache), cache.noisy_versions, cache.n_speeds) == (9, VERSIONS, 2)
     rows, voices = np.array([8, 0, 4, 5]), np.array([2, 1, 0, 2])
     read = cache.clean_at_speed(rows, voices)
     for row, voice, spectrogram in zip(rows, voices, read, strict=True):
-        original = waveform(100 * voice + row // COPIES)
+        original = waveform(100 * voice + row // VERSIONS)
         gain = np.float32(STORED_RMS / rms(original))
         np.testing.assert_allclose(spectrogram, stft(gain * original, PARAMS), atol=1e-3)
     np.testing.assert_array_equal(cache.clean_at_speed(rows, 0 * voices), cache.clean(rows))
     cache.close()
 
 
-def test_words_are_read_by_their_numbers(tmp_path: Path) -> None:
-    writer = SplitWriter(tmp_path, "train", PARAMS, n_frames(N_SAMPLES, PARAMS))
+def test_oov_clips_are_read_by_their_rows(tmp_path: Path) -> None:
+    writer = SplitWriter(tmp_path, "train", PARAMS, count_frames(N_SAMPLES, PARAMS))
     for number in range(4):
         writer.append_oov(waveform(number, level=3.0))
     writer.append(waveform(9), [waveform(8)])
@@ -206,14 +206,14 @@ def test_a_row_that_is_not_there_is_an_error(folder: Path) -> None:
 
 
 def test_a_row_of_another_shape_is_an_error(tmp_path: Path) -> None:
-    writer = SplitWriter(tmp_path, "train", PARAMS, n_frames(N_SAMPLES, PARAMS))
+    writer = SplitWriter(tmp_path, "train", PARAMS, count_frames(N_SAMPLES, PARAMS))
     with pytest.raises(ValueError, match=r"shape \(14, 33, 2\) among rows of shape \(12, 33, 2\)"):
         writer.append(waveform(0, n_samples=400), [])
     writer.close()
 
 
 def test_more_noise_than_the_cache_can_hold_is_an_error_that_names_the_key(tmp_path: Path) -> None:
-    writer = SplitWriter(tmp_path, "train", PARAMS, n_frames(N_SAMPLES, PARAMS))
+    writer = SplitWriter(tmp_path, "train", PARAMS, count_frames(N_SAMPLES, PARAMS))
     hum = np.sin(np.arange(N_SAMPLES) * 2 * np.pi / 8).astype(np.float32)
     writer.append(waveform(0), [4e3 * hum])
     with pytest.raises(ParamsError, match=r"noise\.snr_db: .* holds up to 65504"):

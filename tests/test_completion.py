@@ -121,7 +121,7 @@ def offers(shell: str, folder: Path, script: str, *words: str) -> set[str]:
         (["-o", "two"], {"two words.wav"}),
         (["serve", "--al"], {"--allow-host"}),
         (["serve", "--model", "so"], {"song.wav"}),
-        (["serve", "--slots", "2", "--po"], {"--port"}),
+        (["serve", "--workers", "2", "--po"], {"--port"}),
         (["serve", "--stre"], set()),
         (["client", "--re"], {"--residual", "--retries"}),
         (["client", "http://127.0.0.1:8765", "so"], {"song.wav"}),

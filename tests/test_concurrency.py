@@ -1,6 +1,8 @@
-"""Places to work in, and when the one who finds none is told to come back."""
+"""The work queue: order of arrival, limits, deadlines, and the estimate in Retry-After."""
 
+import random
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -19,101 +21,223 @@ counts = st.integers(0, 1024)
 
 
 @pytest.mark.parametrize(
-    ("work_seconds", "waiting", "running", "expected"),
+    ("run_seconds", "n_waiting", "n_workers", "expected"),
     [
         (0, 4, 2, 1),
         (0.01, 4, 2, 1),
         (1, 0, 1, 1),
         (2, 4, 2, 5),
         (2, 4, 1, 10),
-        (0.5, 4, 2, 2),  # 1.25 and no less
+        (0.5, 4, 2, 2),  # 1.25, rounded up
         (15, 3, 1, 60),
         (60, 4, 2, 60),
         (1e300, 1024, 1, 60),
     ],
 )
-def test_the_wait_is_that_of_all_who_come_before(
-    work_seconds: float, waiting: int, running: int, expected: int
+def test_wait_estimate_covers_all_requests_ahead(
+    run_seconds: float, n_waiting: int, n_workers: int, expected: int
 ) -> None:
-    assert estimate_wait(work_seconds, waiting, running) == expected
+    assert estimate_wait(run_seconds, n_waiting, n_workers) == expected
 
 
 @given(seconds, counts, counts.map(lambda number: number + 1))
-def test_the_wait_is_whole_and_bounded_and_grows_with_what_is_before(
-    work_seconds: float, waiting: int, running: int
+def test_wait_estimate_is_a_bounded_integer_that_grows_with_the_queue(
+    run_seconds: float, n_waiting: int, n_workers: int
 ) -> None:
-    wait = estimate_wait(work_seconds, waiting, running)
+    wait = estimate_wait(run_seconds, n_waiting, n_workers)
     assert isinstance(wait, int) and 1 <= wait <= 60
-    assert wait <= estimate_wait(work_seconds * 2, waiting, running)
-    assert wait <= estimate_wait(work_seconds, waiting + 1, running)
-    assert wait >= estimate_wait(work_seconds, waiting, running + 1)
-    exact = work_seconds * (waiting + 1) / running
+    assert wait <= estimate_wait(run_seconds * 2, n_waiting, n_workers)
+    assert wait <= estimate_wait(run_seconds, n_waiting + 1, n_workers)
+    assert wait >= estimate_wait(run_seconds, n_waiting, n_workers + 1)
+    exact = run_seconds * (n_waiting + 1) / n_workers
     assert wait >= min(60, exact) and (wait <= exact + 1 or wait == 1)
 
 
 @pytest.fixture
-def tick(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Return what lets time pass; else it stands still."""
+def advance_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Stop the clock, and return a function that moves it forward by some seconds."""
     now = [0.0]
     monkeypatch.setattr(concurrency.time, "monotonic", lambda: now[0])
 
-    def pass_by(length: float) -> None:
+    def advance(length: float) -> None:
         now[0] += length
 
-    return pass_by
+    return advance
 
 
-def told(places: WorkQueue, n_taken: int) -> str:
-    """Take all places, then ask for one more; return when it says to come back."""
+def retry_after_when_full(work_queue: WorkQueue, n_workers: int) -> str:
+    """Occupy all workers, send one more request, and return its Retry-After header."""
     with ExitStack() as stack:
-        for _ in range(n_taken):
-            stack.enter_context(places.taken(Deadline(60)))
-        with pytest.raises(ProblemError) as refused, places.taken(Deadline(60)):
+        for _ in range(n_workers):
+            stack.enter_context(work_queue.worker(Deadline(60)))
+        with pytest.raises(ProblemError) as refused, work_queue.worker(Deadline(60)):
             pass
     return refused.value.headers["Retry-After"]
 
 
-def test_who_finds_no_place_hears_how_long_recent_work_took(
-    tick: Callable[[float], None],
-) -> None:
-    places = WorkQueue(running=2, waiting=0)
-    assert told(places, 2) == str(RETRY_SECONDS)  # before anything is known
+def test_retry_after_follows_recent_run_times(advance_clock: Callable[[float], None]) -> None:
+    work_queue = WorkQueue(n_workers=2, max_waiting=0)
+    assert retry_after_when_full(work_queue, 2) == str(RETRY_SECONDS)  # no run time is known yet
     for _ in range(concurrency.RECENT):
-        with places.taken(Deadline(60)):
-            tick(7)
-    assert told(places, 2) == "4"  # 7 / 2
-    with pytest.raises(KeyError), places.taken(Deadline(60)):
-        tick(57)  # what fails has held its slot too
+        with work_queue.worker(Deadline(60)):
+            advance_clock(7)
+    assert retry_after_when_full(work_queue, 2) == "4"  # 7 / 2
+    with pytest.raises(KeyError), work_queue.worker(Deadline(60)):
+        advance_clock(57)  # a failed request has occupied its worker too
         raise KeyError
-    assert told(places, 2) == "5"  # (13 * 7 + 2 * 0 + 57) / 16 / 2
-    assert places.n_taken == 0
+    assert retry_after_when_full(work_queue, 2) == "5"  # (13 * 7 + 2 * 0 + 57) / 16 / 2
+    assert work_queue.size == 0
 
 
-def test_who_waits_is_counted(tick: Callable[[float], None]) -> None:
-    places = WorkQueue(running=1, waiting=1)
-    with places.taken(Deadline(60)):
-        tick(5)
+def test_retry_after_counts_waiting_requests(advance_clock: Callable[[float], None]) -> None:
+    work_queue = WorkQueue(n_workers=1, max_waiting=1)
+    with work_queue.worker(Deadline(60)):
+        advance_clock(5)
 
     def wait() -> None:
-        with places.taken(Deadline(60)):
+        with work_queue.worker(Deadline(60)):
             pass
 
     waiting = threading.Thread(target=wait)
-    with places.taken(Deadline(60)):
+    with work_queue.worker(Deadline(60)):
         waiting.start()
-        wait_until(lambda: places.n_taken == 2)
-        with pytest.raises(ProblemError) as refused, places.taken(Deadline(60)):
+        wait_until(lambda: work_queue.size == 2)
+        with pytest.raises(ProblemError) as refused, work_queue.worker(Deadline(60)):
             pass
     waiting.join(10)
     assert refused.value.headers["Retry-After"] == "10"
 
 
-def test_what_is_long_past_does_not_count(tick: Callable[[float], None]) -> None:
-    places = WorkQueue(running=1, waiting=0)
-    with places.taken(Deadline(60)):
-        tick(50)
-    assert told(places, 1) == "50"
+def test_retry_after_forgets_old_run_times(advance_clock: Callable[[float], None]) -> None:
+    work_queue = WorkQueue(n_workers=1, max_waiting=0)
+    with work_queue.worker(Deadline(60)):
+        advance_clock(50)
+    assert retry_after_when_full(work_queue, 1) == "50"
     for _ in range(concurrency.RECENT):
-        with places.taken(Deadline(60)):
-            tick(3)
-    assert told(places, 1) == "3"
+        with work_queue.worker(Deadline(60)):
+            advance_clock(3)
+    assert retry_after_when_full(work_queue, 1) == "3"
+
+
+class Requests:
+    """Requests in threads of their own; `started` lists their names in the order they ran."""
+
+    def __init__(self, work_queue: WorkQueue) -> None:
+        self.work_queue = work_queue
+        self.started: list[str] = []
+        self.timed_out: list[str] = []
+        self._threads: list[threading.Thread] = []
+
+    def run(self, name: str) -> None:
+        try:
+            with self.work_queue.worker(Deadline(60)):
+                self.started.append(name)
+        except ProblemError as problem:
+            assert problem.kind == "too-slow"
+            self.timed_out.append(name)
+
+    def enqueue(self, name: str) -> None:
+        """Start a request and return once it waits in the queue."""
+        expected = self.work_queue.size + 1
+        thread = threading.Thread(target=self.run, args=(name,))
+        thread.start()
+        self._threads.append(thread)
+        wait_until(lambda: self.work_queue.size == expected)
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_requests_start_in_order_of_arrival(n_workers: int) -> None:
+    for _ in range(100):
+        requests = Requests(WorkQueue(n_workers, max_waiting=5))
+        with ExitStack() as other_workers:
+            for _ in range(n_workers - 1):
+                other_workers.enter_context(requests.work_queue.worker(Deadline(60)))
+            with requests.work_queue.worker(Deadline(60)):
+                for name in "abcd":
+                    requests.enqueue(name)
+            requests.run("late")  # it arrives at the very moment when the worker becomes free
+            requests.join()
+        assert requests.started == ["a", "b", "c", "d", "late"]
+        assert requests.work_queue.size == 0
+
+
+def test_a_request_that_times_out_keeps_the_order_of_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    timeout = threading.Event()
+
+    class TimedEvent(threading.Event):
+        def wait(self, _: float | None = None) -> bool:
+            assert timeout.wait(10)
+            return self.is_set()
+
+    requests = Requests(WorkQueue(n_workers=1, max_waiting=5))
+    with requests.work_queue.worker(Deadline(60)):
+        for name in "abcde":
+            with monkeypatch.context() as patch:
+                if name in "bd":
+                    patch.setattr(concurrency, "Event", TimedEvent)
+                requests.enqueue(name)
+        timeout.set()
+        wait_until(lambda: len(requests.timed_out) == 2)
+        assert requests.work_queue.size == 4
+        requests.enqueue("f")  # there is room again after the two timeouts
+    requests.run("late")
+    requests.join()
+    assert requests.started == ["a", "c", "e", "f", "late"]
+    assert sorted(requests.timed_out) == ["b", "d"]
+    assert requests.work_queue.size == 0
+
+
+def test_a_worker_that_comes_just_after_the_timeout_goes_to_the_next_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class LateEvent(threading.Event):
+        def wait(self, _: float | None = None) -> bool:
+            assert super().wait(10)
+            return False  # as if the event had been set right after the timeout
+
+    requests = Requests(WorkQueue(n_workers=1, max_waiting=2))
+    with requests.work_queue.worker(Deadline(60)):
+        with monkeypatch.context() as patch:
+            patch.setattr(concurrency, "Event", LateEvent)
+            requests.enqueue("a")
+        requests.enqueue("b")
+    requests.join()
+    assert (requests.timed_out, requests.started) == (["a"], ["b"])
+    assert requests.work_queue.size == 0
+
+
+def test_no_worker_is_lost_or_used_twice_under_load() -> None:
+    work_queue, generator = WorkQueue(n_workers=3, max_waiting=20), random.Random(0)
+    running: list[int] = []
+    outcomes: list[str] = []
+
+    def send(waits: list[float]) -> None:
+        for wait in waits:
+            try:
+                with work_queue.worker(Deadline(wait)):
+                    running.append(1)
+                    outcomes.append(f"{len(running)} running")
+                    time.sleep(0.0005)
+                    running.pop()
+            except ProblemError:
+                outcomes.append("timed out")
+
+    waits = [[generator.choice([0, 0.001, 0.002, 60]) for _ in range(60)] for _ in range(16)]
+    threads = [threading.Thread(target=send, args=(each,)) for each in waits]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert set(outcomes) <= {"1 running", "2 running", "3 running", "timed out"}
+    assert len(outcomes) == 16 * 60 and "3 running" in outcomes and "timed out" in outcomes
+    assert work_queue.size == 0
+    with ExitStack() as stack:
+        for _ in range(3):  # all three are free again
+            stack.enter_context(work_queue.worker(Deadline(0)))

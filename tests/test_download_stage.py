@@ -1,4 +1,4 @@
-"""The stages that bring in sound as DVC runs them: each source, killed and on a full disk."""
+"""The stages download and import_noise, run as by DVC: each source, killed, and on a full disk."""
 
 import hashlib
 import json
@@ -20,21 +20,21 @@ from tests.kaggle_standin import Fault, kaggle_standin
 
 REPOSITORY = Path(__file__).parent.parent
 ARCHIVES = {"download": ("--archive", "corpus"), "import_noise": ("--noise", "noise")}
-AS_MAIN = (
+RUN_MODULE = (
     "import runpy, sys; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True); "
     "print(*sys.modules)"
 )
-NOTHING: Mapping[str, str] = {}
-on_posix = pytest.mark.skipif(os.name != "posix", reason="needs signals and limits of POSIX")
+NO_VARIABLES: Mapping[str, str] = {}
+on_posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and resource limits")
 
 
 class Stage:
-    """A stage in a folder of its own, with params of its own."""
+    """A stage in a folder of its own, with its own params.yaml."""
 
     def __init__(self, folder: Path, name: str = "download", **download: Any) -> None:
         self.folder = folder
         self.name = name
-        self.option, self.writes = ARCHIVES[name]
+        self.option, self.output_name = ARCHIVES[name]
         folder.mkdir(exist_ok=True)
         tree = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
         tree["download"].update(download)
@@ -42,38 +42,38 @@ class Stage:
 
     @property
     def archive(self) -> Path:
-        return self.folder / "data" / f"{self.writes}.zip"
+        return self.folder / "data" / f"{self.output_name}.zip"
 
     @property
     def provenance(self) -> Path:
-        return self.folder / "data" / f"{self.writes}.json"
+        return self.folder / "data" / f"{self.output_name}.json"
 
     def start(
-        self, environment: Mapping[str, str] = NOTHING, limit: Callable[[], None] | None = None
+        self, environment: Mapping[str, str] = NO_VARIABLES, limit: Callable[[], None] | None = None
     ) -> subprocess.Popen[str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("KAGGLE_")}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("KAGGLE_")}
         paths = [self.option, str(self.archive), "--provenance", str(self.provenance)]
         return subprocess.Popen(
-            [sys.executable, "-c", AS_MAIN, f"stages.{self.name}", *paths],
+            [sys.executable, "-c", RUN_MODULE, f"stages.{self.name}", *paths],
             cwd=self.folder,
-            env={**kept, "PYTHONPATH": str(REPOSITORY), "NO_PROXY": "", **environment},
+            env={**inherited, "PYTHONPATH": str(REPOSITORY), "NO_PROXY": "", **environment},
             preexec_fn=limit,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def run(self, environment: Mapping[str, str] = NOTHING) -> set[str]:
-        """Run it to its end; return the modules that it imported."""
+    def run(self, environment: Mapping[str, str] = NO_VARIABLES) -> set[str]:
+        """Run the stage successfully; return the modules that it imported."""
         process = self.start(environment)
         out, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
         return set(out.split())
 
-    def fails(
-        self, environment: Mapping[str, str] = NOTHING, limit: Callable[[], None] | None = None
+    def check_fails(
+        self, environment: Mapping[str, str] = NO_VARIABLES, limit: Callable[[], None] | None = None
     ) -> str:
-        """Run it to its failure; return the last line that it wrote."""
+        """Run the stage, which must fail with exit status 1; return the last line of its output."""
         process = self.start(environment, limit)
         _, err = process.communicate(timeout=120)
         assert process.returncode == 1
@@ -81,8 +81,8 @@ class Stage:
         return err.strip().splitlines()[-1]
 
 
-def check_whole(stage: Stage, source: str, files: int, speakers: int) -> None:
-    """Hold the provenance to the archive that it describes."""
+def check_outputs(stage: Stage, source: str, files: int, speakers: int) -> None:
+    """Check the archive and that the provenance describes it."""
     provenance = json.loads(stage.provenance.read_text(encoding="utf-8"))
     assert provenance["source"] == source
     assert list(provenance) == sorted(provenance)
@@ -94,7 +94,7 @@ def check_whole(stage: Stage, source: str, files: int, speakers: int) -> None:
     assert str(stage.folder.parent) not in stage.provenance.read_text(encoding="utf-8")
 
 
-def pair(tmp_path: Path, **download: Any) -> tuple[Stage, Stage]:
+def make_two_stages(tmp_path: Path, **download: Any) -> tuple[Stage, Stage]:
     return Stage(tmp_path / "first", **download), Stage(tmp_path / "second", **download)
 
 
@@ -103,22 +103,22 @@ def assert_same_bytes(first: Stage, second: Stage) -> None:
     assert first.provenance.read_bytes() == second.provenance.read_bytes()
 
 
-def test_the_built_in_corpus_is_the_same_each_time(tmp_path: Path) -> None:
+def test_the_synthetic_corpus_is_the_same_each_time(tmp_path: Path) -> None:
     synthetic = {"speakers": 4, "repetitions": 1, "oov_utterances": 1, "seed": 3}
-    first, second = pair(tmp_path, source="synthetic", synthetic=synthetic)
+    first, second = make_two_stages(tmp_path, source="synthetic", synthetic=synthetic)
     imported = first.run() | second.run()
     assert_same_bytes(first, second)
-    check_whole(first, "synthetic", files=40, speakers=4)
+    check_outputs(first, "synthetic", files=40, speakers=4)
     assert not {"kaggle", "requests", "tensorflow"} & imported
 
 
-def test_a_folder_of_the_users_is_the_same_each_time(tmp_path: Path) -> None:
+def test_an_imported_folder_gives_the_same_corpus_each_time(tmp_path: Path) -> None:
     files = {"7_ann_0.wav": wav(1), "3_bob_0.wav": wav(2), "notes.txt": b"x"}
     mine = write_tree(tmp_path / "mine", files)
-    first, second = pair(tmp_path, source="local", local=str(mine))
+    first, second = make_two_stages(tmp_path, source="local", local=str(mine))
     imported = first.run() | second.run()
     assert_same_bytes(first, second)
-    check_whole(first, "local", files=2, speakers=2)
+    check_outputs(first, "local", files=2, speakers=2)
     assert not {"kaggle", "requests", "tensorflow"} & imported
 
 
@@ -127,50 +127,53 @@ def kaggle_stage(folder: Path, files: int = 6) -> Stage:
     return Stage(folder, source="kaggle", kaggle=kaggle)
 
 
-def test_the_corpus_from_kaggle_is_taken_as_it_is(tmp_path: Path) -> None:
-    body = write_corpus(tmp_path / "whole.zip").read_bytes()
+def test_the_corpus_from_kaggle_is_kept_unchanged(tmp_path: Path) -> None:
+    body = write_corpus(tmp_path / "kaggle.zip").read_bytes()
     stage = kaggle_stage(tmp_path / "stage")
     with kaggle_standin(body) as standin:
         stage.run(standin.environment(tmp_path))
-    check_whole(stage, "kaggle", files=6, speakers=3)
+    check_outputs(stage, "kaggle", files=6, speakers=3)
     assert stage.archive.read_bytes() == body
 
 
-def test_an_error_is_one_line_and_keeps_what_was_there(tmp_path: Path) -> None:
+def test_an_error_is_one_line_and_keeps_the_previous_outputs(tmp_path: Path) -> None:
     stage = kaggle_stage(tmp_path / "stage", files=7)
-    write_tree(stage.folder, {"data/corpus.zip": b"of before", "data/corpus.json": b"{}"})
-    with kaggle_standin(write_corpus(tmp_path / "whole.zip").read_bytes()) as standin:
+    write_tree(stage.folder, {"data/corpus.zip": b"previous", "data/corpus.json": b"{}"})
+    with kaggle_standin(write_corpus(tmp_path / "kaggle.zip").read_bytes()) as standin:
         environment = standin.environment(tmp_path)
-        assert "6 recordings of 3 speakers, not the 7 of 3" in stage.fails(environment)
+        assert "6 recordings of 3 speakers, not the 7 of 3" in stage.check_fails(environment)
         standin.api_faults = [Fault(404)]
-        assert stage.fails(environment).startswith("error: owner/digits, version 3,")
-    assert stage.archive.read_bytes() == b"of before"
+        assert stage.check_fails(environment).startswith("error: owner/digits, version 3,")
+    assert stage.archive.read_bytes() == b"previous"
     assert stage.provenance.read_bytes() == b"{}"
 
 
-def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     stage = Stage(tmp_path / "stage", source="local", local="no/such/folder")
-    assert stage.fails() == "error: No folder or zip at no/such/folder. Set download.local to one."
+    assert stage.check_fails() == (
+        "error: No folder or zip at no/such/folder. "
+        "Set download.local to an existing folder or zip."
+    )
 
 
-def test_noise_of_the_users_is_packed(tmp_path: Path) -> None:
+def test_noise_recordings_are_imported(tmp_path: Path) -> None:
     files = {"street/car 1.flac": encode(noise_waveform(1), "FLAC"), "kitchen.wav": wav(2)}
     mine = write_tree(tmp_path / "mine", {**files, "silent.wav": encode(0 * noise_waveform(3))})
-    first, second = pair(tmp_path, name="import_noise", noise=str(mine))
+    first, second = make_two_stages(tmp_path, name="import_noise", noise=str(mine))
     imported = first.run() | second.run()
     assert_same_bytes(first, second)
     assert not {"kaggle", "requests", "tensorflow"} & imported
     provenance = json.loads(first.provenance.read_text(encoding="utf-8"))
     assert provenance["sha256"] == hashlib.sha256(first.archive.read_bytes()).hexdigest()
     assert (provenance["name"], provenance["recordings"]) == ("mine", 2)
-    ((reason, about),) = provenance["left_out"].items()
-    assert reason.startswith("It is silent") and about == {"files": 1, "examples": ["silent.wav"]}
+    ((reason, summary),) = provenance["left_out"].items()
+    assert reason.startswith("It is silent") and summary == {"files": 1, "examples": ["silent.wav"]}
     with NoiseArchive(first.archive) as noise:
         noise.verify()
         assert len(noise.recordings) == 2
 
 
-def test_without_noise_its_archive_is_there_and_empty(tmp_path: Path) -> None:
+def test_without_noise_recordings_the_archive_is_empty(tmp_path: Path) -> None:
     stage = Stage(tmp_path / "stage", "import_noise", noise="")
     stage.run()
     with NoiseArchive(stage.archive) as noise:
@@ -178,15 +181,17 @@ def test_without_noise_its_archive_is_there_and_empty(tmp_path: Path) -> None:
     assert json.loads(stage.provenance.read_text())["recordings"] == 0
 
 
-def test_noise_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_missing_noise_is_an_error(tmp_path: Path) -> None:
     stage = Stage(tmp_path / "stage", "import_noise", noise="no/such.zip")
-    assert stage.fails() == "error: No folder or zip at no/such.zip. Set download.noise to one."
+    assert stage.check_fails() == (
+        "error: No folder or zip at no/such.zip. Set download.noise to an existing folder or zip."
+    )
     assert not list(stage.folder.glob("data/*"))
 
 
 @pytest.fixture
 def large(tmp_path: Path) -> Stage:
-    """A stage with more to import than a moment's work."""
+    """Return a stage with so many recordings that it can be killed while it imports."""
     recording = wav(1)
     files = {f"{n % 10}_speaker{n % 7}_{n // 70}.wav": recording for n in range(1400)}
     mine = write_tree(tmp_path / "mine", files)
@@ -194,26 +199,28 @@ def large(tmp_path: Path) -> Stage:
 
 
 @on_posix
-def test_a_full_disk_leaves_nothing_half_written(large: Stage) -> None:
+def test_a_full_disk_leaves_no_partial_output(large: Stage) -> None:
     import resource
 
     size = 1 << 20
-    last = large.fails(limit=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
-    assert last.startswith("error: File too large")
+    last_line = large.check_fails(
+        limit=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    )
+    assert last_line.startswith("error: File too large")
     assert not list(large.archive.parent.iterdir())
     large.run()
-    check_whole(large, "local", files=1400, speakers=7)
+    check_outputs(large, "local", files=1400, speakers=7)
 
 
 @on_posix
-def test_a_killed_stage_leaves_nothing_that_passes_for_whole(large: Stage) -> None:
-    doomed = large.start()
+def test_a_killed_stage_leaves_no_partial_output(large: Stage) -> None:
+    killed = large.start()
     deadline = time.monotonic() + 60
     while not list(large.folder.glob("data/.*.partial")) and time.monotonic() < deadline:
         time.sleep(0.005)
-    doomed.kill()
-    doomed.communicate()
-    assert doomed.returncode == -9, "it ended before it was killed"
+    killed.kill()
+    killed.communicate()
+    assert killed.returncode == -9, "it ended before it was killed"
     assert not large.archive.exists()
     large.run()
-    check_whole(large, "local", files=1400, speakers=7)
+    check_outputs(large, "local", files=1400, speakers=7)

@@ -1,4 +1,4 @@
-"""The loss's view of intelligibility: ESTOI's, but for the bands and the frame rate."""
+"""The ESTOI loss ranks clips as ESTOI does."""
 
 import numpy as np
 import pytest
@@ -9,16 +9,16 @@ from denoise.dsp.stft import magnitude, stft
 from denoise.evaluation.metrics import estoi
 from denoise.params import SpectrogramParams
 from denoise.training.estoi_loss import (
-    BANDS,
     FIRST_BAND_HZ,
+    N_BANDS,
     envelope_correlation,
     third_octave_filterbank,
 )
 from tests.speechlike import SAMPLE_RATE, voice, white
 
 PARAMS = SpectrogramParams(1024, 256, 1024)
-FRAMES_A_SECOND = SAMPLE_RATE / PARAMS.hop_length
-OCTAVES = third_octave_filterbank(PARAMS.n_bins, SAMPLE_RATE)
+FRAME_RATE = SAMPLE_RATE / PARAMS.hop_length
+FILTERBANK = third_octave_filterbank(PARAMS.n_bins, SAMPLE_RATE)
 
 
 def correlation(clean: np.ndarray, denoised: np.ndarray) -> float:
@@ -26,19 +26,19 @@ def correlation(clean: np.ndarray, denoised: np.ndarray) -> float:
     powers = [np.square(magnitude(stft(w * gain, PARAMS)))[None] for w in (clean, denoised)]
     level = powers[0].mean()
     powers = [power / level for power in powers]
-    return float(envelope_correlation(*powers, OCTAVES, FRAMES_A_SECOND)[0])
+    return float(envelope_correlation(*powers, FILTERBANK, FRAME_RATE)[0])
 
 
 def test_bands_tile_the_spectrum_a_third_of_an_octave_each() -> None:
-    assert OCTAVES.shape == (PARAMS.n_bins, BANDS)
-    covered = OCTAVES.sum(axis=1)
+    assert FILTERBANK.shape == (PARAMS.n_bins, N_BANDS)
+    covered = FILTERBANK.sum(axis=1)
     width = SAMPLE_RATE / 2 / (PARAMS.n_bins - 1)
-    edges = FIRST_BAND_HZ * 2 ** (np.array([-1, 2 * BANDS - 1]) / 6)
+    edges = FIRST_BAND_HZ * 2 ** (np.array([-1, 2 * N_BANDS - 1]) / 6)
     inside = np.arange(PARAMS.n_bins) * width
     inside = (inside > edges[0] + width) & (inside < edges[1] - width)
     np.testing.assert_allclose(covered[inside], 1, atol=1e-5)
     assert covered[0] == 0 == covered[-1]
-    widths = OCTAVES.sum(axis=0) * width
+    widths = FILTERBANK.sum(axis=0) * width
     np.testing.assert_allclose(widths[1:] / widths[:-1], 2 ** (1 / 3), rtol=1e-3)
 
 
@@ -48,11 +48,11 @@ def test_clean_speech_is_wholly_intelligible_at_any_level() -> None:
     assert correlation(clean, 0.3 * clean) == pytest.approx(1, abs=1e-2)
 
 
-def test_it_ranks_as_estoi_does() -> None:
+def test_the_correlation_ranks_as_estoi_does() -> None:
     pairs = [
-        (correlation(clean, heard), estoi(clean, heard, SAMPLE_RATE))
+        (correlation(clean, noisy), estoi(clean, noisy, SAMPLE_RATE))
         for clean in (voice(0), voice(1))
-        for heard in (clean + white(clean, snr_db) for snr_db in (-12, -6, 0, 6, 12, 20))
+        for noisy in (clean + white(clean, snr_db) for snr_db in (-12, -6, 0, 6, 12, 20))
     ]
     ours, theirs = np.array(pairs).T
     assert spearmanr(ours, theirs).statistic > 0.95

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from denoise.evaluation.run import Corrupter, evaluate, score_digits
-from denoise.noise.generators import NoiseSources, no_recordings
+from denoise.noise.mixing import NoiseSources, no_recordings
 from denoise.params import EvaluateParams
 from tests.speechlike import SAMPLE_RATE, voice
 

@@ -1,4 +1,4 @@
-"""Kills, cuts, damage and full disks, all real: clear errors, nothing half-written, recovery."""
+"""Real kills, cuts, damage and full disks: clear errors, no half-written file, and recovery."""
 
 import os
 import re
@@ -19,15 +19,15 @@ FILE_LIMIT_BYTES = 1 << 16
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Return a run that nothing disturbed, to be looked at only."""
+def undamaged(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return an undamaged run, which tests only read."""
     return two_runs(tmp_path_factory)[1]
 
 
 @pytest.fixture
-def project(undisturbed: Project, tmp_path: Path) -> Project:
-    """Return a copy of the undisturbed run, to be disturbed."""
-    return undisturbed.copy(tmp_path / "project")
+def project(undamaged: Project, tmp_path: Path) -> Project:
+    """Return a copy of the undamaged run, which tests may damage."""
+    return undamaged.copy(tmp_path / "project")
 
 
 def error_of(done: subprocess.CompletedProcess[str]) -> str:
@@ -61,8 +61,8 @@ def kill_in(project: Project, is_at_work: Callable[[], bool]) -> None:
 
 
 @posix_only
-def test_killed_stages_are_taken_up_and_end_with_the_same_bytes(
-    undisturbed: Project, tmp_path: Path
+def test_killed_stages_resume_and_end_with_the_same_bytes(
+    undamaged: Project, tmp_path: Path
 ) -> None:
     project = make_project(Project(tmp_path / "killed", hash_seed="3"))
     data, model = project.folder / "data", project.folder / "models" / "denoiser"
@@ -79,20 +79,20 @@ def test_killed_stages_are_taken_up_and_end_with_the_same_bytes(
     output = project.dvc("repro")
     assert ran(output) == ["train", "export", "train_recogniser", "evaluate"]
     assert "Resuming after epoch" in output
-    assert project.lock() == undisturbed.lock()
-    assert project.content() == undisturbed.content()
+    assert project.lock() == undamaged.lock()
+    assert project.content() == undamaged.content()
 
 
-def test_truncated_archive_is_named_and_mended(project: Project, undisturbed: Project) -> None:
+def test_a_truncated_archive_is_named_and_repaired(project: Project, undamaged: Project) -> None:
     truncate(project.folder / "data" / "corpus.zip")
     error = error_of(project.stage("features"))
     assert re.match(r"error: data.corpus\.zip is not a whole zip .*dvc repro --force down", error)
     assert project.leftovers() == []
     assert served(project.dvc("repro")) == ["download"]
-    assert project.content() == undisturbed.content()
+    assert project.content() == undamaged.content()
 
 
-def test_damaged_recording_is_named(project: Project, undisturbed: Project) -> None:
+def test_damaged_recording_is_named(project: Project, undamaged: Project) -> None:
     path = project.folder / "data" / "corpus.zip"
     member = utterances_of(project, "validation")[0].member
     content = bytearray(path.read_bytes())
@@ -103,7 +103,7 @@ def test_damaged_recording_is_named(project: Project, undisturbed: Project) -> N
     error = error_of(project.stage("features"))
     assert f"{member} is damaged" in error and "dvc repro --force download" in error
     assert project.leftovers() == []
-    assert project.content("features") == undisturbed.content("features")
+    assert project.content("features") == undamaged.content("features")
 
 
 def test_recordings_that_are_no_audio_are_counted_and_left_out(project: Project) -> None:
@@ -142,14 +142,14 @@ def limit_file_size() -> None:
 
 @posix_only
 @pytest.mark.parametrize("stage", ["download", "features", "train"])
-def test_full_disk_is_named_and_leaves_what_was_there(
-    project: Project, undisturbed: Project, stage: str
+def test_a_full_disk_is_named_and_keeps_the_former_files(
+    project: Project, undamaged: Project, stage: str
 ) -> None:
     # Python ignores SIGXFSZ, so a write over the limit fails as one to a full disk does.
     done = project.stage(stage, preexec_fn=limit_file_size)
     # DVCLive's own database is the first to notice in train.
     assert ("disk" if stage == "train" else "too large") in error_of(done)
     assert project.leftovers() == []
-    assert project.content() == undisturbed.content()
+    assert project.content() == undamaged.content()
     assert project.stage(stage).returncode == 0
-    assert project.content() == undisturbed.content()
+    assert project.content() == undamaged.content()

@@ -14,15 +14,10 @@ from denoise.corpus.archive import CorpusArchive, OovUtterance, Utterance
 from denoise.corpus.loader import Rejections, load_clips
 from denoise.corpus.manifest import COLUMNS
 from denoise.errors import CorpusError
-from denoise.features.build import (
-    INDEX_COLUMNS,
-    draw_noise_type,
-    draw_noisy_versions,
-    write_features,
-)
+from denoise.features.build import INDEX_COLUMNS, noise_distribution, write_features
 from denoise.features.cache import SpectrogramCache
 from denoise.noise.archive import NoiseArchive, create_noise_archive
-from denoise.noise.generators import NoiseSources
+from denoise.noise.mixing import NoiseSources, draw_noise_type, draw_noisy_versions
 from denoise.noise.sources import open_noise_sources
 from denoise.params import NOISE_TYPES, NoiseParams, NoiseWeights, Params
 from tests.corpora import encode, noise_waveform, wav, write_recordings
@@ -40,7 +35,7 @@ Recordings = dict[Utterance | OovUtterance, bytes]
 
 
 def recordings(repetitions: int = 3) -> Recordings:
-    """Return what four speakers say, each clip its own noise of 0.1 to 0.3 s."""
+    """Return recordings of four speakers; each clip is noise of its own, 0.1 to 0.3 s long."""
     return {
         Utterance(who, digit, repetition): wav(100 * int(who) + 10 * digit + repetition, seconds)
         for who in SPLIT_OF
@@ -77,7 +72,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_each_clip_and_its_twins_are_cached_in_the_manifests_order(
+def test_clips_and_noisy_versions_are_cached_in_manifest_order(
     tmp_path: Path, tiny_params: Params
 ) -> None:
     content = recordings()
@@ -92,13 +87,13 @@ def test_each_clip_and_its_twins_are_cached_in_the_manifests_order(
         rows = index[index.split == split]
         named = manifest.utterance_id[manifest.split == split]
         assert rows.utterance_id.tolist() == named.repeat(2).tolist()
-        assert rows["copy"].tolist() == [0, 1] * clips
+        assert rows["version"].tolist() == [0, 1] * clips
         assert_snr_is_the_indexs(cache, rows.snr_db.to_numpy())
     assert set(index.noise) == {"white", "babble"}
     assert index.snr_db.between(-5, 5).all() and index.snr_db.nunique() == 36
 
 
-def test_training_clips_are_cached_at_other_speeds_and_those_of_validation_are_not(
+def test_only_training_clips_are_cached_at_other_speeds(
     tmp_path: Path, tiny_params: Params
 ) -> None:
     content = recordings()
@@ -110,31 +105,31 @@ def test_training_clips_are_cached_at_other_speeds_and_those_of_validation_are_n
         speed: number for number, speed in enumerate(tiny_params.features.other_speeds, start=1)
     }
     rows = np.array([0, 2])  # clips of .1 and .3 s, padded on both sides
-    said = [
-        caches[0].clean_at_speed(rows, np.full(2, voice))
-        for voice in (0, faster[max(faster)], faster[min(faster)])
+    at_speeds = [
+        caches[0].clean_at_speed(rows, np.full(2, speed))
+        for speed in (0, faster[max(faster)], faster[min(faster)])
     ]
-    # each spoken with the same energy, in less and in more time
-    peaks = [np.max(np.sum(np.abs(s) ** 2, axis=2), axis=1) for s in said]
+    # The same energy in less and in more time.
+    peaks = [np.max(np.sum(np.abs(s) ** 2, axis=2), axis=1) for s in at_speeds]
     assert (peaks[1] > peaks[0]).all() and (peaks[2] < peaks[0]).all()
 
 
-def test_words_are_cached_for_training_alone(tmp_path: Path, tiny_params: Params) -> None:
+def test_oov_speech_is_cached_for_training_only(tmp_path: Path, tiny_params: Params) -> None:
     content = recordings() | {OovUtterance(number): wav(number) for number in range(6)}
     features_of(tmp_path / "features", content, manifest_of(content), tiny_params)
     train, validation = (
         SpectrogramCache(tmp_path / "features", split) for split in ("train", "validation")
     )
     assert (train.n_oov, validation.n_oov) == (6, 0)
-    words = train.oov(np.arange(6))
-    assert len({word.tobytes() for word in words}) == 6
+    clips = train.oov(np.arange(6))
+    assert len({clip.tobytes() for clip in clips}) == 6
 
 
-def test_a_bad_word_is_counted_and_left_out(tmp_path: Path, tiny_params: Params) -> None:
+def test_a_bad_oov_clip_is_counted_and_left_out(tmp_path: Path, tiny_params: Params) -> None:
     content = recordings() | {OovUtterance(0): wav(5), OovUtterance(4): BAD["no audio"]}
     manifest = manifest_of(content)
     rejections = features_of(tmp_path / "features", content, manifest, tiny_params)
-    assert list(rejections.reasons) == ["words/4.wav"]
+    assert list(rejections.reasons) == ["oov/4.wav"]
     assert SpectrogramCache(tmp_path / "features", "train").n_oov == 1
 
 
@@ -148,23 +143,25 @@ def assert_snr_is_the_indexs(cache: SpectrogramCache, snr_db: np.ndarray) -> Non
 
 def test_the_test_speakers_are_not_in_the_features(tmp_path: Path, tiny_params: Params) -> None:
     features_of(tmp_path / "features", recordings(), manifest_of(recordings()), tiny_params)
-    splits, roles = ("train", "validation"), ("clean", "noisy", "other", "words")
+    splits, roles = ("train", "validation"), ("clean", "noisy", "speed", "oov")
     names = {f"{split}.{role}.npy" for split in splits for role in roles}
     assert set(bytes_of(tmp_path / "features")) == names | {"index.csv", "rejected.csv"}
     index = pd.read_csv(tmp_path / "features" / "index.csv")
     assert not index.utterance_id.str.contains("_04_").any()
 
 
-def test_the_order_in_the_archive_changes_no_byte(tmp_path: Path, tiny_params: Params) -> None:
+def test_the_order_in_the_archive_does_not_change_the_features(
+    tmp_path: Path, tiny_params: Params
+) -> None:
     content = recordings()
     manifest = manifest_of(content)
-    backwards = dict(reversed(content.items()))
+    reordered = dict(reversed(content.items()))
     features_of(tmp_path / "first", content, manifest, tiny_params)
-    features_of(tmp_path / "second", backwards, manifest, tiny_params)
+    features_of(tmp_path / "second", reordered, manifest, tiny_params)
     assert bytes_of(tmp_path / "first") == bytes_of(tmp_path / "second")
 
 
-def test_the_order_of_the_manifest_changes_no_clips_noise(
+def test_the_order_of_the_manifest_does_not_change_a_clips_noise(
     tmp_path: Path, tiny_params: Params
 ) -> None:
     weights = NoiseWeights(**{**dict.fromkeys(NOISE_TYPES, 0.0), "white": 1.0, "pink": 1.0})
@@ -175,7 +172,7 @@ def test_the_order_of_the_manifest_changes_no_clips_noise(
         features_of(tmp_path / name, content, manifest, params)
         index = pd.read_csv(tmp_path / name / "index.csv")
         cache = SpectrogramCache(tmp_path / name, "train")
-        keys = index[index.split == "train"][["utterance_id", "copy"]].itertuples(index=False)
+        keys = index[index.split == "train"][["utterance_id", "version"]].itertuples(index=False)
         rows = map(np.ndarray.tobytes, cache.noisy(np.arange(len(cache))))
         found.append(dict(zip(map(tuple, keys), rows, strict=True)))
     assert found[0] == found[1]
@@ -238,24 +235,25 @@ def test_clips_come_with_their_rows(tmp_path: Path, tiny_params: Params) -> None
         assert clip.shape == (2000,)
 
 
-def test_twins_are_drawn_from_seed_and_utterance() -> None:
+def test_noisy_versions_depend_on_seed_and_utterance() -> None:
     clean = noise_waveform(1)[:, 0].astype(np.float32)
     weights = NoiseWeights(**dict.fromkeys(NOISE_TYPES, 1.0))
     params = NoiseParams(weights, snr_db=(-5.0, 5.0), noisy_versions=8, seed=1)
 
     def noisy_versions(utterance_id: str, params: NoiseParams) -> list[tuple[str, float, bytes]]:
         sources = NoiseSources(lambda rng: clean, lambda rng: clean)
-        found = draw_noisy_versions(clean, utterance_id, 8000, params, sources)
-        return [(kind, snr_db, noisy.tobytes()) for kind, snr_db, noisy in found]
+        distribution = noise_distribution(params)
+        versions = draw_noisy_versions(clean, utterance_id, 8000, distribution, sources)
+        return [(v.noise_type, v.snr_db, v.waveform.tobytes()) for v in versions]
 
     first = noisy_versions("0_01_0", params)
-    assert len(set(first)) == 8 and len({kind for kind, *_ in first}) > 1
+    assert len(set(first)) == 8 and len({noise_type for noise_type, *_ in first}) > 1
     assert noisy_versions("0_01_0", dataclasses.replace(params, noisy_versions=3)) == first[:3]
     assert not set(noisy_versions("0_01_1", params)) & set(first)
     assert not set(noisy_versions("0_01_0", dataclasses.replace(params, seed=2))) & set(first)
 
 
-def test_recordings_of_noise_are_heard_beside_the_other_kinds(
+def test_noise_recordings_are_drawn_beside_the_other_noise_types(
     tmp_path: Path, tiny_params: Params
 ) -> None:
     weights = dataclasses.replace(tiny_params.noise.weights, recordings=2.0)
@@ -268,10 +266,10 @@ def test_recordings_of_noise_are_heard_beside_the_other_kinds(
     assert_snr_is_the_indexs(cache, index[index.split == "train"].snr_db.to_numpy())
 
 
-def test_noise_is_drawn_as_often_as_its_weight_says() -> None:
+def test_noise_types_are_drawn_in_proportion_to_their_weights() -> None:
     weights = NoiseWeights(**{**dict.fromkeys(NOISE_TYPES, 0.0), "pink": 3.0, "speech": 1.0})
     rng = np.random.default_rng(0)
-    drawn = Counter(draw_noise_type(weights, rng) for _ in range(2000))
+    drawn = Counter(draw_noise_type(vars(weights), rng) for _ in range(2000))
     assert set(drawn) == {"pink", "speech"}
     assert drawn["pink"] == pytest.approx(1500, abs=80)
 
@@ -280,11 +278,13 @@ def test_noise_is_drawn_as_often_as_its_weight_says() -> None:
     weights=st.lists(st.floats(0, 1000), min_size=8, max_size=8).filter(any),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_a_kind_that_nobody_asks_for_changes_no_draw(weights: list[float], seed: int) -> None:
+def test_a_noise_type_of_weight_0_does_not_change_the_draws(
+    weights: list[float], seed: int
+) -> None:
     former = NOISE_TYPES[: NOISE_TYPES.index("recordings")]
     asked = NoiseWeights(**dict(zip(former, weights, strict=True)), recordings=0.0)
     one, other = np.random.default_rng(seed), np.random.default_rng(seed)
     shares = np.array(weights) / np.sum(weights)
-    drawn = [draw_noise_type(asked, one) for _ in range(20)]
+    drawn = [draw_noise_type(vars(asked), one) for _ in range(20)]
     assert drawn == [former[other.choice(len(former), p=shares)] for _ in range(20)]
     assert one.integers(2**60) == other.integers(2**60)

@@ -1,4 +1,4 @@
-"""Digits and speakers told from the names of files and folders."""
+"""The filename parser: digits, speakers and repetitions from file and folder names."""
 
 import pytest
 from hypothesis import given
@@ -11,10 +11,10 @@ from denoise.corpus.filename_parser import (
     TWO_DIGITS,
     Label,
     LabelError,
+    count_shared_folders,
     number_repetitions,
     number_speakers,
     parse_label,
-    shared_folders,
 )
 
 
@@ -27,12 +27,12 @@ from denoise.corpus.filename_parser import (
         ("george/take_1/7_jackson_32", 7, "jackson", 32),
         ("zero/0a7c2a8d_nohash_2", 0, "0a7c2a8d", 2),  # Speech Commands
         ("zero/00176480_nohash_2", 0, "00176480", 2),
-        ("jackson/7_3", 7, "jackson", 3),  # a folder a speaker
+        ("jackson/7_3", 7, "jackson", 3),  # one folder per speaker
         ("jackson/7-3", 7, "jackson", 3),
         ("jackson/7 (3)", 7, "jackson", 3),
         ("jackson/7", 7, "jackson", None),
         ("jackson/Seven", 7, "jackson", None),
-        ("jackson/\u017feven", 7, "jackson", None),  # a long s is an s where case is ignored
+        ("jackson/\u017feven", 7, "jackson", None),  # a long s matches s if case is ignored
         ("jackson/seven_3", 7, "jackson", 3),
         ("jackson/seven03", 7, "jackson", 3),
         ("jackson/7/3", 7, "jackson", 3),
@@ -43,7 +43,7 @@ from denoise.corpus.filename_parser import (
         ("speaker 12/seven", 7, "speaker 12", None),
         ("5/seven", 7, "05", None),
         ("7/seven", 7, "07", None),
-        ("seven/jackson_3", 7, "jackson", 3),  # a folder a digit
+        ("seven/jackson_3", 7, "jackson", 3),  # one folder per digit
         ("7/jackson", 7, "jackson", None),
         ("digit_7/jackson-3", 7, "jackson", 3),
         ("seven/12_3", 7, "12", 3),
@@ -57,7 +57,7 @@ from denoise.corpus.filename_parser import (
         ("7_李小龙_2", 7, "李小龙", 2),
     ],
 )
-def test_usual_layouts_are_understood(
+def test_common_layouts_are_parsed(
     path: str, digit: int, speaker: str, repetition: int | None
 ) -> None:
     *folders, stem = path.split("/")
@@ -85,23 +85,23 @@ def test_usual_layouts_are_understood(
         ("jackson/7_3" + "x" * 100_000, NO_DIGIT),
     ],
 )
-def test_what_cannot_be_told_has_a_reason(path: str, reason: str) -> None:
+def test_the_error_for_an_unknown_label_has_a_reason(path: str, reason: str) -> None:
     *folders, stem = path.split("/")
     with pytest.raises(LabelError) as caught:
         parse_label(folders, stem)
     assert str(caught.value) == reason
 
 
-# The long s and the dotless i match an s and an i where case is ignored.
-pieces = st.sampled_from(
+# The long s and the dotless i match s and i if case is ignored.
+parts = st.sampled_from(
     [*DIGIT_WORDS, "7", "3", "12", "\u017fix", "f\u0131ve", "²", "٣", "ann", "take"]
 )
 gaps = st.sampled_from(["", "_", " ", "-", "(", ")", "_nohash_"])
-names = st.lists(st.tuples(pieces, gaps), min_size=1).map(lambda p: "".join(map("".join, p)))
+names = st.lists(st.tuples(parts, gaps), min_size=1).map(lambda p: "".join(map("".join, p)))
 
 
 @given(st.lists(names | st.text(min_size=1), max_size=3), names | st.text(min_size=1))
-def test_any_name_is_told_or_refused(folders: list[str], stem: str) -> None:
+def test_any_name_gives_a_label_or_an_error(folders: list[str], stem: str) -> None:
     try:
         label = parse_label(folders, stem)
     except LabelError:
@@ -110,7 +110,7 @@ def test_any_name_is_told_or_refused(folders: list[str], stem: str) -> None:
     assert label.speaker
 
 
-def test_numbers_stay_and_names_fill_the_gaps_in_order() -> None:
+def test_speaker_numbers_are_kept_and_names_get_the_free_ones_in_order() -> None:
     ids = number_speakers(["zoe", "01", "anna", "03", "20240131"])
     assert ids == {"01": "01", "03": "03", "20240131": "02", "anna": "04", "zoe": "05"}
 
@@ -125,7 +125,7 @@ def test_no_two_speakers_share_a_number(names: list[str]) -> None:
     assert number_speakers(reversed(names)) == ids
 
 
-def test_a_claimed_repetition_is_kept_and_a_second_claim_moves() -> None:
+def test_the_first_recording_keeps_its_repetition_and_others_get_free_ones() -> None:
     labels = [Label(7, "01", None), Label(7, "01", 0), Label(7, "01", 0), Label(7, "01", 2)]
     assert number_repetitions(labels) == [1, 0, 3, 2]
 
@@ -138,8 +138,8 @@ labels = st.builds(
 @given(st.lists(labels))
 def test_no_two_recordings_share_a_repetition(labels: list[Label]) -> None:
     numbers = number_repetitions(labels)
-    places = {(x.digit, x.speaker, n) for x, n in zip(labels, numbers, strict=True)}
-    assert len(places) == len(labels)
+    numbered = {(x.digit, x.speaker, n) for x, n in zip(labels, numbers, strict=True)}
+    assert len(numbered) == len(labels)
 
 
 @pytest.mark.parametrize(
@@ -154,4 +154,4 @@ def test_no_two_recordings_share_a_repetition(labels: list[Label]) -> None:
     ],
 )
 def test_shared_folders_are_counted(paths: list[str], depth: int) -> None:
-    assert shared_folders([tuple(path.split("/")) for path in paths]) == depth
+    assert count_shared_folders([tuple(path.split("/")) for path in paths]) == depth

@@ -1,4 +1,4 @@
-"""The names that denoise serve answers to: DNS rebinding gains nothing."""
+"""The check of the Host header, which protects denoise serve against DNS rebinding."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ from denoise.server.cli import make_parser
 from denoise.server.host_check import Hosts, is_loopback
 from denoise.server.problems import ProblemError
 from denoise.server.routes import ROUTES
-from tests.test_server import client_of, make_service
+from tests.test_server import client_of, make_context
 
 OWN = [
     "",
@@ -36,7 +36,7 @@ MALFORMED += ["localhost:evil", "evil.example:80:localhost", "[localhost]", "\xf
 LOOPBACK, NETWORK = ["127.0.0.1", "::1", "localhost", "127.0.0.9"], ["0.0.0.0", "::", "10.0.0.1"]
 
 
-def is_answered(bound: str, header: str | None, has_token: bool) -> bool:
+def is_accepted(bound: str, header: str | None, has_token: bool) -> bool:
     try:
         Hosts(bound, frozenset({"denoise.example"})).check(header, has_token)
     except ProblemError as error:
@@ -47,58 +47,60 @@ def is_answered(bound: str, header: str | None, has_token: bool) -> bool:
 
 @pytest.mark.parametrize("has_token", [False, True])
 @pytest.mark.parametrize("bound", [*LOOPBACK, *NETWORK])
-def test_who_is_answered(bound: str, has_token: bool) -> None:
+def test_hosts_are_accepted_by_bound_address_and_token(bound: str, has_token: bool) -> None:
     on_network = bound in NETWORK
     rows = [(OWN, True), (ADDRESSES, on_network), (NAMES, on_network and has_token)]
     for headers, expected in rows:
         for header in headers:
-            assert is_answered(bound, header, has_token) == expected, header
-    assert is_answered(bound, None, has_token)
+            assert is_accepted(bound, header, has_token) == expected, header
+    assert is_accepted(bound, None, has_token)
 
 
 @pytest.mark.parametrize("bound", [*LOOPBACK, *NETWORK])
 @pytest.mark.parametrize("header", MALFORMED)
-def test_what_is_no_name_is_refused(bound: str, header: str) -> None:
-    assert not is_answered(bound, header, has_token=False)
+def test_malformed_headers_are_refused(bound: str, header: str) -> None:
+    assert not is_accepted(bound, header, has_token=False)
 
 
-def test_the_name_it_was_told_to_listen_on_is_its_own() -> None:
-    assert is_answered("Studio.lan", "studio.LAN:8765", has_token=False)
-    assert not is_answered("studio.lan", "studio", has_token=False)
+def test_the_bound_name_is_accepted() -> None:
+    assert is_accepted("Studio.lan", "studio.LAN:8765", has_token=False)
+    assert not is_accepted("studio.lan", "studio", has_token=False)
 
 
 @given(st.text(min_size=1, max_size=30))
-def test_no_other_text_passes_for_this_machine(text: str) -> None:
+def test_no_other_text_is_accepted_on_loopback(text: str) -> None:
     name = text.strip().lower().partition(":")[0].rstrip(".")
     if not is_loopback(name) and name:
-        assert not is_answered("127.0.0.1", text, has_token=True)
+        assert not is_accepted("127.0.0.1", text, has_token=True)
 
 
-def ask(route: str, host: str, token: str = "") -> tuple[int, str]:
+def send(route: str, host: str, token: str = "") -> tuple[int, str]:
     method, _, path = route.partition(" ")
-    client = client_of(make_service(token=token))
+    client = client_of(make_context(token=token))
     response = client.open(path, method=method, environ_overrides={"HTTP_HOST": host})
     kind = response.mimetype.endswith("problem+json") and json.loads(response.data)["type"]
     return response.status_code, str(kind).removeprefix("urn:denoise:")
 
 
 @pytest.mark.parametrize("route", [*(f"{r.method} {r.path}" for r in ROUTES), "GET /nothing"])
-def test_every_route_but_two_asks_for_the_name(route: str) -> None:
-    watched = route in ("GET /livez", "GET /readyz")
-    assert (ask(route, "evil.example") == (403, "unknown-host")) != watched
-    assert ask(route, "localhost:8765")[1] != "unknown-host"
-    assert (ask(route, "evil.example", "s3cret") == (403, "unknown-host")) != watched
+def test_every_route_but_two_checks_the_host(route: str) -> None:
+    is_exempt = route in ("GET /livez", "GET /readyz")
+    assert (send(route, "evil.example") == (403, "unknown-host")) != is_exempt
+    assert send(route, "localhost:8765")[1] != "unknown-host"
+    assert (send(route, "evil.example", "s3cret") == (403, "unknown-host")) != is_exempt
 
 
 @pytest.mark.parametrize("name", ["http://a", "a:80", "a/b", "", "a b", "[::1]:80"])
-def test_an_allowed_host_is_a_name_alone(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_allowed_host_has_no_scheme_port_or_path(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         make_parser().parse_args(["--allow-host", name])
-    assert "is more than a name" in capsys.readouterr().err
+    assert "is not a host name" in capsys.readouterr().err
 
 
-def test_names_may_be_given_again_and_again() -> None:
-    words = ["--allow-host", "A.example.", "--allow-host", "[FD00::1]"]
-    parsed: argparse.Namespace = make_parser().parse_args(words)
+def test_allow_host_is_repeatable() -> None:
+    arguments = ["--allow-host", "A.example.", "--allow-host", "[FD00::1]"]
+    parsed: argparse.Namespace = make_parser().parse_args(arguments)
     assert parsed.allow_host == ["a.example", "fd00::1"]
     assert make_parser().parse_args([]).allow_host == []

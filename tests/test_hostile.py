@@ -1,4 +1,4 @@
-"""Malicious requests are refused or do no harm."""
+"""Malicious requests: each is refused or does no harm."""
 
 import json
 import re
@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from denoise.server.problems import KINDS
-from tests.test_server import WAV, client_of, make_service
+from tests.test_server import WAV, client_of, make_context
 
-CLIENT = client_of(make_service())
+CLIENT = client_of(make_context())
 PARTS = [
     b'name="file"; filename="%s"',
     b"name=file; filename=%s",
@@ -30,15 +30,15 @@ ATTACKS = [
     b"%00",
     b'"\r\nSet-Cookie: a=b',
     b"=?utf-8?q?=ff?=",
-    b"\xe2\x80\xaegpj.wav",  # a right-to-left override
-    b"\xed\xa0\x80",  # half of a surrogate pair
+    b"\xe2\x80\xaegpj.wav",  # shown from right to left
+    b"\xed\xa0\x80",  # half a surrogate pair
     b"." * 300,
 ]
 JUNK = st.binary(max_size=40) | st.sampled_from(ATTACKS) | st.text(max_size=20).map(str.encode)
 
 
 def is_harmless(response: TestResponse) -> bool:
-    """Check that a response is a recording with a safe name, or an error of the client."""
+    """Tell whether a response is a recording with a safe name or a problem of status 4xx."""
     if response.status_code == 200:
         name = response.headers["Content-Disposition"]
         assert re.fullmatch(r'attachment; filename="[\w-][\w.-]{1,99}"', name, re.ASCII)
@@ -56,14 +56,14 @@ def is_harmless(response: TestResponse) -> bool:
 def test_file_names_may_contain_any_bytes(part: bytes, junk: bytes) -> None:
     head = b"--x\r\nContent-Disposition: form-data; " + part.replace(b"%s", junk)
     body = head + b"\r\n\r\n" + WAV + b"\r\n--x--\r\n"
-    content_type = "multipart/form-data; boundary=x"
-    assert is_harmless(CLIENT.post("/v1/denoise", data=body, content_type=content_type))
+    media_type = "multipart/form-data; boundary=x"
+    assert is_harmless(CLIENT.post("/v1/denoise", data=body, content_type=media_type))
 
 
 @settings(max_examples=100)
-@given(junk=JUNK, lead=st.sampled_from(["", "strength=", "residual=", "format=", "strength=1&"]))
-def test_queries_may_contain_any_bytes(junk: bytes, lead: str) -> None:
-    query = {"QUERY_STRING": lead + junk.decode("latin-1")}
+@given(junk=JUNK, prefix=st.sampled_from(["", "strength=", "residual=", "format=", "strength=1&"]))
+def test_queries_of_any_bytes(junk: bytes, prefix: str) -> None:
+    query = {"QUERY_STRING": prefix + junk.decode("latin-1")}
     for path in ("/v1/denoise", "/v1/spectrogram"):
         response = CLIENT.post(path, data=WAV, environ_overrides=query)
         assert response.status_code == 200 or is_harmless(response)
@@ -73,16 +73,16 @@ def test_queries_may_contain_any_bytes(junk: bytes, lead: str) -> None:
 @pytest.mark.parametrize(
     "value", ["strength=1_0", "strength=\uff11", "strength=1%00", "strength=%ff"]
 )
-def test_only_plain_decimal_numbers_are_accepted(value: str) -> None:
+def test_strength_accepts_plain_decimal_numbers_only(value: str) -> None:
     assert CLIENT.post(f"/v1/denoise?{value}", data=WAV).status_code == 400
 
 
 @pytest.mark.parametrize("name", ["Origin", "Host", "Authorization", "Content-Type", "Accept"])
-@pytest.mark.parametrize("lead", ["", "http://[", "multipart/form-data; boundary=", "Bearer "])
+@pytest.mark.parametrize("prefix", ["", "http://[", "multipart/form-data; boundary=", "Bearer "])
 @given(junk=JUNK)
-def test_headers_may_have_any_value(name: str, lead: str, junk: bytes) -> None:
+def test_headers_of_any_value(name: str, prefix: str, junk: bytes) -> None:
     key = name.upper().replace("-", "_")
-    header = {key if name == "Content-Type" else f"HTTP_{key}": lead + junk.decode("latin-1")}
-    client = client_of(make_service(token="s3cret"))
+    header = {key if name == "Content-Type" else f"HTTP_{key}": prefix + junk.decode("latin-1")}
+    client = client_of(make_context(token="s3cret"))
     for each in (CLIENT, client):
         assert is_harmless(each.post("/v1/denoise", data=WAV, environ_overrides=header))

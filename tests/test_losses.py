@@ -1,4 +1,4 @@
-"""What training minimises: every part of the loss rewards a better mask, by its weight alone."""
+"""The loss: each term rewards a better mask, in proportion to its weight."""
 
 import dataclasses
 
@@ -14,8 +14,10 @@ from denoise.training.losses import (
     energy,
     inverse_energy,
     power_of,
-    product_of,
-    si_sdr,
+    scalar_product,
+)
+from denoise.training.losses import (
+    si_sdr_db as si_sdr_db_of_energies,
 )
 from tests.speechlike import SAMPLE_RATE, voice, white
 
@@ -25,14 +27,14 @@ WEIGHTS = [field.name for field in dataclasses.fields(LossWeights)]
 
 
 def loss_of(weights: LossWeights, wiener: float, level: float = 1.0) -> float:
-    """Return the loss of a mask: open where `wiener` is 0, at 0.5 as far as the speech goes."""
+    """Return the loss of the oracle Wiener mask to the power `wiener`; 0 is a mask of ones."""
     clean = level * voice()
     spectrograms = [stft(w, PARAMS)[None] for w in (clean + white(clean, snr_db=0), clean)]
     powers = [np.abs(s.astype(complex)) ** 2 for s in spectrograms]
     noise = np.abs(spectrograms[0] - spectrograms[1]) ** 2
-    told = (powers[1] / (powers[1] + noise + 1e-9)).astype(np.float32)
+    oracle = (powers[1] / (powers[1] + noise + 1e-9)).astype(np.float32)
     _, pair = to_network_input(*spectrograms)
-    return float(SpectralLoss(PARAMS, SAMPLE_RATE, weights)(pair, told**wiener))
+    return float(SpectralLoss(PARAMS, SAMPLE_RATE, weights)(pair, oracle**wiener))
 
 
 def test_without_weights_there_is_no_loss() -> None:
@@ -40,7 +42,7 @@ def test_without_weights_there_is_no_loss() -> None:
 
 
 @pytest.mark.parametrize("part", WEIGHTS)
-def test_each_part_rewards_a_better_mask_in_proportion_to_its_weight(part: str) -> None:
+def test_each_term_rewards_a_better_mask_in_proportion_to_its_weight(part: str) -> None:
     once, twice = (dataclasses.replace(NONE, **{part: weight}) for weight in (1.0, 2.0))
     losses = [loss_of(once, wiener) for wiener in (0, 0.25, 0.5)]
     assert losses[0] > losses[1] > losses[2]
@@ -48,7 +50,7 @@ def test_each_part_rewards_a_better_mask_in_proportion_to_its_weight(part: str) 
 
 
 @pytest.mark.parametrize("part", WEIGHTS)
-def test_no_part_depends_on_the_level_of_a_recording(part: str) -> None:
+def test_no_term_depends_on_the_level_of_a_recording(part: str) -> None:
     weights = dataclasses.replace(NONE, **{part: 1.0})
     assert loss_of(weights, 0.5, level=0.1) == pytest.approx(loss_of(weights, 0.5), rel=2e-3)
 
@@ -57,15 +59,15 @@ def test_no_part_depends_on_the_level_of_a_recording(part: str) -> None:
 def test_si_sdr_of_spectrograms_is_that_of_their_waveforms(is_masked: bool) -> None:
     clean = voice()
     spectrograms = [stft(w, PARAMS) for w in (clean, clean + white(clean, snr_db=3))]
-    rng = np.random.default_rng(0)  # a rough mask: neighbouring frames contradict each other
+    rng = np.random.default_rng(0)  # a random mask: overlapping frames become inconsistent
     mask = rng.random(spectrograms[0].shape, np.float32) if is_masked else np.float32(1)
     masked = spectrograms[1] * mask
     expected = si_sdr_db(clean, istft(masked, PARAMS, len(clean)))
     reference, denoised = (to_real_imag(s)[None] for s in (spectrograms[0], masked))
-    found = si_sdr(
+    found = si_sdr_db_of_energies(
         energy(power_of(reference)),
         inverse_energy(denoised, PARAMS),
-        energy(product_of(reference, denoised)),
+        energy(scalar_product(reference, denoised)),
     )
     assert float(found[0]) == pytest.approx(expected, abs=0.05)
     if is_masked:

@@ -1,4 +1,4 @@
-"""The manifest: speakers stay in one split, and nothing but the seed decides which."""
+"""The manifest: each speaker is in one split, and only the seed decides which."""
 
 import dataclasses
 import random
@@ -32,22 +32,22 @@ Speakers = dict[str, dict[str, str]]
 
 @st.composite
 def corpora(draw: st.DrawFn) -> tuple[list[Utterance], Speakers]:
-    """Draw who speaks, of which gender, and how often; some are not in the meta file."""
+    """Draw speakers, genders and utterances; some speakers are not in the meta file."""
     genders = draw(st.lists(st.sampled_from([*GENDERS, None]), min_size=3, max_size=30))
     utterances, speakers = [], {}
     for number, gender in enumerate(genders):
         name = f"{number:02d}"
         if gender is not None:
             speakers[name] = {"gender": gender, "age": "30"}
-        most = draw(st.integers(1, 4))
-        utterances += [Utterance(name, digit, 0) for digit in range(most)]
+        n_digits = draw(st.integers(1, 4))
+        utterances += [Utterance(name, digit, 0) for digit in range(n_digits)]
     return utterances, speakers
 
 
 fractions = st.tuples(st.floats(0.01, 0.8), st.floats(0.01, 0.8)).filter(lambda f: sum(f) <= 0.9)
 
 
-def sixty_speakers() -> tuple[list[Utterance], Speakers]:
+def make_sixty_speakers() -> tuple[list[Utterance], Speakers]:
     names = [f"{number:02d}" for number in range(1, 61)]
     utterances = [Utterance(n, d, r) for n in names for d in range(10) for r in range(2)]
     return utterances, {n: {"gender": "female" if n < "13" else "male"} for n in names}
@@ -74,7 +74,7 @@ def test_each_speaker_is_in_one_split_and_each_gender_in_all(
 
 
 @given(corpus=corpora(), data=st.data())
-def test_a_sample_has_the_size_asked_for_and_no_row_twice(
+def test_the_sample_has_the_requested_size_and_no_duplicates(
     corpus: tuple[list[Utterance], Speakers], data: st.DataObject
 ) -> None:
     utterances, speakers = corpus
@@ -91,8 +91,8 @@ def test_a_sample_has_the_size_asked_for_and_no_row_twice(
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_the_order_of_the_corpus_changes_nothing(seed: int) -> None:
-    utterances, speakers = sixty_speakers()
+def test_the_manifest_does_not_depend_on_the_order_of_the_corpus(seed: int) -> None:
+    utterances, speakers = make_sixty_speakers()
     expected = make_manifest(utterances, speakers, PARAMS)
     order = random.Random(seed)
     shuffled = order.sample(utterances, len(utterances))
@@ -101,8 +101,8 @@ def test_the_order_of_the_corpus_changes_nothing(seed: int) -> None:
     pd.testing.assert_frame_equal(manifest, expected)
 
 
-def test_the_seed_decides_which_rows_in_which_order_and_which_speakers_where() -> None:
-    utterances, speakers = sixty_speakers()
+def test_the_sample_and_the_splits_depend_on_the_seed() -> None:
+    utterances, speakers = make_sixty_speakers()
     first = make_manifest(utterances, speakers, PARAMS)
     again = make_manifest(utterances, speakers, PARAMS)
     other = make_manifest(utterances, speakers, dataclasses.replace(PARAMS, seed=21))
@@ -112,15 +112,15 @@ def test_the_seed_decides_which_rows_in_which_order_and_which_speakers_where() -
 
 
 def test_the_rows_are_shuffled() -> None:
-    utterances, speakers = sixty_speakers()
+    utterances, speakers = make_sixty_speakers()
     manifest = make_manifest(utterances, speakers, PARAMS)
     assert not manifest.speaker_id.is_monotonic_increasing
     halves = manifest.speaker_id[:100], manifest.speaker_id[100:]
     assert all(half.nunique() > 40 for half in halves)
 
 
-def test_every_utterance_has_the_same_chance() -> None:
-    utterances = sorted(sixty_speakers()[0])[:60]
+def test_every_utterance_has_the_same_probability() -> None:
+    utterances = sorted(make_sixty_speakers()[0])[:60]
     params = [SampleParams(30, 0.1, 0.1, seed) for seed in range(200)]
     drawn = Counter(i for p in params for i in make_manifest(utterances, {}, p).utterance_id)
     assert len(drawn) == 60
@@ -130,7 +130,7 @@ def test_every_utterance_has_the_same_chance() -> None:
 @pytest.mark.parametrize(
     ("validation", "test"), [(0.1, 0.15), (0.01, 0.01), (0.3, 0.6), (0.8, 0.1)]
 )
-def test_the_splits_are_as_large_as_asked_for(validation: float, test: float) -> None:
+def test_the_splits_have_the_requested_sizes(validation: float, test: float) -> None:
     genders = {f"{n:02d}": "female" if n < 20 else "male" for n in range(60)}
     params = SampleParams(60, validation, test, 1)
     counts = Counter(split_speakers(genders, params, np.random.default_rng(1)).values())
@@ -140,7 +140,7 @@ def test_the_splits_are_as_large_as_asked_for(validation: float, test: float) ->
 
 
 @pytest.mark.parametrize("n_speakers", [1, 2])
-def test_too_few_speakers_are_counted(n_speakers: int) -> None:
+def test_the_error_for_too_few_speakers_has_their_number(n_speakers: int) -> None:
     utterances = [Utterance(f"{n:02d}", digit, 0) for n in range(n_speakers) for digit in range(5)]
     with pytest.raises(CorpusError, match=f"{n_speakers} speakers cannot fill 3 splits"):
         make_manifest(utterances, {}, dataclasses.replace(PARAMS, size=5))
@@ -158,25 +158,25 @@ def test_three_speakers_are_enough() -> None:
     }
 
 
-def test_the_generator_decides_which_speakers_go_where_their_order_does_not() -> None:
+def test_the_splits_depend_on_the_generator_and_not_on_the_order_of_speakers() -> None:
     genders = {f"{n:02d}": "female" if n % 2 else "male" for n in range(20)}
-    backwards = dict(reversed(genders.items()))
+    reversed_genders = dict(reversed(genders.items()))
     first = split_speakers(genders, PARAMS, np.random.default_rng(0))
-    assert split_speakers(backwards, PARAMS, np.random.default_rng(0)) == first
+    assert split_speakers(reversed_genders, PARAMS, np.random.default_rng(0)) == first
     others = [split_speakers(genders, PARAMS, np.random.default_rng(seed)) for seed in range(60)]
     tested = {who for split in others for who in split if split[who] == "test"}
     assert tested == set(genders)
 
 
-def test_a_gender_is_one_however_it_is_written() -> None:
+def test_spellings_of_a_gender_that_differ_in_case_and_spaces_are_equal() -> None:
     utterances = [Utterance(f"{n:02d}", 0, 0) for n in range(6)]
-    written = ["Male", "male ", " MALE", "female", "Female", "FEMALE"]
-    speakers = {u.speaker_id: {"gender": g} for u, g in zip(utterances, written, strict=True)}
+    spellings = ["Male", "male ", " MALE", "female", "Female", "FEMALE"]
+    speakers = {u.speaker_id: {"gender": g} for u, g in zip(utterances, spellings, strict=True)}
     manifest = make_manifest(utterances, speakers, dataclasses.replace(PARAMS, size=6))
     assert manifest.groupby("gender").split.nunique().to_dict() == {"female": 3, "male": 3}
 
 
-def test_a_gender_too_rare_for_every_split_trains() -> None:
+def test_a_gender_with_too_few_speakers_is_used_for_training() -> None:
     genders = {"01": "female", "02": "female", "03": "female", "04": "male", "05": "male"}
     for seed in range(20):
         split = split_speakers(genders, PARAMS, np.random.default_rng(seed))
@@ -184,8 +184,8 @@ def test_a_gender_too_rare_for_every_split_trains() -> None:
         assert split["04"] == split["05"] == "train"
 
 
-def test_more_than_there_is_cannot_be_drawn() -> None:
-    utterances, speakers = sixty_speakers()
+def test_a_sample_larger_than_the_corpus_is_an_error() -> None:
+    utterances, speakers = make_sixty_speakers()
     with pytest.raises(CorpusError, match=r"sample\.size: 1201 utterances .* corpus has 1200"):
         make_manifest(utterances, speakers, dataclasses.replace(PARAMS, size=1201))
 
@@ -208,7 +208,7 @@ rows = st.builds(
 
 
 @given(table=st.lists(rows, min_size=1, max_size=9))
-def test_a_manifest_written_and_read_is_the_same(
+def test_a_manifest_is_read_as_it_was_written(
     tmp_path_factory: pytest.TempPathFactory, table: list[tuple[str, str, int, str, str]]
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "manifest.csv"
@@ -220,7 +220,7 @@ def test_a_manifest_written_and_read_is_the_same(
     assert [utterance_of(row).utterance_id for _, row in back.iterrows()] == [r[0] for r in table]
 
 
-def test_a_missing_manifest_says_what_to_run(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_manifest_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"No manifest at .*Run dvc repro sample"):
         read_manifest(tmp_path / "manifest.csv")
 
@@ -242,9 +242,7 @@ HEADER = ",".join(COLUMNS).encode() + b"\n"
         HEADER + b"other,07,3,male,train\n",
     ],
 )
-def test_what_is_no_manifest_is_an_error_that_names_the_file(
-    tmp_path: Path, content: bytes
-) -> None:
+def test_the_error_for_an_invalid_manifest_names_the_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "manifest.csv"
     path.write_bytes(content)
     with pytest.raises(CorpusError, match=r"manifest\.csv"):

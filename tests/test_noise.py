@@ -1,4 +1,4 @@
-"""Noise: at the level that is asked for, of the colour it is named by, the same from one seed."""
+"""Noise: at the requested SNR, of the spectrum it is named by, and the same from one seed."""
 
 from itertools import pairwise
 
@@ -8,18 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from denoise.dsp.audio import rms
-from denoise.noise.generators import (
-    KINDS,
-    RECORDED_NOISE_TYPES,
+from denoise.noise.generators import GENERATORS, hum, white
+from denoise.noise.mixing import (
+    SPEECH_NOISE_TYPES,
     NoiseSources,
     Sampler,
-    hum,
+    draw_voices,
     make_noisy,
     mix,
     noise_gain,
     utterance_rng,
-    voices,
-    white,
 )
 from denoise.params import NOISE_TYPES
 
@@ -34,12 +32,12 @@ def speech_like(n_samples: int, level: float = 0.1, seed: int = 0) -> np.ndarray
     return (level * (loud + 0.01) * drawn).astype(np.float32)
 
 
-def talk_of(n_samples: int) -> Sampler:
+def speech_source(n_samples: int) -> Sampler:
     return lambda rng: speech_like(n_samples, rng.uniform(0.01, 0.3), int(rng.integers(100)))
 
 
-def recorded_of(n_samples: int) -> NoiseSources:
-    return NoiseSources(talk_of(n_samples), lambda rng: 0.1 * white(rng, n_samples, RATE))
+def sources_of(n_samples: int) -> NoiseSources:
+    return NoiseSources(speech_source(n_samples), lambda rng: 0.1 * white(rng, n_samples, RATE))
 
 
 def snr_db_of(clean: np.ndarray, noisy: np.ndarray) -> float:
@@ -47,32 +45,32 @@ def snr_db_of(clean: np.ndarray, noisy: np.ndarray) -> float:
     return float(10 * np.log10(np.mean(np.square(clean, dtype=np.float64)) / np.mean(noise**2)))
 
 
-def mean_power(kind: str, n_samples: int, draws: int = 10) -> tuple[np.ndarray, np.ndarray]:
+def mean_power(noise_type: str, n_samples: int, draws: int = 10) -> tuple[np.ndarray, np.ndarray]:
     """Return the frequencies and the mean power spectrum of draws scaled to an RMS of 1."""
     power = np.zeros(n_samples // 2 + 1)
     for seed in range(draws):
-        noise = KINDS[kind](np.random.default_rng(seed), n_samples, RATE)
+        noise = GENERATORS[noise_type](np.random.default_rng(seed), n_samples, RATE)
         power += np.abs(np.fft.rfft(noise / rms(noise))) ** 2
     return np.fft.rfftfreq(n_samples, 1 / RATE), power / draws
 
 
-def test_every_kind_that_the_params_name_is_there() -> None:
-    assert (*KINDS, *RECORDED_NOISE_TYPES) == NOISE_TYPES
+def test_every_noise_type_of_the_params_exists() -> None:
+    assert (*GENERATORS, *SPEECH_NOISE_TYPES, "recordings") == NOISE_TYPES
 
 
-@pytest.mark.parametrize("kind", NOISE_TYPES)
+@pytest.mark.parametrize("noise_type", NOISE_TYPES)
 @given(
     snr_db=st.floats(-60, 60),
     level=st.floats(1e-4, 1),
     n_samples=st.integers(800, 9001),
     seed=seeds,
 )
-def test_the_snr_asked_for_is_the_snr_had(
-    kind: str, snr_db: float, level: float, n_samples: int, seed: int
+def test_the_snr_is_the_requested_one(
+    noise_type: str, snr_db: float, level: float, n_samples: int, seed: int
 ) -> None:
     clean = speech_like(n_samples, level)
     rng = np.random.default_rng(seed)
-    noisy = make_noisy(clean, RATE, kind, snr_db, rng, recorded_of(n_samples))
+    noisy = make_noisy(clean, RATE, noise_type, snr_db, rng, sources_of(n_samples))
     assert (noisy.dtype, noisy.shape) == (np.float32, clean.shape)
     assert snr_db_of(clean, noisy) == pytest.approx(snr_db, abs=0.02)
 
@@ -83,28 +81,28 @@ def test_white_noise_at_0_db_has_the_clips_rms_as_standard_deviation(
 ) -> None:
     clean = speech_like(RATE, level)
     rng = np.random.default_rng(seed)
-    noise = make_noisy(clean, RATE, "white", 0, rng, recorded_of(len(clean))) - clean
+    noise = make_noisy(clean, RATE, "white", 0, rng, sources_of(len(clean))) - clean
     assert noise.std(dtype=np.float64) == pytest.approx(rms(clean), rel=1e-3)
 
 
 @given(snr_db=st.floats(-40, 40), snr_step_db=st.floats(0.1, 20))
-def test_more_snr_is_less_of_the_same_noise(snr_db: float, snr_step_db: float) -> None:
+def test_a_higher_snr_scales_the_noise_down(snr_db: float, snr_step_db: float) -> None:
     clean, noise = speech_like(900), speech_like(900, 1, seed=1)
     more, less = (noise_gain(clean, noise, s) for s in (snr_db, snr_db + snr_step_db))
     assert 20 * np.log10(more / less) == pytest.approx(snr_step_db)
 
 
 @pytest.mark.parametrize("silent", ["clean", "noise"])
-def test_no_snr_can_be_had_with_silence(silent: str) -> None:
+def test_silence_has_no_snr(silent: str) -> None:
     waveforms = {"clean": speech_like(99), "noise": speech_like(99, seed=1)}
     waveforms[silent] = np.zeros(99, np.float32)
-    with pytest.raises(ValueError, match="No SNR can be had with silence"):
+    with pytest.raises(ValueError, match="No SNR is defined with silence"):
         mix(waveforms["clean"], waveforms["noise"], 0)
 
 
-@pytest.mark.parametrize(("kind", "slope_db"), SLOPES_DB.items())
-def test_colours_rise_or_fall_by_their_decibels_an_octave(kind: str, slope_db: float) -> None:
-    frequency, power = mean_power(kind, 2 * RATE + 1)
+@pytest.mark.parametrize(("noise_type", "slope_db"), SLOPES_DB.items())
+def test_colours_rise_or_fall_by_their_decibels_an_octave(noise_type: str, slope_db: float) -> None:
+    frequency, power = mean_power(noise_type, 2 * RATE + 1)
     edges = 50 * 2 ** np.arange(0, 7.76, 0.25)  # 50 Hz to 10.8 kHz, four bands an octave
     bands = [power[(frequency >= a) & (frequency < b)].mean() for a, b in pairwise(edges)]
     octaves = np.arange(len(bands)) / 4
@@ -114,9 +112,9 @@ def test_colours_rise_or_fall_by_their_decibels_an_octave(kind: str, slope_db: f
     assert np.abs(level_db - (slope * octaves + offset)).max() < 1.5
 
 
-@pytest.mark.parametrize("kind", ["pink", "brown", "blue", "violet"])
-def test_colours_have_nothing_that_nobody_hears(kind: str) -> None:
-    frequency, power = mean_power(kind, RATE, draws=3)
+@pytest.mark.parametrize("noise_type", ["pink", "brown", "blue", "violet"])
+def test_coloured_noise_holds_nothing_below_20_hz(noise_type: str) -> None:
+    frequency, power = mean_power(noise_type, RATE, draws=3)
     assert power[frequency < 20].max() < 1e-6 * power.max()
     assert power[20:30].mean() > 0.05 * power[40:50].mean()
 
@@ -145,7 +143,7 @@ def test_hum_is_mains_and_its_harmonics_up_to_1_khz(sample_rate: int, seed: int)
     )
 
 
-def test_hum_comes_from_both_kinds_of_mains() -> None:
+def test_hum_is_50_or_60_hz() -> None:
     power = {50: 0.0, 60: 0.0}
     for seed in range(20):
         spectrum = np.abs(np.fft.rfft(hum(np.random.default_rng(seed), 8000, 8000))) ** 2
@@ -154,16 +152,16 @@ def test_hum_comes_from_both_kinds_of_mains() -> None:
     assert min(power.values()) >= 4
 
 
-@pytest.mark.parametrize("kind", NOISE_TYPES)
+@pytest.mark.parametrize("noise_type", NOISE_TYPES)
 @given(seed=seeds, n_samples=st.integers(400, 1501))
 def test_the_same_seed_gives_the_same_bytes_and_another_gives_others(
-    kind: str, seed: int, n_samples: int
+    noise_type: str, seed: int, n_samples: int
 ) -> None:
     clean = speech_like(n_samples)
 
     def bytes_of(seed: int, utterance_id: str, *context: int) -> bytes:
         rng = utterance_rng(seed, utterance_id, *context)
-        return make_noisy(clean, RATE, kind, 0, rng, recorded_of(len(clean))).tobytes()
+        return make_noisy(clean, RATE, noise_type, 0, rng, sources_of(len(clean))).tobytes()
 
     first = bytes_of(seed, "3_07_12", 1)
     assert bytes_of(seed, "3_07_12", 1) == first
@@ -183,31 +181,31 @@ def test_no_two_utterances_share_a_generator(first: str, second: str, seed: int)
 
 
 def test_babble_is_four_to_eight_people_equally_loud() -> None:
-    crowds = set()
+    counts = set()
     for seed in range(60):
-        heard: list[np.ndarray] = []
+        clips: list[np.ndarray] = []
 
-        def talk(rng: np.random.Generator, heard: list[np.ndarray] = heard) -> np.ndarray:
-            heard.append(np.float32(10.0 ** -len(heard)) * white(rng, 8001, RATE))
-            return heard[-1]
+        def speech(rng: np.random.Generator, clips: list[np.ndarray] = clips) -> np.ndarray:
+            clips.append(np.float32(10.0 ** -len(clips)) * white(rng, 8001, RATE))
+            return clips[-1]
 
-        noise = voices(np.random.default_rng(seed), "babble", talk)
+        noise = draw_voices(np.random.default_rng(seed), "babble", speech)
         assert (noise.dtype, noise.shape) == (np.float32, (8001,))
-        assert rms(noise) == pytest.approx(np.sqrt(len(heard)), rel=0.1)
-        crowds.add(len(heard))
-    assert crowds == {4, 5, 6, 7, 8}
+        assert rms(noise) == pytest.approx(np.sqrt(len(clips)), rel=0.1)
+        counts.add(len(clips))
+    assert counts == {4, 5, 6, 7, 8}
 
 
 @given(seed=seeds)
 def test_speech_is_one_recording_at_an_rms_of_1(seed: int) -> None:
-    heard: list[np.ndarray] = []
+    clips: list[np.ndarray] = []
 
-    def talk(rng: np.random.Generator) -> np.ndarray:
-        heard.append(talk_of(801)(rng))
-        return heard[-1]
+    def speech(rng: np.random.Generator) -> np.ndarray:
+        clips.append(speech_source(801)(rng))
+        return clips[-1]
 
-    noise = voices(np.random.default_rng(seed), "speech", talk)
-    (clip,) = heard
+    noise = draw_voices(np.random.default_rng(seed), "speech", speech)
+    (clip,) = clips
     start = int(np.correlate(np.tile(noise, 2), clip, "valid").argmax())
     assert rms(noise) == pytest.approx(1, rel=1e-5)
     np.testing.assert_allclose(np.roll(noise, -start), clip / rms(clip), rtol=1e-5)
@@ -216,17 +214,18 @@ def test_speech_is_one_recording_at_an_rms_of_1(seed: int) -> None:
 def test_speech_starts_anywhere() -> None:
     click = np.eye(1, 801, dtype=np.float32)[0]
     starts = {
-        int(voices(np.random.default_rng(s), "speech", lambda _: click).argmax()) for s in range(50)
+        int(draw_voices(np.random.default_rng(s), "speech", lambda _: click).argmax())
+        for s in range(50)
     }
     assert min(starts) < 100 and max(starts) > 700 and len(starts) > 40
 
 
-def test_recordings_are_the_noise_drawn_and_nothing_else() -> None:
+def test_recordings_are_mixed_as_they_are_drawn() -> None:
     clean, scene = speech_like(900), speech_like(900, seed=1)
 
     def noise(rng: np.random.Generator) -> np.ndarray:
         return scene
 
-    sources = NoiseSources(talk_of(900), noise)
+    sources = NoiseSources(speech_source(900), noise)
     noisy = make_noisy(clean, RATE, "recordings", 3, utterance_rng(1, "a"), sources)
     np.testing.assert_array_equal(noisy, mix(clean, scene, 3))

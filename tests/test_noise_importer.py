@@ -1,4 +1,4 @@
-"""Recordings of noise: whatever comes in, what is usable is packed, the rest counted and named."""
+"""The noise importer: usable recordings are archived, and the others are counted and named."""
 
 import io
 import os
@@ -24,18 +24,18 @@ FORMATS += [("AIFF", "PCM_24"), ("AU", "PCM_16"), ("CAF", "PCM_16"), ("W64", "PC
 Waveforms = list[list[tuple[np.ndarray, int]]]
 
 
-def packed(path: Path) -> Waveforms:
-    """Return every recording's pieces, decoded."""
+def read_archive(path: Path) -> Waveforms:
+    """Return the decoded pieces of each recording."""
     with NoiseArchive(path) as archive:
         archive.verify()
         return [[decode(archive.read(piece), 90) for piece in r] for r in archive.recordings]
 
 
-def imported(folder: Path, files: dict[str, bytes]) -> tuple[dict[str, Any], Waveforms]:
+def import_files(folder: Path, files: dict[str, bytes]) -> tuple[dict[str, Any], Waveforms]:
     """Import `files` from a folder; return the provenance and the recordings."""
     archive = folder / "noise.zip"
     provenance = import_noise(str(write_tree(folder / "mine", files)), archive)
-    return provenance, packed(archive)
+    return provenance, read_archive(archive)
 
 
 def tone(seconds: float, sample_rate: int = RATE) -> np.ndarray:
@@ -43,34 +43,35 @@ def tone(seconds: float, sample_rate: int = RATE) -> np.ndarray:
     return 0.5 * np.sin(2 * np.pi * 440 * time)[:, None]
 
 
-def test_nothing_asked_for_is_an_empty_archive(tmp_path: Path) -> None:
+def test_without_a_source_the_archive_is_empty(tmp_path: Path) -> None:
     assert import_noise("", tmp_path / "noise.zip")["recordings"] == 0
-    assert packed(tmp_path / "noise.zip") == []
+    assert read_archive(tmp_path / "noise.zip") == []
 
 
-@pytest.mark.parametrize(("kind", "subtype"), FORMATS)
+@pytest.mark.parametrize(("file_format", "subtype"), FORMATS)
 @pytest.mark.parametrize(("sample_rate", "channels"), [(8000, 1), (48_000, 2), (44_100, 2)])
-def test_any_format_becomes_mono_at_its_own_rate(
-    tmp_path: Path, kind: str, subtype: str, sample_rate: int, channels: int
+def test_every_format_becomes_mono_at_its_own_rate(
+    tmp_path: Path, file_format: str, subtype: str, sample_rate: int, channels: int
 ) -> None:
     recording = np.repeat(tone(0.5, sample_rate), channels, axis=1)
-    name = f"street/car 1.{kind.lower()}"
-    provenance, found = imported(tmp_path, {name: encode(recording, kind, subtype, sample_rate)})
-    (((waveform, rate),),) = found
+    name = f"street/car 1.{file_format.lower()}"
+    content = encode(recording, file_format, subtype, sample_rate)
+    provenance, recordings = import_files(tmp_path, {name: content})
+    (((waveform, rate),),) = recordings
     assert (rate, waveform.shape[1]) == (sample_rate, 1)
-    assert len(waveform) == pytest.approx(sample_rate / 2, abs=2500)  # MP3 pads
+    assert len(waveform) == pytest.approx(sample_rate / 2, abs=2500)  # MP3 adds padding
     power = np.abs(np.fft.rfft(waveform[:, 0])) ** 2
     assert np.fft.rfftfreq(len(waveform), 1 / rate)[power.argmax()] == pytest.approx(440, abs=3)
     assert provenance["left_out"] == {}
 
 
-def test_channels_are_averaged_dc_goes_and_what_is_too_loud_is_scaled(tmp_path: Path) -> None:
+def test_channels_are_averaged_dc_is_removed_and_loud_noise_is_scaled(tmp_path: Path) -> None:
     noise = noise_waveform(1)
     loud = np.hstack([8 * noise, np.zeros_like(noise)]) + 1
-    _, found = imported(tmp_path, {"loud.wav": encode(loud, subtype="FLOAT")})
-    (((waveform, _),),) = found
-    wanted = 4 * (noise - noise.mean())
-    np.testing.assert_allclose(waveform, wanted / np.abs(wanted).max(), atol=2**-14)
+    _, recordings = import_files(tmp_path, {"loud.wav": encode(loud, subtype="FLOAT")})
+    (((waveform, _),),) = recordings
+    expected = 4 * (noise - noise.mean())
+    np.testing.assert_allclose(waveform, expected / np.abs(expected).max(), atol=2**-14)
 
 
 def test_a_folder_and_a_zip_of_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
@@ -78,17 +79,17 @@ def test_a_folder_and_a_zip_of_the_same_files_give_the_same_bytes(tmp_path: Path
     with zipfile.ZipFile(tmp_path / "mine.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             archive.writestr(name, content)
-    provenance, found = imported(tmp_path, files)
+    provenance, recordings = import_files(tmp_path, files)
     from_zip = import_noise(str(tmp_path / "mine.zip"), tmp_path / "again.zip")
     assert (tmp_path / "again.zip").read_bytes() == (tmp_path / "noise.zip").read_bytes()
     assert from_zip == {**provenance, "name": "mine.zip"}
-    assert len(found) == 3
-    wanted = decode(wav(3))[0]
-    np.testing.assert_allclose(found[0][0][0], wanted - wanted.mean(), atol=2**-15)
+    assert len(recordings) == 3
+    expected = decode(wav(3))[0]
+    np.testing.assert_allclose(recordings[0][0][0], expected - expected.mean(), atol=2**-15)
 
 
-def test_the_archive_is_stored_in_order_with_one_date(tmp_path: Path) -> None:
-    imported(tmp_path, {f"{n}.wav": wav(n) for n in range(3)})
+def test_members_are_uncompressed_in_order_and_have_one_date(tmp_path: Path) -> None:
+    import_files(tmp_path, {f"{n}.wav": wav(n) for n in range(3)})
     with zipfile.ZipFile(tmp_path / "noise.zip") as archive:
         members = archive.infolist()
     assert [m.filename for m in members] == [f"noise/{n:05d}/000.wav" for n in range(3)]
@@ -98,29 +99,29 @@ def test_the_archive_is_stored_in_order_with_one_date(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("seconds", "pieces"), [(1, [1]), (60, [60]), (89, [89]), (91, [60, 31]), (155, [60, 60, 35])]
 )
-def test_long_recordings_come_in_pieces_and_lose_nothing(
+def test_long_recordings_are_split_into_pieces_without_loss(
     tmp_path: Path, seconds: int, pieces: list[int]
 ) -> None:
     noise = noise_waveform(1, seconds) - noise_waveform(1, seconds).mean()
-    provenance, found = imported(tmp_path, {"long.wav": encode(noise)})
-    ((*waveforms,),) = found
+    provenance, recordings = import_files(tmp_path, {"long.wav": encode(noise)})
+    ((*waveforms,),) = recordings
     assert [round(len(w) / RATE) for w, _ in waveforms] == pieces
     joined = np.concatenate([w for w, _ in waveforms])
-    np.testing.assert_allclose(joined, noise, atol=0.01)  # each piece has lost its own mean
+    np.testing.assert_allclose(joined, noise, atol=0.01)  # the mean of each piece is removed
     assert provenance["minutes"] == pytest.approx(seconds / 60, abs=0.01)
 
 
-def test_silent_minutes_are_dropped(tmp_path: Path) -> None:
+def test_silent_pieces_are_dropped(tmp_path: Path) -> None:
     noise = noise_waveform(1, 60)
     long = np.concatenate([0 * noise, noise, 0 * noise + 0.3, noise])
-    provenance, found = imported(tmp_path, {"long.flac": encode(long, "FLAC")})
-    assert [len(w) / RATE for w, _ in found[0]] == [60, 60]
-    assert min(rms(w) for w, _ in found[0]) > 0.2
+    provenance, recordings = import_files(tmp_path, {"long.flac": encode(long, "FLAC")})
+    assert [len(w) / RATE for w, _ in recordings[0]] == [60, 60]
+    assert min(rms(w) for w, _ in recordings[0]) > 0.2
     assert provenance["minutes"] == 2
 
 
-def test_what_cannot_be_used_is_counted_and_named(tmp_path: Path) -> None:
-    whole = encode(noise_waveform(0, 1), "FLAC")
+def test_unusable_files_are_counted_and_named(tmp_path: Path) -> None:
+    intact = encode(noise_waveform(0, 1), "FLAC")
     files = {
         "good.wav": wav(1),
         "notes.txt": b"hello",
@@ -130,67 +131,65 @@ def test_what_cannot_be_used_is_counted_and_named(tmp_path: Path) -> None:
         "short.wav": wav(2, 0.05),
         "empty.wav": b"",
         "page.mp3": b"<html>404</html>",
-        "cut.flac": whole[: len(whole) // 2],
+        "cut.flac": intact[: len(intact) // 2],
         "nan.wav": encode(np.full((900, 1), np.nan), subtype="FLOAT"),
         "slow.wav": encode(noise_waveform(3), sample_rate=1000),
         ".hidden.wav": wav(4),
     }
-    provenance, found = imported(tmp_path, files)
-    assert (provenance["recordings"], len(found)) == (1, 1)
+    provenance, recordings = import_files(tmp_path, files)
+    assert (provenance["recordings"], len(recordings)) == (1, 1)
     left_out = {
         name: reason
-        for reason, about in provenance["left_out"].items()
-        for name in about["examples"]
+        for reason, summary in provenance["left_out"].items()
+        for name in summary["examples"]
     }
     assert left_out.keys() == files.keys() - {"good.wav", ".hidden.wav"}
-    assert sum(about["files"] for about in provenance["left_out"].values()) == len(left_out)
+    assert sum(summary["files"] for summary in provenance["left_out"].values()) == len(left_out)
     assert "silent" in left_out["silent.wav"] and "shorter than 0.1 s" in left_out["short.wav"]
     assert left_out["silent.wav"] == left_out["offset.wav"] == left_out["opposite.wav"]
-    assert "no audio file by its name" in left_out["notes.txt"]
+    assert "extension is not that of an audio file" in left_out["notes.txt"]
     assert "1000 Hz" in left_out["slow.wav"] and "not finite" in left_out["nan.wav"]
 
 
-def test_a_recording_that_breaks_late_leaves_no_piece(tmp_path: Path) -> None:
+def test_a_recording_with_an_error_at_its_end_leaves_no_piece(tmp_path: Path) -> None:
     broken = noise_waveform(1, 100)
     broken[-1] = np.nan
     files = {"a.wav": encode(broken, subtype="FLOAT"), "b.wav": wav(2)}
-    _, found = imported(tmp_path, files)
-    assert [[len(w) for w, _ in recording] for recording in found] == [[800]]
+    _, recordings = import_files(tmp_path, files)
+    assert [[len(w) for w, _ in recording] for recording in recordings] == [[800]]
 
 
-def test_recordings_without_end_are_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_long_recordings_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importer, "MAX_SECONDS", 1.0)
     files = {"just.wav": wav(1, 1.0), "long.flac": encode(noise_waveform(2, 1.001), "FLAC")}
-    provenance, found = imported(tmp_path, files)
-    assert len(found) == 1
+    provenance, recordings = import_files(tmp_path, files)
+    assert len(recordings) == 1
     assert list(provenance["left_out"]) == ["It is longer than 0.000277778 hours."]
 
 
-@pytest.mark.parametrize("form", ["folder", "zip"])
-def test_files_too_large_for_memory_are_read_from_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+@pytest.mark.parametrize("container", ["folder", "zip"])
+def test_files_too_large_for_memory_are_copied_to_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, container: str
 ) -> None:
     content = encode(noise_waveform(1, 3))
     monkeypatch.setattr("denoise.corpus.file_index.MAX_BYTES", 1000)
     monkeypatch.setattr("denoise.corpus.file_index.BLOCK_BYTES", 700)
     monkeypatch.setattr("denoise.corpus.file_index.MAX_SPOOLED_BYTES", len(content))
     source = write_tree(tmp_path / "mine", {"a.wav": content, "b.wav": content + b"\0"})
-    if form == "zip":
+    if container == "zip":
         source = tmp_path / "mine.zip"
         with zipfile.ZipFile(source, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("a.wav", content)
             archive.writestr("b.wav", content + b"\0")
     provenance = import_noise(str(source), tmp_path / "noise.zip")
-    (((waveform, _),),) = packed(tmp_path / "noise.zip")
-    wanted = decode(content)[0]
-    np.testing.assert_allclose(waveform, wanted - wanted.mean(), atol=2**-15)
-    (about,) = provenance["left_out"].values()
-    assert about["examples"] == ["b.wav"]
+    (((waveform, _),),) = read_archive(tmp_path / "noise.zip")
+    expected = decode(content)[0]
+    np.testing.assert_allclose(waveform, expected - expected.mean(), atol=2**-15)
+    (summary,) = provenance["left_out"].values()
+    assert summary["examples"] == ["b.wav"]
 
 
-def test_nothing_usable_is_an_error_that_says_why(tmp_path: Path) -> None:
+def test_the_error_without_usable_recordings_has_the_reasons(tmp_path: Path) -> None:
     mine = write_tree(tmp_path / "mine", {"a.wav": b"", "b.txt": b"x"})
     with pytest.raises(CorpusError, match=r"No recording in .*mine can be used as noise") as raised:
         import_noise(str(mine), tmp_path / "noise.zip")
@@ -198,38 +197,42 @@ def test_nothing_usable_is_an_error_that_says_why(tmp_path: Path) -> None:
     assert not (tmp_path / "noise.zip").exists()
 
 
-def test_nothing_there_names_the_key(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match=r"Set download\.noise to one"):
+def test_the_error_for_a_missing_source_names_the_key(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"Set download\.noise to an existing folder or zip"):
         import_noise(str(tmp_path / "nothing"), tmp_path / "noise.zip")
     (tmp_path / "file").write_bytes(b"ustar" * 100)
     with pytest.raises(CorpusError, match=r"Set download\.noise to a folder or another zip"):
         import_noise(str(tmp_path / "file"), tmp_path / "noise.zip")
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs the home folder of POSIX")
-def test_the_home_folder_may_be_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX home folder")
+def test_a_tilde_stands_for_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_tree(tmp_path / "mine", {"a.wav": wav(1)})
     monkeypatch.setenv("HOME", str(tmp_path))
     assert import_noise("~/mine", tmp_path / "noise.zip")["recordings"] == 1
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-def test_a_damaged_zip_gives_an_error_or_true_noise(tmp_path: Path, place: float, bit: int) -> None:
+@given(position=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_damaged_zip_gives_an_error_or_intact_noise(
+    tmp_path: Path, position: float, bit: int
+) -> None:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(3):
             archive.writestr(f"{number}.wav", wav(number))
     damaged = bytearray(file.getvalue())
-    damaged[int(place * len(damaged))] ^= 1 << bit
+    damaged[int(position * len(damaged))] ^= 1 << bit
     (tmp_path / "mine.zip").write_bytes(damaged)
     try:
         import_noise(str(tmp_path / "mine.zip"), tmp_path / "noise.zip")
     except CorpusError:
         return
-    true = [decode(wav(number))[0] for number in range(3)]
-    for ((waveform, _),) in packed(tmp_path / "noise.zip"):
-        assert any(np.abs(waveform - (t - t.mean())).max() < 2**-15 for t in true)
+    originals = [decode(wav(number))[0] for number in range(3)]
+    for ((waveform, _),) in read_archive(tmp_path / "noise.zip"):
+        assert any(np.abs(waveform - (t - t.mean())).max() < 2**-15 for t in originals)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +245,7 @@ def test_a_damaged_zip_gives_an_error_or_true_noise(tmp_path: Path, place: float
         (11, [0, 1, 2, 3, 5, 6, 7, 8, 10], [4, 9]),
     ],
 )
-def test_every_fifth_recording_is_kept_for_the_evaluation(
+def test_every_fifth_recording_is_held_out_for_evaluation(
     tmp_path: Path, recordings: int, training: list[int], held_out: list[int]
 ) -> None:
     with create_noise_archive(tmp_path / "noise.zip") as writer:
@@ -256,7 +259,7 @@ def test_every_fifth_recording_is_kept_for_the_evaluation(
         assert archive.held_out == [names[number] for number in held_out]
 
 
-def test_a_missing_noise_archive_says_what_to_run(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_noise_archive_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(
         CorpusError, match=r"No noise archive at .*\.zip\. Run dvc repro import_noise"
     ):

@@ -1,4 +1,4 @@
-"""What noise is recorded: drawn anywhere, never silent, the same from one seed."""
+"""Noise recordings: random segments, never silent, and the same from one seed."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from denoise.corpus.archive import CorpusArchive, Utterance
 from denoise.dsp.audio import rms
 from denoise.errors import CorpusError
 from denoise.noise.archive import NoiseArchive, create_noise_archive
-from denoise.noise.generators import utterance_rng
+from denoise.noise.mixing import utterance_rng
 from denoise.noise.sources import RecordedNoiseSource, SpeechSource, segment_of
 from denoise.params import AudioParams, Params
 from tests.corpora import encode, noise_waveform, write_recordings
@@ -55,9 +55,9 @@ def test_babble_is_made_of_training_speakers_whatever_is_broken(
     path = write_recordings(tmp_path / "corpus.zip", content, {})
     rng = np.random.default_rng(0)
     with CorpusArchive(path) as corpus:
-        talk = SpeechSource(corpus, manifest_of(content), tiny_params.audio)
-        heard = {round(rms(talk(rng)) * 2**0.5, 1) for _ in range(60)}
-    assert heard == {0.2, 0.4}
+        speech = SpeechSource(corpus, manifest_of(content), tiny_params.audio)
+        found = {round(rms(speech(rng)) * 2**0.5, 1) for _ in range(60)}
+    assert found == {0.2, 0.4}
 
 
 def test_training_speech_that_is_all_broken_is_an_error(
@@ -66,9 +66,9 @@ def test_training_speech_that_is_all_broken_is_an_error(
     content = dict.fromkeys(recordings(), b"")
     path = write_recordings(tmp_path / "corpus.zip", content, {})
     with CorpusArchive(path) as corpus:
-        talk = SpeechSource(corpus, manifest_of(content), tiny_params.audio)
+        speech = SpeechSource(corpus, manifest_of(content), tiny_params.audio)
         with pytest.raises(CorpusError, match="100 training recordings in a row"):
-            talk(np.random.default_rng(0))
+            speech(np.random.default_rng(0))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -77,7 +77,7 @@ def test_training_speech_that_is_all_broken_is_an_error(
     to_rate=st.sampled_from([4000, 8000, 16_000, 22_050, 96_000]),
     seconds=st.floats(0.1, 0.9),
 )
-def test_a_segment_has_the_clips_form_whatever_it_comes_in(
+def test_a_segment_has_the_clips_rate_and_length(
     tmp_path: Path, sample_rate: int, to_rate: int, seconds: float
 ) -> None:
     waveform = tone(500, round(seconds * sample_rate), sample_rate) + 0.3
@@ -89,7 +89,7 @@ def test_a_segment_has_the_clips_form_whatever_it_comes_in(
     assert pitch_of(segment, to_rate) == pytest.approx(500, abs=5)
 
 
-def test_segments_start_anywhere_and_are_true_to_the_recording(tmp_path: Path) -> None:
+def test_segments_start_anywhere_and_equal_the_recording(tmp_path: Path) -> None:
     waveform = noise_waveform(1, 1.0)[:, 0]
     starts = []
     for segment in drawn(write_noise(tmp_path / "noise.zip", waveform), 200):
@@ -101,7 +101,7 @@ def test_segments_start_anywhere_and_are_true_to_the_recording(tmp_path: Path) -
 
 
 @given(n_samples=st.integers(1, 60), wanted=st.integers(1, 200), seed=st.integers(0, 99))
-def test_what_is_shorter_is_looped_and_what_is_longer_is_cut(
+def test_short_recordings_repeat_and_long_ones_are_cut(
     n_samples: int, wanted: int, seed: int
 ) -> None:
     waveform = np.arange(n_samples, dtype=np.float32)
@@ -121,9 +121,9 @@ def test_every_recording_and_every_piece_is_drawn(tmp_path: Path) -> None:
         writer.add(0, 0, encode(tone(500, 4000)))
         for piece in range(9):
             writer.add(1, piece, encode(tone(1000 if piece else 2000, 4000)))
-    heard = [round(pitch_of(segment)) for segment in drawn(tmp_path / "noise.zip", 300)]
-    assert set(heard) == set(pitches)
-    assert heard.count(500) == pytest.approx(150, abs=40)  # each recording as often, however long
+    found = [round(pitch_of(segment)) for segment in drawn(tmp_path / "noise.zip", 300)]
+    assert set(found) == set(pitches)
+    assert found.count(500) == pytest.approx(150, abs=40)  # each recording as often, however long
 
 
 def test_the_same_generator_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_silent_segments_are_drawn_again(tmp_path: Path) -> None:
         assert rms(segment) > 1e-3
 
 
-def test_what_is_nearly_all_silent_gives_its_loudest_segment(tmp_path: Path) -> None:
+def test_a_nearly_silent_recording_gives_its_loudest_segment(tmp_path: Path) -> None:
     sparse = np.zeros(60 * 8000)
     sparse[300_000:300_400] = noise_waveform(1, 0.05)[:, 0]
     segments = drawn(write_noise(tmp_path / "noise.zip", sparse), 20)

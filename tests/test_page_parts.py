@@ -1,4 +1,4 @@
-"""What the page is made of, as the server gives it; no browser is needed."""
+"""The files of the page as the server sends them; no browser is needed."""
 
 import re
 from importlib.resources import files
@@ -22,12 +22,12 @@ def client() -> FlaskClient:
     return create_app(ServerContext(gain_network(0.5), Limits())).test_client()
 
 
-def test_every_file_is_a_part() -> None:
+def test_every_file_is_served() -> None:
     assert sorted(file.name for file in WEB.iterdir()) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_parts_come_under_a_strict_policy(client: FlaskClient, name: str) -> None:
+def test_files_have_a_strict_content_security_policy(client: FlaskClient, name: str) -> None:
     response = client.get(f"/page/{name}")
     assert response.data == (WEB / name).read_bytes()
     assert response.content_type == MEDIA_TYPES["." + name.split(".")[-1]]
@@ -45,31 +45,29 @@ def test_the_page_is_at_the_root(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("name", ["none.js", "..", "..%2fapp.py", "%2e%2e/app.py", "web/main.js"])
-def test_nothing_else_is_given(client: FlaskClient, name: str) -> None:
+def test_no_other_file_is_served(client: FlaskClient, name: str) -> None:
     response = client.get(f"/page/{name}")
     assert response.status_code == 404
     assert response.mimetype == "application/problem+json"
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith(".flac")])
-def test_parts_name_no_part_that_is_missing_and_no_other_host(name: str) -> None:
+def test_files_refer_to_no_missing_file_and_no_other_host(name: str) -> None:
     text = (WEB / name).read_text(encoding="utf-8")
-    hosts = set(re.findall(r"//([\w.-]+\.\w+)", text)) - {
-        "www.w3.org"
-    }  # SVG's name, not an address
-    assert hosts == set()
+    hosts = set(re.findall(r"//([\w.-]+\.\w+)", text))
+    assert hosts - {"www.w3.org"} == set()  # SVG's namespace, which is not loaded
     named = re.findall(r"""["'](?:\./|page/)?([\w-]+\.(?:js|css|svg|flac|html))["']""", text)
     assert set(named) <= set(NAMES)
 
 
-def test_every_element_that_scripts_ask_for_is_there() -> None:
+def test_every_element_that_scripts_look_up_exists() -> None:
     page = (WEB / "index.html").read_text(encoding="utf-8")
     ids = re.findall(r'\bid="([\w-]+)"', page)
     assert len(ids) == len(set(ids))
     for name in NAMES:
         if name.endswith(".js"):
-            asked = re.findall(r'byId\("([\w-]+)"\)', (WEB / name).read_text(encoding="utf-8"))
-            assert set(asked) <= set(ids), name
+            used = re.findall(r'byId\("([\w-]+)"\)', (WEB / name).read_text(encoding="utf-8"))
+            assert set(used) <= set(ids), name
 
 
 def test_the_example_is_a_short_recording() -> None:

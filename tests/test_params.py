@@ -1,7 +1,8 @@
-"""params.yaml: every key known, present, of its type, in its range, and possible with the rest."""
+"""params.yaml: unknown and missing keys, types, ranges, and values that contradict each other."""
 
 import copy
 import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from denoise.errors import ParamsError
 from denoise.params import NOISE_TYPES, NoiseWeights, Params
-from denoise.params_file import load_params, parse_params
+from denoise.params_file import RENAMED, load_params, parse_params
 from denoise.schema import Choices, Range
 from tests.closures import ROOT
 from tests.conftest import COMMITTED
@@ -25,25 +26,28 @@ def leaves(section: type, prefix: str = "") -> Iterator[tuple[str, Any, Range | 
         if dataclasses.is_dataclass(hint):
             yield from leaves(hint, f"{prefix}{name}.")  # type: ignore[arg-type]
         else:
-            kind, bounds = get_args(hint) if get_origin(hint) is Annotated else (hint, None)
-            yield prefix + name, kind, bounds
+            expected, bounds = get_args(hint) if get_origin(hint) is Annotated else (hint, None)
+            yield prefix + name, expected, bounds
 
 
 LEAVES = list(leaves(Params))
 KEYS = [key for key, _, _ in LEAVES]
-RANGED = [(k, kind, b.low, b.high) for k, kind, b in LEAVES if isinstance(b, Range)]
+TYPES = {key: expected for key, expected, _ in LEAVES}
+RANGED = [(key, expected, b.low, b.high) for key, expected, b in LEAVES if isinstance(b, Range)]
 
 
-def changed(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+def set_value(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """Set the value of a dotted key, with its sections where they are missing; return `tree`."""
     *sections, leaf = key.split(".")
     inner = tree
     for name in sections:
-        inner = inner[name]
+        inner = inner.setdefault(name, {})
     inner[leaf] = value
     return tree
 
 
 def value_of(params: Any, key: str) -> Any:
+    """Return the value of a dotted key, of dataclasses or of a tree."""
     for name in key.split("."):
         params = params[name] if isinstance(params, dict) else getattr(params, name)
     return params
@@ -56,28 +60,29 @@ def error_of(tree: Any) -> str:
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_every_committed_leaf_arrives(key: str) -> None:
+def test_every_committed_value_is_read(key: str) -> None:
     written, read = value_of(COMMITTED, key), value_of(load_params(ROOT / "params.yaml"), key)
     assert (list(read) if isinstance(read, tuple) else read) == written
-    kind = dict((k, kind) for k, kind, _ in LEAVES)[key]
-    assert type(read) is (get_origin(kind) or kind)
+    assert type(read) is (get_origin(TYPES[key]) or TYPES[key])
 
 
-def test_params_written_and_read_again_are_the_same(tmp_path: Path) -> None:
+def test_params_are_read_as_they_were_written(tmp_path: Path) -> None:
     params = load_params(ROOT / "params.yaml")
     plain = yaml.safe_load(yaml.safe_dump(dataclasses.asdict(params)))
     assert parse_params(plain) == params
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_a_missing_key_is_named(tree: dict[str, Any], key: str) -> None:
+def test_the_error_for_a_missing_key_names_it(tree: dict[str, Any], key: str) -> None:
     section, _, leaf = key.rpartition(".")
     del (value_of(tree, section) if section else tree)[leaf]
     assert error_of(tree) == f"{key}: the key is missing."
 
 
 @pytest.mark.parametrize("section", ["", *sorted({k.rpartition(".")[0] for k in KEYS} - {""})])
-def test_an_unknown_key_is_named_with_the_known_ones(tree: dict[str, Any], section: str) -> None:
+def test_the_error_for_an_unknown_key_names_it_and_the_known_ones(
+    tree: dict[str, Any], section: str
+) -> None:
     inner = value_of(tree, section) if section else tree
     known = list(inner)
     inner["epoch"] = 3
@@ -86,12 +91,14 @@ def test_an_unknown_key_is_named_with_the_known_ones(tree: dict[str, Any], secti
     assert all(name in error for name in known)
 
 
-@pytest.mark.parametrize(("key", "kind", "bounds"), LEAVES)
-def test_a_wrong_value_is_named(tree: dict[str, Any], key: str, kind: Any, bounds: Any) -> None:
+@pytest.mark.parametrize(("key", "expected", "bounds"), LEAVES)
+def test_the_error_for_a_wrong_value_has_key_and_value(
+    tree: dict[str, Any], key: str, expected: Any, bounds: Any
+) -> None:
     for value in (None, {}, {"low": 1}, [], [None], b"x", True, "", "12", 10**400):
-        if type(value) is kind and bounds is None:
+        if type(value) is expected and bounds is None:
             continue
-        error = error_of(changed(tree, key, value))
+        error = error_of(set_value(tree, key, value))
         assert error.startswith(f"{key}: ")
         assert repr(value) in error or (value == [None] and "None" in error)
 
@@ -103,71 +110,151 @@ ANYTHING = st.recursive(
 )
 
 
+SCIENTIFIC_NOTATION = re.compile(r"[-+]?[0-9.]+[eE][-+]?[0-9]+")
+
+
+def to_number(value: Any) -> Any:
+    """Return what a value of a float key is read as: a number for scientific notation."""
+    is_number = isinstance(value, str) and SCIENTIFIC_NOTATION.fullmatch(value)
+    return float(value) if is_number else value
+
+
 @given(key=st.sampled_from(KEYS), value=ANYTHING)
-def test_no_value_brings_another_error(key: str, value: Any) -> None:
+def test_a_value_is_read_or_gives_a_params_error(key: str, value: Any) -> None:
     try:
-        params = parse_params(changed(copy.deepcopy(COMMITTED), key, value))
+        params = parse_params(set_value(copy.deepcopy(COMMITTED), key, value))
     except ParamsError as error:
         assert key.split(".")[0] in str(error)
     else:
+        if TYPES[key] in (float, tuple[float, ...]):
+            value = [*map(to_number, value)] if isinstance(value, list) else to_number(value)
         assert value_of(params, key) == (tuple(value) if isinstance(value, list) else value)
 
 
-@pytest.mark.parametrize(("key", "kind", "low", "high"), RANGED)
-def test_what_lies_outside_its_range_is_named(
-    tree: dict[str, Any], key: str, kind: Any, low: float, high: float
+@pytest.mark.parametrize(("key", "expected", "low", "high"), RANGED)
+def test_the_error_for_a_value_out_of_range_has_the_range(
+    tree: dict[str, Any], key: str, expected: Any, low: float, high: float
 ) -> None:
-    is_list = get_origin(kind) is tuple
-    step = 1 if kind is int else 1e-9
+    is_list = get_origin(expected) is tuple
+    step = 1 if expected is int else 1e-9
     for value in (low - step, high + step, -high - 1):
-        error = error_of(changed(copy.deepcopy(tree), key, [value] if is_list else value))
+        error = error_of(set_value(copy.deepcopy(tree), key, [value] if is_list else value))
         assert error == f"{key}: {value!r} lies outside {low} to {high}."
 
 
-@pytest.mark.parametrize(("key", "kind"), [(k, kind) for k, kind, *_ in RANGED if kind is not int])
+@pytest.mark.parametrize("key", [key for key, expected, *_ in RANGED if expected is not int])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_what_is_not_finite_is_out_of_range(
-    tree: dict[str, Any], key: str, kind: Any, value: float
+def test_values_that_are_not_finite_are_out_of_range(
+    tree: dict[str, Any], key: str, value: float
 ) -> None:
-    error = error_of(changed(tree, key, value if kind is float else [1.0, value]))
+    error = error_of(set_value(tree, key, value if TYPES[key] is float else [1.0, value]))
     assert error.startswith(f"{key}: {value!r} lies outside ")
 
 
-@pytest.mark.parametrize("key", [key for key, kind, _ in LEAVES if kind is int])
-@pytest.mark.parametrize("value", [True, 20.0, "20"])
-def test_only_an_int_is_an_int(tree: dict[str, Any], key: str, value: Any) -> None:
-    assert error_of(changed(tree, key, value)) == f"{key}: {value!r} is not of type int."
+@pytest.mark.parametrize("key", [key for key in KEYS if TYPES[key] is int])
+@pytest.mark.parametrize("value", [True, 20.0, "20", "2e1", "2E+01"])
+def test_an_int_key_accepts_only_integers(tree: dict[str, Any], key: str, value: Any) -> None:
+    assert error_of(set_value(tree, key, value)) == f"{key}: {value!r} is not of type int."
 
 
-def test_a_whole_number_serves_as_float(tree: dict[str, Any]) -> None:
-    params = parse_params(changed(tree, "audio.duration_seconds", 2))
+def test_a_float_key_accepts_integers(tree: dict[str, Any]) -> None:
+    params = parse_params(set_value(tree, "audio.duration_seconds", 2))
     assert repr(params.audio.duration_seconds) == "2.0"
     assert params.audio.n_samples == 44_100
 
 
+# YAML 1.1 resolves none of these to a number; `dvc exp run -S` writes the second form.
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("1e-3", 1e-3), ("5e-05", 5e-5), ("1e0", 1.0), ("+1E-1", 0.1), (".5e0", 0.5)],
+)
+def test_a_float_key_accepts_scientific_notation(
+    tree: dict[str, Any], text: str, number: float
+) -> None:
+    value = yaml.safe_load(text)
+    assert value == text
+    params = parse_params(set_value(tree, "train.learning_rate", value))
+    assert params.train.learning_rate == number
+
+
+def test_a_list_of_floats_accepts_scientific_notation(tree: dict[str, Any]) -> None:
+    snr_db = yaml.safe_load("[-2E+1, 5e-05, 1e-3, 6]")
+    assert snr_db == ["-2E+1", "5e-05", "1e-3", 6]
+    params = parse_params(set_value(tree, "evaluate.snr_db", snr_db))
+    assert params.evaluate.snr_db == (-20.0, 5e-5, 1e-3, 6.0)
+
+
+def test_scientific_notation_is_read_from_a_file(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    changed, n_changed = re.subn(r"(?m)^(  learning_rate:) .*", r"\1 5e-05", text, count=1)
+    assert n_changed == 1
+    (tmp_path / "params.yaml").write_text(changed, encoding="utf-8")
+    assert load_params(tmp_path / "params.yaml").train.learning_rate == 5e-5
+
+
+@pytest.mark.parametrize("text", ["-2E+1", "1e400", "5e-09"])
+def test_the_range_holds_for_scientific_notation(tree: dict[str, Any], text: str) -> None:
+    error = error_of(set_value(tree, "train.learning_rate", yaml.safe_load(text)))
+    assert error == f"train.learning_rate: {text!r} lies outside 1e-07 to 1.0."
+
+
+@pytest.mark.parametrize(
+    "text", ["", "12", "0.5", "nan", "inf", "1e", "e-3", "1e-3 ", "1_0e-3", "0x1e-3", "\u0661e-3"]
+)
+def test_a_float_key_accepts_no_other_strings(tree: dict[str, Any], text: str) -> None:
+    error = error_of(set_value(tree, "train.learning_rate", text))
+    assert error == f"train.learning_rate: {text!r} is not of type float."
+
+
+@pytest.mark.parametrize("key", RENAMED)
+@pytest.mark.parametrize("replaces_new_key", [False, True])
+def test_the_error_for_a_former_key_names_the_present_one(
+    tree: dict[str, Any], key: str, replaces_new_key: bool
+) -> None:
+    if replaces_new_key:
+        for present in present_keys(key):
+            section, _, leaf = present.rpartition(".")
+            del (value_of(tree, section) if section else tree)[leaf]
+    error = error_of(set_value(tree, key, 1))
+    assert error == f"{key}: this key was renamed; write {RENAMED[key]} instead."
+
+
+@pytest.mark.parametrize("key", RENAMED)
+def test_a_former_key_is_gone_and_its_present_name_exists(key: str) -> None:
+    for present in present_keys(key):
+        value_of(COMMITTED, present)
+    with pytest.raises(KeyError):
+        value_of(COMMITTED, key)
+
+
+def present_keys(key: str) -> list[str]:
+    """Return the names that replace a former key."""
+    return re.split(", | and ", RENAMED[key])
+
+
 @given(noise_types=st.lists(st.sampled_from(NOISE_TYPES), min_size=1, max_size=6))
-def test_noise_kinds_are_each_named_once(noise_types: list[str]) -> None:
-    tree = changed(copy.deepcopy(COMMITTED), "evaluate.noise_types", noise_types)
-    changed(tree, "download.noise", "somewhere")
+def test_a_noise_type_may_be_listed_only_once(noise_types: list[str]) -> None:
+    tree = set_value(copy.deepcopy(COMMITTED), "evaluate.noise_types", noise_types)
+    set_value(tree, "download.noise", "somewhere")
     if len(set(noise_types)) == len(noise_types):
         assert parse_params(tree).evaluate.noise_types == tuple(noise_types)
     else:
         assert error_of(tree) == f"evaluate.noise_types: {noise_types!r} names a value twice."
 
 
-def test_every_kind_of_noise_has_a_weight() -> None:
+def test_every_noise_type_has_a_weight() -> None:
     assert tuple(field.name for field in dataclasses.fields(NoiseWeights)) == NOISE_TYPES
 
 
 @pytest.fixture
 def sized_tree(tree: dict[str, Any]) -> dict[str, Any]:
-    """Return the committed params with the sizes that the bounds below follow from."""
+    """Return the committed params with the STFT sizes that the bounds in the tests depend on."""
     sizes = {"n_fft": 512, "hop_length": 256, "win_length": 512}
-    return changed(tree, "spectrogram", sizes)
+    return set_value(tree, "spectrogram", sizes)
 
 
 @pytest.mark.parametrize(
-    ("changes", "key", "named"),
+    ("changes", "key", "message"),
     [
         ({"spectrogram.n_fft": 511, "spectrogram.win_length": 400}, "spectrogram.n_fft", "511"),
         ({"spectrogram.hop_length": 257}, "spectrogram.hop_length", "257 lies outside 4 to 256"),
@@ -211,14 +298,14 @@ def sized_tree(tree: dict[str, Any]) -> dict[str, Any]:
         ),
     ],
 )
-def test_what_is_impossible_together_is_named(
-    sized_tree: dict[str, Any], changes: dict[str, Any], key: str, named: str
+def test_the_error_for_contradicting_values_names_them(
+    sized_tree: dict[str, Any], changes: dict[str, Any], key: str, message: str
 ) -> None:
     for name, value in changes.items():
-        changed(sized_tree, name, value)
+        set_value(sized_tree, name, value)
     error = error_of(sized_tree)
     assert error.startswith(key)
-    assert named in error
+    assert message in error
 
 
 @pytest.mark.parametrize(
@@ -236,11 +323,11 @@ def test_what_is_impossible_together_is_named(
         {"audio.sample_rate": 5120, "audio.duration_seconds": 0.1},
     ],
 )
-def test_what_is_just_possible_together_is_taken(
+def test_values_at_the_limits_of_the_checks_are_accepted(
     sized_tree: dict[str, Any], changes: dict[str, Any]
 ) -> None:
     for name, value in changes.items():
-        changed(sized_tree, name, value)
+        set_value(sized_tree, name, value)
     params = parse_params(sized_tree)
     for name, value in changes.items():
         read = value_of(params, name)
@@ -248,26 +335,26 @@ def test_what_is_just_possible_together_is_taken(
 
 
 @pytest.mark.parametrize("tree", [None, 3, "text", [1], {}])
-def test_what_is_no_mapping_is_an_error(tree: Any) -> None:
+def test_a_file_that_is_not_a_mapping_is_an_error(tree: Any) -> None:
     assert "key" in error_of(tree)
 
 
 @pytest.mark.parametrize(
     "content", [b"a: [", b"\xff\xfe\x00", b"a: 2020-13-45", b"? [1]\n: 2", b"\t- x", b"9: " * 3]
 )
-def test_what_is_no_yaml_is_an_error_that_names_the_file(tmp_path: Path, content: bytes) -> None:
+def test_the_error_for_invalid_yaml_names_the_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "params.yaml"
     path.write_bytes(content)
-    with pytest.raises(ParamsError, match="is not YAML"):
+    with pytest.raises(ParamsError, match=r"params\.yaml is not YAML"):
         load_params(path)
 
 
-def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match=r"No params at .*absent\.yaml\. Run from the project"):
         load_params(tmp_path / "absent.yaml")
 
 
-def test_sizes_follow_from_the_params(sized_tree: dict[str, Any]) -> None:
+def test_derived_sizes_are_computed_from_the_params(sized_tree: dict[str, Any]) -> None:
     params = parse_params(sized_tree)
     assert params.audio.n_samples == 22_050
     assert params.spectrogram.n_bins == 257

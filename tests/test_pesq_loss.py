@@ -1,4 +1,4 @@
-"""The loss's view of how bad a disturbance sounds: PESQ's, but for the bands and the windows."""
+"""The PESQ loss follows wide-band PESQ."""
 
 import numpy as np
 import pytest
@@ -7,11 +7,17 @@ import tensorflow as tf
 from denoise.dsp.filterbank import rectangular_filterbank
 from denoise.dsp.stft import magnitude, stft
 from denoise.params import SpectrogramParams
-from denoise.training.pesq_loss import N_BANDS, bark_of, hz_of, make_hearing_model, pesq_disturbance
+from denoise.training.pesq_loss import (
+    N_BANDS,
+    bark_to_hz,
+    hz_to_bark,
+    make_hearing_model,
+    pesq_disturbance,
+)
 from tests.speechlike import SAMPLE_RATE, voice, white
 
 PARAMS = SpectrogramParams(1536, 512, 1536)
-EAR = make_hearing_model(PARAMS.n_bins, SAMPLE_RATE, SAMPLE_RATE / PARAMS.hop_length)
+MODEL = make_hearing_model(PARAMS.n_bins, SAMPLE_RATE, SAMPLE_RATE / PARAMS.hop_length)
 
 # wide-band PESQ by pesq 0.0.4 of `voice(seed, 2.0)` in noise, at each of SNRS_DB
 SNRS_DB = (0, 6, 12, 20, 30)
@@ -29,29 +35,31 @@ def power(waveform: np.ndarray) -> np.ndarray:
     return np.square(magnitude(stft(waveform, PARAMS)))[None]
 
 
-def disturbed(clean: np.ndarray, heard: np.ndarray) -> float:
-    return float(pesq_disturbance(power(clean), power(heard), EAR)[0])
+def disturbance(clean: np.ndarray, degraded: np.ndarray) -> float:
+    return float(pesq_disturbance(power(clean), power(degraded), MODEL)[0])
 
 
-def noise(clean: np.ndarray, kind: str) -> np.ndarray:
+def noise(clean: np.ndarray, noise_type: str) -> np.ndarray:
     bright = white(clean, snr_db=0)
-    if kind == "white":
+    if noise_type == "white":
         return bright
     dull = np.cumsum(bright)
     dull -= np.convolve(dull, np.full(400, 1 / 400), "same")
     return (dull * np.sqrt(np.mean(bright**2) / np.mean(dull**2))).astype(np.float32)
 
 
-def in_noise(clean: np.ndarray, kind: str, snr_db: float) -> np.ndarray:
-    return (clean + noise(clean, kind) * 10 ** (-snr_db / 20)).astype(np.float32)
+def in_noise(clean: np.ndarray, noise_type: str, snr_db: float) -> np.ndarray:
+    return (clean + noise(clean, noise_type) * 10 ** (-snr_db / 20)).astype(np.float32)
 
 
-def test_it_follows_pesq() -> None:
+def test_the_disturbance_follows_pesq() -> None:
     ours, theirs = [], []
-    for (seed, kind), scores in PESQ.items():
+    for (seed, noise_type), scores in PESQ.items():
         clean = voice(seed, 2.0)
-        ours += [4.5 - disturbed(clean, in_noise(clean, kind, snr_db)) for snr_db in SNRS_DB]
-        # P.862.2's last step, undone
+        ours += [
+            4.5 - disturbance(clean, in_noise(clean, noise_type, snr_db)) for snr_db in SNRS_DB
+        ]
+        # the inverse of P.862.2's mapping to a mean opinion score
         theirs += [(3.8224 - np.log(4 / (score - 0.999) - 1)) / 1.3669 for score in scores]
     assert np.corrcoef(ours, theirs)[0, 1] > 0.97
     np.testing.assert_allclose(ours, theirs, atol=0.9)
@@ -60,24 +68,24 @@ def test_it_follows_pesq() -> None:
 def test_clean_speech_is_not_disturbed_whatever_its_level() -> None:
     clean = voice()
     for gain in (1e-3, 1.0, 30.0):
-        assert disturbed(clean, np.float32(gain) * clean) < 0.01
+        assert disturbance(clean, np.float32(gain) * clean) < 0.01
 
 
-def test_a_colour_is_forgiven_and_noise_of_the_same_energy_is_not() -> None:
+def test_a_frequency_response_counts_less_than_noise_of_the_same_energy() -> None:
     clean = voice(1, 2.0)
-    coloured = (clean + 0.5 * np.concatenate([[0], clean[:-1]])).astype(np.float32)
-    level = np.sqrt(np.mean(np.square(coloured - clean)) / np.mean(np.square(clean)))
+    filtered = (clean + 0.5 * np.concatenate([[0], clean[:-1]])).astype(np.float32)
+    level = np.sqrt(np.mean(np.square(filtered - clean)) / np.mean(np.square(clean)))
     noisy = in_noise(clean, "dull", -20 * np.log10(level))
-    assert disturbed(clean, coloured) < 0.1 * disturbed(clean, noisy)
+    assert disturbance(clean, filtered) < 0.1 * disturbance(clean, noisy)
 
 
-def test_what_is_added_counts_more_than_what_is_lost() -> None:
+def test_added_sound_counts_more_than_missing_sound() -> None:
     clean = power(voice(2, 2.0))
     more, less = clean.copy(), clean.copy()
     some = slice(150, 220)  # 2.1 to 3.2 kHz
     more[..., some] += 0.1 * clean.max()
     less[..., some] = 0
-    added, lost = (float(pesq_disturbance(clean, other, EAR)[0]) for other in (more, less))
+    added, lost = (float(pesq_disturbance(clean, other, MODEL)[0]) for other in (more, less))
     assert added > 1.2 * lost > 0
 
 
@@ -87,19 +95,19 @@ def test_loss_and_gradient_are_finite_for_silence_and_for_every_resolution() -> 
         hearing_model = make_hearing_model(n_bins, sample_rate, sample_rate / (n_fft // 2))
         rng = np.random.default_rng(3)
         spectra = [np.zeros((1, 9, n_bins)), rng.random((1, 9, n_bins)), rng.random((1, 1, n_bins))]
-        for clean, heard in ((0, 0), (0, 1), (1, 0), (1, 1), (2, 2)):
-            denoised = tf.constant(spectra[heard], tf.float32)
+        for clean, degraded in ((0, 0), (0, 1), (1, 0), (1, 1), (2, 2)):
+            denoised = tf.constant(spectra[degraded], tf.float32)
             with tf.GradientTape() as tape:
                 tape.watch(denoised)
                 loss = pesq_disturbance(
                     tf.constant(spectra[clean], tf.float32), denoised, hearing_model
                 )
-            assert np.isfinite(loss), (n_fft, clean, heard)
-            assert np.isfinite(tape.gradient(loss, denoised)).all(), (n_fft, clean, heard)
+            assert np.isfinite(loss), (n_fft, clean, degraded)
+            assert np.isfinite(tape.gradient(loss, denoised)).all(), (n_fft, clean, degraded)
 
 
 def test_bands_tile_the_spectrum_evenly_in_bark() -> None:
-    edges_hz = hz_of(np.linspace(bark_of(60.0), bark_of(8000.0), N_BANDS + 1))
+    edges_hz = bark_to_hz(np.linspace(hz_to_bark(60.0), hz_to_bark(8000.0), N_BANDS + 1))
     assert edges_hz[[0, -1]] == pytest.approx([60, 8000])
     shares = rectangular_filterbank(edges_hz, PARAMS.n_bins, SAMPLE_RATE)
     hz = np.linspace(0, SAMPLE_RATE / 2, PARAMS.n_bins)

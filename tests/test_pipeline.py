@@ -124,7 +124,7 @@ def test_a_fresh_clone_shows_metrics_and_plots(project: Project, tmp_path: Path)
     assert not (clone.folder / ".dvc" / "cache").exists()
 
 
-def test_what_no_stage_reads_reruns_nothing(project: Project) -> None:
+def test_a_change_that_no_stage_reads_reruns_nothing(project: Project) -> None:
     path = project.folder / "params.yaml"
     before = path.read_text(encoding="utf-8")
     reordered = dict(reversed(yaml.safe_load(before).items()))
@@ -158,7 +158,7 @@ def test_what_no_stage_reads_reruns_nothing(project: Project) -> None:
         ("recogniser.snr_db", [-3.0, 9.0], ["train_recogniser", "evaluate"]),
     ],
 )
-def test_params_rerun_what_they_concern(
+def test_a_changed_parameter_reruns_the_stages_that_depend_on_it(
     project: Project, key: str, value: Any, stages: list[str]
 ) -> None:
     with params(project, {key: value}):
@@ -179,24 +179,28 @@ def test_params_rerun_what_they_concern(
         ("denoise/evaluation/metrics.py", ["evaluate"]),
     ],
 )
-def test_code_reruns_what_it_concerns(project: Project, name: str, stages: list[str]) -> None:
+def test_changed_code_reruns_the_stages_that_import_it(
+    project: Project, name: str, stages: list[str]
+) -> None:
     with another_line(project, name, "# Another comment"):
         assert stages_to_run(project) == stages
 
 
-def test_other_noise_makes_other_features_which_training_reads(project: Project) -> None:
+def test_changed_noise_reruns_features_and_training(project: Project) -> None:
     with params(project, {"noise.weights.pink": 0}):
         assert ran(project.dvc("repro", "features")) == ["features"]
         assert stages_to_run(project) == ["train", "export", "evaluate"]
     assert_served(project, "features")
 
 
-def test_noise_of_the_users_is_trained_with_and_measured(project: Project, tmp_path: Path) -> None:
+def test_noise_recordings_are_used_for_training_and_evaluation(
+    project: Project, tmp_path: Path
+) -> None:
     mine = write_tree(tmp_path / "mine", {f"{n}.flac": wav(n, 2.0) for n in range(5)})
     changes = {"download.noise": str(mine), "evaluate.noise_types": ["recordings"]}
     with params(project, {**changes, "noise.weights.recordings": 100}):
         assert ran(project.dvc("repro", "features")) == ["import_noise", "features"]
-        heard = project.content("features")["data/features/index.csv"].decode()
+        index = project.content("features")["data/features/index.csv"].decode()
         provenance = json.loads(project.content("import_noise")["data/noise.json"])
         with create_noise_archive(project.folder / "data" / "noise.zip") as writer:
             for number in range(5):  # only what is kept for the evaluation is still sound
@@ -204,7 +208,7 @@ def test_noise_of_the_users_is_trained_with_and_measured(project: Project, tmp_p
         assert project.stage("evaluate").returncode == 0
         breakdown = json.loads(project.content("evaluate")["metrics/evaluation/breakdown.json"])
         assert "000.wav cannot be used" in project.stage("features").stderr
-    assert heard.count("recordings") > 5
+    assert index.count("recordings") > 5
     assert list(breakdown["by_noise"]) == ["recordings"]
     assert provenance["recordings"] == 5
     assert_served(project, "import_noise", "features", "evaluate")
@@ -252,11 +256,11 @@ def louder(project: Project) -> list[str]:
     return ran(output)
 
 
-def test_epochs_rerun_training_and_are_served_when_put_back(shorter: list[str]) -> None:
+def test_changed_epochs_rerun_training_and_the_former_value_is_cached(shorter: list[str]) -> None:
     assert shorter == ["train", "export", "evaluate"]
 
 
-def test_snrs_of_the_evaluation_rerun_it_alone(louder: list[str]) -> None:
+def test_changed_evaluation_snrs_rerun_the_evaluation_only(louder: list[str]) -> None:
     assert louder == ["evaluate"]
 
 

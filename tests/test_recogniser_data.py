@@ -1,4 +1,4 @@
-"""What the listener learns from: clean and noisy takes of training speech, and their variations."""
+"""The recognisers' data sets: clean and noisy versions of training speech, and augmentation."""
 
 import dataclasses
 from pathlib import Path
@@ -13,9 +13,14 @@ from denoise.corpus.manifest import COLUMNS
 from denoise.dsp.audio import rms
 from denoise.dsp.log_mel import log_mel_features
 from denoise.errors import CorpusError
-from denoise.noise.generators import NoiseSources, no_recordings
+from denoise.noise.mixing import NoiseSources, draw_noisy_versions, no_recordings
 from denoise.params import Params, RecogniserParams
-from denoise.recogniser.data import DigitDataset, augment, draw_noisy_takes, prepare_datasets
+from denoise.recogniser.data import (
+    DigitDataset,
+    augment,
+    noise_distribution,
+    prepare_datasets,
+)
 from tests.corpora import encode, noise_waveform, wav, write_recordings
 from tests.speechlike import SAMPLE_RATE, voice
 
@@ -25,7 +30,7 @@ SILENT = encode(0 * noise_waveform(0))
 
 @pytest.fixture
 def recogniser(tiny_params: Params) -> RecogniserParams:
-    """Return params for three noisy takes of each clip."""
+    """Return params for three noisy versions of each clip."""
     noise_types = ("white", "babble")
     return dataclasses.replace(
         tiny_params.recogniser, noise_types=noise_types, snr_db=(0.0, 10.0), noisy_versions=3
@@ -35,7 +40,7 @@ def recogniser(tiny_params: Params) -> RecogniserParams:
 def prepare(
     folder: Path, params: Params, recogniser: RecogniserParams, silent: tuple[str, ...] = ()
 ) -> tuple[DigitDataset, DigitDataset, Rejections]:
-    """Prepare lessons from four speakers, each saying four digits, some of whom are silent."""
+    """Prepare data sets of four speakers who say four digits each; some clips are silent."""
     said = [Utterance(who, digit, 0) for who in SPLIT_OF for digit in range(4)]
     content = {
         u: SILENT if u.speaker_id in silent or u.utterance_id in silent else wav(number)
@@ -54,10 +59,10 @@ def test_each_split_has_its_speakers_clips_clean_then_noisy(
     assert training.versions.shape[:2] == (4, 8) and validation.versions.shape[:2] == (4, 4)
     assert training.digits.tolist() == [0, 1, 2, 3, 0, 1, 2, 3]
     np.testing.assert_array_equal(training.clean().versions, training.versions[:1])
-    assert all((training.versions[take] != training.versions[0]).any() for take in (1, 2, 3))
+    assert all((training.versions[i] != training.versions[0]).any() for i in (1, 2, 3))
 
 
-def test_the_same_lessons_twice_and_others_from_another_seed(
+def test_data_sets_repeat_and_depend_on_the_seed(
     tmp_path: Path, tiny_params: Params, recogniser: RecogniserParams
 ) -> None:
     first, again = (prepare(tmp_path, tiny_params, recogniser)[0] for _ in range(2))
@@ -67,7 +72,7 @@ def test_the_same_lessons_twice_and_others_from_another_seed(
     assert (first.versions[1:] != other.versions[1:]).any(axis=(0, 2, 3)).all()
 
 
-def test_no_more_clips_than_asked_for(
+def test_size_limits_the_number_of_clips(
     tmp_path: Path, tiny_params: Params, recogniser: RecogniserParams
 ) -> None:
     training, _, _ = prepare(tmp_path, tiny_params, dataclasses.replace(recogniser, size=5))
@@ -90,24 +95,25 @@ def test_a_split_without_a_usable_clip_is_an_error(
         prepare(tmp_path, tiny_params, recogniser, silent)
 
 
-def test_noise_is_of_the_params_own_snr(recogniser: RecogniserParams) -> None:
+def test_noise_has_an_snr_within_the_params_range(recogniser: RecogniserParams) -> None:
     clean = voice()
     sources = NoiseSources(lambda rng: voice(3), no_recordings)
-    for noisy in draw_noisy_takes(clean, "0_01_0", SAMPLE_RATE, recogniser, sources):
-        assert -0.1 <= 20 * np.log10(rms(clean) / rms(noisy - clean)) <= 10.1
+    distribution = noise_distribution(recogniser)
+    for version in draw_noisy_versions(clean, "0_01_0", SAMPLE_RATE, distribution, sources):
+        assert -0.1 <= 20 * np.log10(rms(clean) / rms(version.waveform - clean)) <= 10.1
 
 
-def test_variations_are_others_of_the_same_shape_and_seeded() -> None:
-    heard = log_mel_features(np.stack([voice(seed) for seed in range(6)]), SAMPLE_RATE)
-    one, again, other = (augment(heard, np.random.default_rng(seed)) for seed in (1, 1, 2))
+def test_augmentation_keeps_the_shape_and_depends_on_the_seed() -> None:
+    features = log_mel_features(np.stack([voice(seed) for seed in range(6)]), SAMPLE_RATE)
+    one, again, other = (augment(features, np.random.default_rng(seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, again)
-    assert one.shape == heard.shape and one.dtype == np.float32
+    assert one.shape == features.shape and one.dtype == np.float32
     assert (one != other).any(axis=(1, 2)).all()
-    assert np.abs(one).max() <= np.abs(heard).max()  # interpolated, never made up
-    for log_mel, varied in zip(heard, one, strict=True):
-        assert 0.1 < np.corrcoef(log_mel.ravel(), varied.ravel())[0, 1] < 0.999
+    assert np.abs(one).max() <= np.abs(features).max()  # interpolated, never extrapolated
+    for original, augmented in zip(features, one, strict=True):
+        assert 0.1 < np.corrcoef(original.ravel(), augmented.ravel())[0, 1] < 0.999
 
 
-def test_the_smallest_patterns_can_be_varied() -> None:
+def test_the_smallest_features_can_be_augmented() -> None:
     tiny = np.ones((2, 1, 2), np.float32)
     assert augment(tiny, np.random.default_rng(0)).shape == (2, 1, 2)

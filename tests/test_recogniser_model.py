@@ -1,4 +1,4 @@
-"""The machine listener: what it has learnt is kept whole, and judges any clip of its form."""
+"""The digit recognisers: saved and loaded without loss, and applied to clips of their length."""
 
 import json
 from pathlib import Path
@@ -26,19 +26,19 @@ def clips() -> np.ndarray:
     return np.random.default_rng(0).standard_normal((50, 2000), dtype=np.float32)
 
 
-def test_the_report_knows_every_recogniser() -> None:
+def test_the_tables_know_every_recogniser() -> None:
     assert tables.DIGITS == RECOGNISERS
 
 
-def test_each_recogniser_hears_a_digit_in_each_clip(
+def test_each_recogniser_returns_a_digit_for_each_clip(
     recogniser: DigitRecognisers, clips: np.ndarray
 ) -> None:
-    heard = recogniser.recognise(clips)
-    assert tuple(heard) == RECOGNISERS
+    results = recogniser.recognise(clips)
+    assert tuple(results) == RECOGNISERS
     assert all(
-        len(digits) == 50 and set(digits) <= set(range(N_DIGITS)) for digits in heard.values()
+        len(digits) == 50 and set(digits) <= set(range(N_DIGITS)) for digits in results.values()
     )
-    assert heard[RECOGNISERS[0]] != heard[RECOGNISERS[1]]
+    assert results[RECOGNISERS[0]] != results[RECOGNISERS[1]]
 
 
 def test_the_level_of_a_clip_does_not_matter(
@@ -55,7 +55,7 @@ def test_clips_of_another_form_are_refused(
         recogniser.recognise(np.zeros(shape, np.float32))
 
 
-def test_saved_twice_it_has_the_same_bytes_and_loaded_it_hears_the_same(
+def test_saving_repeats_its_bytes_and_loading_repeats_the_results(
     recogniser: DigitRecognisers, clips: np.ndarray, tmp_path: Path
 ) -> None:
     recogniser.save(tmp_path / "one")
@@ -89,7 +89,7 @@ def test_another_format_or_width_is_refused(recogniser: DigitRecognisers, tmp_pa
     recogniser.save(tmp_path)
     path = tmp_path / "config.json"
     description = json.loads(path.read_text())
-    for change, message in (({"format": 0}, "not of format 1"), ({"channels": 3}, "does not fit")):
+    for change, message in (({"format": 0}, "not of format 2"), ({"channels": 3}, "does not fit")):
         path.write_text(json.dumps(description | change))
         with pytest.raises(ModelError, match=message):
             DigitRecognisers.load(tmp_path)

@@ -1,4 +1,4 @@
-"""The stages: what goes wrong is told in a line, and nothing half-written stays."""
+"""The stages: errors are one line, and no half-written file stays."""
 
 import argparse
 import errno
@@ -99,7 +99,7 @@ def test_a_stage_gets_its_params_and_paths(run_with: Callable[..., None], tmp_pa
     assert paths.archive == tmp_path / "a.zip"
 
 
-def test_a_stage_without_its_paths_tells_which(
+def test_a_missing_path_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["stage"])
@@ -124,7 +124,7 @@ def test_a_stage_without_its_paths_tells_which(
         (OSError("odd"), "error: odd. Nothing half-written was kept."),
     ],
 )
-def test_what_a_user_can_mend_is_told_in_a_line(
+def test_an_error_that_the_user_can_fix_is_one_line(
     run_with: Callable[..., None], error: BaseException, code: object
 ) -> None:
     assert exit_of(lambda: run_with(raising(error))) == code
@@ -136,7 +136,7 @@ def test_a_bug_keeps_its_traceback(run_with: Callable[..., None], error: Excepti
         run_with(raising(error))
 
 
-def test_bad_params_are_told_before_any_work(
+def test_bad_params_stop_a_stage_before_any_work(
     run_with: Callable[..., None], tiny_yaml: Path
 ) -> None:
     text = tiny_yaml.read_text(encoding="utf-8")
@@ -145,7 +145,7 @@ def test_bad_params_are_told_before_any_work(
     assert exit_of(lambda: run_with(raising(AssertionError()))) == expected
 
 
-def test_a_manifest_and_features_come_of_an_archive(
+def test_an_archive_gives_a_manifest_and_features(
     run_with: Callable[..., None],
     archive: Path,
     noise: Path,
@@ -163,7 +163,7 @@ def test_a_manifest_and_features_come_of_an_archive(
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"manifest.csv", "features"}
 
 
-def test_features_that_fail_leave_the_former_and_nothing_half(
+def test_failed_features_leave_the_former_ones_unchanged(
     run_with: Callable[..., None], archive: Path, noise: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -181,7 +181,7 @@ def test_features_that_fail_leave_the_former_and_nothing_half(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs limits of POSIX")
-def test_a_full_disk_is_told_in_a_line_and_leaves_nothing(
+def test_a_full_disk_is_one_line_and_leaves_nothing(
     run_with: Callable[..., None], tiny_yaml: Path, archive: Path, noise: Path, tmp_path: Path
 ) -> None:
     manifest, out = tmp_path / "manifest.csv", tmp_path / "out"
@@ -195,7 +195,7 @@ def test_a_full_disk_is_told_in_a_line_and_leaves_nothing(
     assert list(out.iterdir()) == []
 
 
-def test_a_missing_corpus_is_told_in_a_line(tiny_yaml: Path, tmp_path: Path) -> None:
+def test_a_missing_corpus_is_one_line(tiny_yaml: Path, tmp_path: Path) -> None:
     absent = tmp_path / "absent.zip"
     manifest = tmp_path / "manifest.csv"
     missing = run_module("sample", tiny_yaml, archive=absent, manifest=manifest)
@@ -204,7 +204,7 @@ def test_a_missing_corpus_is_told_in_a_line(tiny_yaml: Path, tmp_path: Path) -> 
     assert not manifest.exists()
 
 
-def test_a_damaged_archive_is_told_in_a_line(
+def test_a_damaged_archive_is_one_line(
     run_with: Callable[..., None], archive: Path, noise: Path, tmp_path: Path
 ) -> None:
     paths = {"manifest": tmp_path / "manifest.csv", "features": tmp_path / "features"}

@@ -6,6 +6,7 @@ import re
 import pytest
 import yaml
 
+from stages import source_files
 from tests.closures import ROOT, import_closure, imported_names, module_files
 
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
@@ -41,6 +42,13 @@ def package_of(module: str) -> str:
 def test_deps_are_the_import_closure(stage: str) -> None:
     declared = {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
     assert declared == import_closure(f"stages.{stage}")
+
+
+def test_a_checkpoint_depends_on_the_modules_that_train_imports_and_no_others() -> None:
+    files = {path.relative_to(ROOT).as_posix() for path in source_files("train")}
+    assert files == import_closure("stages.train")
+    assert "denoise/training/trainer.py" in files
+    assert not [name for name in files if "cli" in name or "server" in name]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -117,7 +125,7 @@ def test_stages_never_import_each_other() -> None:
     for module, path in module_files().items():
         if module.startswith("stages."):
             others = {name for name in imported_names(path) if name.startswith("stages.")}
-            assert others <= {"stages.run"}
+            assert others <= {"stages.run", "stages.source_files"}
 
 
 def test_heavy_libraries_stay_in_their_packages() -> None:
@@ -127,6 +135,7 @@ def test_heavy_libraries_stay_in_their_packages() -> None:
         "onnx": {"export"},
         "flask": {"server"},
         "waitress": {"server"},
+        "prometheus_client": {"server"},
         "onnxruntime": {"inference"},
         "matplotlib": {"evaluation"},
         "librosa": {"evaluation"},

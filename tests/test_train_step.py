@@ -1,4 +1,4 @@
-"""Steps of learning: orthogonal ones, and batches shared out among threads."""
+"""Optimisation steps: Muon's orthogonalised updates, and batches split into shards."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from keras import layers
 
 from denoise.params import TrainParams
 from denoise.params_file import load_params
-from denoise.training.muon import Muon, build_optimizer, inner_kernels, orthogonal
+from denoise.training.muon import Muon, build_optimizer, inner_kernels, orthogonalise
 from denoise.training.train_step import TrainStep, split_shards
 from tests.closures import ROOT
 
@@ -39,25 +39,27 @@ def train_step(params: TrainParams, n_shards: int = 1, normalised: bool = False)
 
 
 @pytest.mark.parametrize("shape", [(9, 4), (4, 9), (30, 30), (288, 32)])
-def test_orthogonal_keeps_directions_and_evens_their_sizes(shape: tuple[int, int]) -> None:
+def test_orthogonalise_keeps_singular_vectors_and_equalises_singular_values(
+    shape: tuple[int, int],
+) -> None:
     rng = np.random.default_rng(1)
     left, _ = np.linalg.qr(rng.standard_normal((shape[0], min(shape))))
     right, _ = np.linalg.qr(rng.standard_normal((shape[1], min(shape))))
-    sizes = np.geomspace(0.05, 1, min(shape))
-    matrix = (left * sizes) @ right.T
-    other = tf.ones((7, 50))  # found beside it, its rows padded
-    found = np.asarray(orthogonal([tf.constant(100 * matrix, tf.float32), other])[0])
-    in_its_directions = left.T @ found @ right
-    evened = np.diag(in_its_directions)
-    assert evened.min() > 0.6 and evened.max() < 1.3
-    np.testing.assert_allclose(in_its_directions, np.diag(evened), atol=1e-3)
+    singular_values = np.geomspace(0.05, 1, min(shape))
+    matrix = (left * singular_values) @ right.T
+    other = tf.ones((7, 50))  # computed together with it, padded to one size
+    result = np.asarray(orthogonalise([tf.constant(100 * matrix, tf.float32), other])[0])
+    in_its_basis = left.T @ result @ right
+    equalised = np.diag(in_its_basis)
+    assert equalised.min() > 0.6 and equalised.max() < 1.3
+    np.testing.assert_allclose(in_its_basis, np.diag(equalised), atol=1e-3)
 
 
-def test_of_no_gradient_comes_no_step() -> None:
-    assert not np.asarray(orthogonal([tf.zeros((4, 3))])[0]).any()
+def test_a_gradient_of_0_gives_an_update_of_0() -> None:
+    assert not np.asarray(orthogonalise([tf.zeros((4, 3))])[0]).any()
 
 
-def test_muon_moves_all_but_the_last_kernel_by_a_size_that_no_gradient_changes() -> None:
+def test_muons_updates_do_not_depend_on_the_size_of_the_gradient() -> None:
     moved = []
     for scale in (1e-3, 1.0):
         model = small_model()
@@ -83,49 +85,49 @@ def test_muon_moves_all_but_the_last_kernel_by_a_size_that_no_gradient_changes()
 
 @pytest.mark.parametrize("optimizer", ["muon", "adam"])
 def test_steps_lower_the_loss(optimizer: str) -> None:
-    learning = train_step(dataclasses.replace(TRAIN, optimizer=optimizer))
-    losses = [learning.step(*batch(8), 0.01) for _ in range(40)]
+    steps = train_step(dataclasses.replace(TRAIN, optimizer=optimizer))
+    losses = [steps.step(*batch(8), 0.01) for _ in range(40)]
     assert losses[-1] < losses[0] / 20
-    assert learning.loss(*batch(8)) < losses[0] / 20
+    assert steps.loss(*batch(8)) < losses[0] / 20
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 8])
 @pytest.mark.parametrize("n_shards", [2, 3])
-def test_shares_give_what_the_whole_batch_gives(count: int, n_shards: int) -> None:
-    whole, shared = train_step(TRAIN), train_step(TRAIN, n_shards)
+def test_shards_give_what_the_whole_batch_gives(count: int, n_shards: int) -> None:
+    whole, sharded = train_step(TRAIN), train_step(TRAIN, n_shards)
     for _ in range(3):
-        losses = [each.step(*batch(count), 0.001) for each in (whole, shared)]
+        losses = [each.step(*batch(count), 0.001) for each in (whole, sharded)]
         assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-    for one, other in zip(whole.state, shared.state, strict=True):
+    for one, other in zip(whole.state, sharded.state, strict=True):
         np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=2e-2, atol=1e-4)
-    assert whole.loss(*batch(count)) == pytest.approx(shared.loss(*batch(count)), rel=1e-3)
+    assert whole.loss(*batch(count)) == pytest.approx(sharded.loss(*batch(count)), rel=1e-3)
 
 
-def test_shares_are_as_equal_as_can_be() -> None:
+def test_shards_are_nearly_equal() -> None:
     parts = split_shards(tuple(map(tf.constant, batch(8))), 3)
     assert [[len(array) for array in arrays] for arrays, _ in parts] == [[2, 2], [3, 3], [3, 3]]
     assert float(sum(weight for _, weight in parts)) == pytest.approx(1)
 
 
-def test_two_shares_side_by_side_give_the_same_bytes_every_time() -> None:
-    def learnt() -> list[np.ndarray]:
-        learning = train_step(TRAIN, 2, normalised=True)
+def test_two_shards_in_parallel_give_the_same_bytes_every_time() -> None:
+    def trained() -> list[np.ndarray]:
+        steps = train_step(TRAIN, 2, normalised=True)
         for _ in range(5):
-            learning.step(*batch(8), 0.01)
-        return [np.asarray(variable).copy() for variable in learning.state]
+            steps.step(*batch(8), 0.01)
+        return [np.asarray(variable).copy() for variable in steps.state]
 
-    for one, other in zip(learnt(), learnt(), strict=True):
+    for one, other in zip(trained(), trained(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_settled_step_learns_and_leaves_the_averages_as_they_are() -> None:
-    learning = train_step(TRAIN, normalised=True)
-    layer = learning.model.layers[2]
+def test_a_step_with_frozen_batch_norm_trains_and_keeps_the_moving_averages() -> None:
+    steps = train_step(TRAIN, normalised=True)
+    layer = steps.model.layers[2]
     losses, averages = [], []
-    for has_frozen_batch_norm in [False] * 30 + [True] * 30:
-        losses.append(learning.step(*batch(8), 0.003, has_frozen_batch_norm))
+    for freeze_batch_norm in [False] * 30 + [True] * 30:
+        losses.append(steps.step(*batch(8), 0.003, freeze_batch_norm))
         averages.append(np.asarray(layer.moving_mean).copy())
     assert not np.array_equal(averages[0], averages[29])
     np.testing.assert_array_equal(averages[29], averages[59])
-    # a settled step tells the loss in use, before it moves: after the last one it is lower still
-    assert learning.loss(*batch(8)) < losses[59] < losses[30]
+    # A frozen step returns the inference loss before its update; after the last it is lower still.
+    assert steps.loss(*batch(8)) < losses[59] < losses[30]

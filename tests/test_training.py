@@ -1,13 +1,14 @@
 """The networks, their losses and the training loop, on spectrograms of tones in noise."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from denoise.dsp.stft import n_frames
-from denoise.errors import ModelError
+from denoise.dsp.stft import count_frames
+from denoise.errors import ModelError, TrainingError
 from denoise.evaluation.metrics import si_sdr_db
 from denoise.features.cache import SpectrogramCache, SplitWriter
 from denoise.inference.denoiser import Denoiser
@@ -15,16 +16,16 @@ from denoise.network.saved_model import ModelConfig, load_model, save_model
 from denoise.params import Params, SpectrogramParams
 from denoise.params_file import load_params
 from denoise.training.augmentation import Augmentation
+from denoise.training.checkpoint import Checkpoint, best_epoch, fingerprint
 from denoise.training.data import BatchSource, to_network_input
 from denoise.training.losses import loss_for, peak_for
+from denoise.training.train_step import TrainStep
 from denoise.training.trainer import (
-    Checkpoint,
-    best_epoch,
-    fingerprint,
     fit,
     has_frozen_batch_norm,
     is_finished,
     learning_rates,
+    mean_loss,
     prefetch,
 )
 from tests.closures import ROOT
@@ -67,7 +68,7 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params = tiny("reference").spectrogram
     rng = np.random.default_rng(0)
     for split, count in (("train", 18), ("validation", 4)):
-        writer = SplitWriter(folder, split, params, n_frames(N_SAMPLES, params))
+        writer = SplitWriter(folder, split, params, count_frames(N_SAMPLES, params))
         for _ in range(count):
             clean, noisy = tone_and_noise(rng)
             writer.append(clean, [noisy])
@@ -85,7 +86,7 @@ def train(params: Params, caches: Path, scratch: Path, key: str = "k", on_epoch=
     model = config.build_model()
     sources = (train_source, validation)
     checkpoint = Checkpoint(scratch, key)
-    loss, augmentation = loss_for(params, peak), Augmentation.of(params)
+    loss, augmentation = loss_for(params, peak), Augmentation.from_params(params)
     history = fit(model, loss, sources, params.train, augmentation, checkpoint, on_epoch)
     return model, config, history
 
@@ -132,19 +133,19 @@ def test_mask_has_the_shape_of_its_input_and_no_level(trained, frames: int) -> N
         np.testing.assert_allclose(np.asarray(model(noisy * np.float32(gain))), mask, atol=1e-4)
 
 
-def test_the_network_looks_as_far_as_the_readme_says() -> None:
+def test_the_receptive_field_is_what_the_readme_says() -> None:
     config = ModelConfig(COMMITTED.audio, COMMITTED.spectrogram, COMMITTED.model, 1.0)
     model, hop_length = config.build_model(), COMMITTED.spectrogram.hop_length
     rng = np.random.default_rng(0)
     noisy = rng.standard_normal((1, 201, COMMITTED.spectrogram.n_bins, 2), dtype=np.float32)
-    struck = noisy.copy()
-    struck[0, 100] *= 1000
-    masks = [np.asarray(model(stft))[0] for stft in (noisy, struck)]
-    (changed,) = np.nonzero(np.any(masks[0] != masks[1], axis=1))
-    reach = max(100 - changed.min(), changed.max() - 100)
-    seconds = (reach * hop_length + COMMITTED.spectrogram.win_length / 2) / 22050
+    changed = noisy.copy()
+    changed[0, 100] *= 1000
+    masks = [np.asarray(model(stft))[0] for stft in (noisy, changed)]
+    (affected,) = np.nonzero(np.any(masks[0] != masks[1], axis=1))
+    n_frames = max(100 - affected.min(), affected.max() - 100)
+    seconds = (n_frames * hop_length + COMMITTED.spectrogram.win_length / 2) / 22050
     assert seconds == pytest.approx(0.98, abs=0.005)
-    assert reach == config.spec().receptive_field_frames
+    assert n_frames == config.spec().receptive_field_frames
 
 
 def test_mask_of_silence_is_finite(trained) -> None:
@@ -153,7 +154,7 @@ def test_mask_of_silence_is_finite(trained) -> None:
     assert np.isfinite(np.asarray(model(silence))).all()
 
 
-def test_bundle_gives_the_same_masks_and_the_same_bytes(trained, tmp_path: Path) -> None:
+def test_a_saved_model_gives_the_same_masks_and_the_same_bytes(trained, tmp_path: Path) -> None:
     model, config, _ = trained
     save_model(tmp_path / "a", model, config)
     loaded, same = load_model(tmp_path / "a")
@@ -168,8 +169,8 @@ def test_bundle_gives_the_same_masks_and_the_same_bytes(trained, tmp_path: Path)
 @pytest.mark.parametrize("rate", [8000, 22050, 48000])
 def test_denoiser_keeps_length_and_helps(trained, tmp_path: Path, rate: int) -> None:
     model, config, _ = trained
-    save_model(tmp_path / "bundle", model, config)
-    denoiser = Denoiser.load(tmp_path / "bundle")
+    save_model(tmp_path / "model", model, config)
+    denoiser = Denoiser.load(tmp_path / "model")
     clean, noisy = tone_and_noise(np.random.default_rng(7))
     assert denoiser.denoise(noisy, rate).shape == noisy.shape
     if config.model.architecture == "skip_autoencoder" and rate == 22050:
@@ -197,7 +198,7 @@ def test_same_seed_same_weights_and_an_interrupted_training_too(
         np.testing.assert_array_equal(one, other)
 
 
-def test_batches_drawn_ahead_come_in_order_and_errors_come_through() -> None:
+def test_prefetched_batches_come_in_order_and_errors_are_raised() -> None:
     def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
         if number == 3:
             raise PowerCutError
@@ -209,7 +210,7 @@ def test_batches_drawn_ahead_come_in_order_and_errors_come_through() -> None:
         list(prefetch(draw, 4, ""))
 
 
-def test_a_checkpoint_is_resumed_by_its_own_training_alone(trained, tmp_path: Path) -> None:
+def test_only_the_same_training_resumes_a_checkpoint(trained, tmp_path: Path) -> None:
     model, config, _ = trained
     history = epochs(3, 2, 1)
     Checkpoint(tmp_path / "state", "one").save(model.weights, history)
@@ -235,7 +236,7 @@ def test_a_checkpoint_is_recovered_after_a_kill_in_the_middle_of_a_save(
     assert checkpoint.load(config.build_model().weights) == history
 
 
-def test_the_best_epoch_is_what_a_checkpoint_gives_at_the_end(trained, tmp_path: Path) -> None:
+def test_a_checkpoint_restores_the_best_epoch(trained, tmp_path: Path) -> None:
     _, config, _ = trained
     model = config.build_model()
     checkpoint, history = Checkpoint(tmp_path / "state", "one"), []
@@ -269,13 +270,60 @@ def test_training_stops_after_patience_or_the_last_epoch() -> None:
     assert best_epoch(epochs(3, 1, 2)) == 1
 
 
-@pytest.mark.parametrize(("frozen_batch_norm_fraction", "first"), [(0.0, 8), (0.25, 6), (1.0, 0)])
-def test_the_last_epochs_are_settled(frozen_batch_norm_fraction: float, first: int) -> None:
-    params = dataclasses.replace(
-        COMMITTED.train, epochs=8, frozen_batch_norm_fraction=frozen_batch_norm_fraction
-    )
+@pytest.mark.parametrize(("fraction", "first"), [(0.0, 8), (0.25, 6), (1.0, 0)])
+def test_the_last_epochs_have_frozen_batch_norm(fraction: float, first: int) -> None:
+    params = dataclasses.replace(COMMITTED.train, epochs=8, frozen_batch_norm_fraction=fraction)
     found = [has_frozen_batch_norm(params, epochs(*range(done))) for done in range(8)]
     assert found == [done >= first for done in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("fraction", "n_epochs", "n_frozen"),
+    [(0.7, 10, 7), (0.3, 10, 3), (0.1, 10, 1), (0.9, 10, 9), (0.5, 42, 21), (0.55, 100, 55)],
+)
+def test_the_number_of_frozen_epochs_is_rounded_to_the_nearest(
+    fraction: float, n_epochs: int, n_frozen: int
+) -> None:
+    params = dataclasses.replace(
+        COMMITTED.train, epochs=n_epochs, frozen_batch_norm_fraction=fraction
+    )
+    frozen = [has_frozen_batch_norm(params, epochs(*range(done))) for done in range(n_epochs)]
+    assert sum(frozen) == n_frozen
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_loss_that_is_not_finite_is_an_error_that_names_the_batch(bad: float) -> None:
+    losses = iter([1.0, 2.0, bad, 3.0])
+    batches = [(np.zeros((2, 1)), (np.zeros(1), np.zeros(1)))] * 4
+    with pytest.raises(
+        TrainingError, match=r"is -?(nan|inf) in epoch 1/2, batch 3: .*learning_rate"
+    ):
+        mean_loss(lambda stft, pair: next(losses), batches, "epoch 1/2")
+
+
+def test_a_training_that_diverges_ends_and_keeps_the_last_good_epoch(
+    caches: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = tiny("skip_autoencoder", epochs=3)
+    step = TrainStep.step
+
+    def diverge(self: TrainStep, *arguments: object) -> float:
+        loss = step(self, *arguments)  # type: ignore[arg-type]
+        steps.append(loss)
+        return np.nan if len(steps) == 12 else loss
+
+    steps: list[float] = []
+    monkeypatch.setattr(TrainStep, "step", diverge)
+    with pytest.raises(TrainingError, match="epoch 2/3, batch 3"):
+        train(params, caches, tmp_path / "state")
+    state = json.loads((tmp_path / "state" / "state.json").read_text())
+    assert [entry["epoch"] for entry in state["history"]] == [1]
+    assert all(np.isfinite(w).all() for w in np.load(tmp_path / "state" / "last.npz").values())
+
+
+def test_a_validation_loss_of_nan_is_never_the_best() -> None:
+    assert best_epoch(epochs(np.nan, 3, 2)) == 2
+    assert best_epoch(epochs(3, np.nan, 4)) == 0
 
 
 def test_learning_rate_schedules() -> None:
@@ -290,7 +338,7 @@ def test_learning_rate_schedules() -> None:
     assert learning_rates(plateau, epochs(4, 3.99999, 3.99998, 3.99997))[0] == 1.0
 
 
-def test_learning_rate_rises_over_the_first_batches_and_falls_within_an_epoch() -> None:
+def test_learning_rate_warms_up_and_falls_within_an_epoch() -> None:
     params = dataclasses.replace(
         COMMITTED.train, epochs=2, learning_rate=1.0, schedule="cosine", warmup_steps=4
     )
@@ -300,15 +348,15 @@ def test_learning_rate_rises_over_the_first_batches_and_falls_within_an_epoch() 
     assert first[-1] > last[0] > last[-1] > 0
 
 
-def test_missing_and_foreign_bundles_say_what_to_do(trained, tmp_path: Path) -> None:
+def test_missing_and_foreign_models_say_what_to_do(trained, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"No model at .*nothing.*dvc repro"):
         load_model(tmp_path / "nothing")
     model, config, _ = trained
-    save_model(tmp_path / "bundle", model, config)
-    weights = tmp_path / "bundle" / "weights.npz"
+    save_model(tmp_path / "model", model, config)
+    weights = tmp_path / "model" / "weights.npz"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(ModelError, match="does not fit"):
-        load_model(tmp_path / "bundle")
-    (tmp_path / "bundle" / "config.json").write_text("{}")
+        load_model(tmp_path / "model")
+    (tmp_path / "model" / "config.json").write_text("{}")
     with pytest.raises(ModelError, match="describes no model"):
-        load_model(tmp_path / "bundle")
+        load_model(tmp_path / "model")

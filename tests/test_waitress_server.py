@@ -1,4 +1,4 @@
-"""denoise serve as a process of its own: sockets, signals, the exit status."""
+"""denoise serve in a process of its own: sockets, signals and the exit status."""
 
 import http.client
 import json
@@ -23,15 +23,15 @@ from tests.corpora import encode
 from tests.networks import write_halving_model
 
 WAV = encode(np.zeros((800, 1)), "WAV")
-N_THREADS = 6  # a slot, a place in the queue, four for the rest
-Answer = tuple[int, dict[str, str], bytes]
+N_THREADS = 6  # one for the worker, one for the queue, four for other routes
+Response = tuple[int, dict[str, str], bytes]
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="its processes know no SIGTERM")
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="processes cannot receive SIGTERM there")
 
 
 @contextmanager
 def serving(arguments: Sequence[str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run a server; yield its process and where it listens."""
+    """Run a server; yield its process and the address and port on which it listens."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DENOISE_TOKEN": ""}
     process = subprocess.Popen(
         [sys.executable, "-m", *arguments], stdout=subprocess.PIPE, text=True, env=environment
@@ -46,9 +46,9 @@ def serving(arguments: Sequence[str]) -> Iterator[tuple[subprocess.Popen[str], s
         process.communicate()
 
 
-def ask(
+def send(
     netloc: str, method: str, path: str, body: bytes | None = None, host: str | None = None
-) -> Answer:
+) -> Response:
     connection = http.client.HTTPConnection(netloc, timeout=30)
     try:
         connection.request(method, path, body, {"Host": host or netloc})
@@ -58,54 +58,54 @@ def ask(
         connection.close()
 
 
-def ask_later(netloc: str, answers: list[Answer]) -> threading.Thread:
+def send_in_thread(netloc: str, responses: list[Response]) -> threading.Thread:
     thread = threading.Thread(
-        target=lambda: answers.append(ask(netloc, "POST", "/v1/denoise", WAV)), daemon=True
+        target=lambda: responses.append(send(netloc, "POST", "/v1/denoise", WAV)), daemon=True
     )
     thread.start()
     return thread
 
 
-def wait_until_taken(netloc: str, number: int) -> None:
-    line = f"denoise_places_taken {number}\n".encode()
+def wait_for_queue_size(netloc: str, number: int) -> None:
+    line = f"denoise_work_queue_size {number}.0\n".encode()
     for _ in range(200):
-        if line in ask(netloc, "GET", "/metrics")[2]:
+        if line in send(netloc, "GET", "/metrics")[2]:
             return
         time.sleep(0.02)
-    raise AssertionError(f"never {number} places taken")
+    raise AssertionError(f"the queue never had {number} requests")
 
 
-def test_a_full_queue_is_told_and_a_signal_lets_what_runs_finish() -> None:
+def test_a_full_queue_refuses_requests_and_a_signal_lets_running_ones_finish() -> None:
     with serving(["tests.slow_server", "1"]) as (process, netloc):
-        answers: list[Answer] = []
-        threads = [ask_later(netloc, answers) for _ in range(2)]
-        wait_until_taken(netloc, 2)
-        status, headers, body = ask(netloc, "POST", "/v1/denoise", WAV)
+        responses: list[Response] = []
+        threads = [send_in_thread(netloc, responses) for _ in range(2)]
+        wait_for_queue_size(netloc, 2)
+        status, headers, body = send(netloc, "POST", "/v1/denoise", WAV)
         assert (status, json.loads(body)["type"]) == (503, "urn:denoise:busy")
         assert int(headers["Retry-After"]) > 0
         process.send_signal(signal.SIGTERM)
         time.sleep(0.1)
         for method, path in (("GET", "/readyz"), ("POST", "/v1/denoise")):
-            status, _, body = ask(netloc, method, path, WAV if method == "POST" else None)
+            status, _, body = send(netloc, method, path, WAV if method == "POST" else None)
             assert (status, json.loads(body)["type"]) == (503, "urn:denoise:stopping")
-        assert answers == []  # all this while the two were at work
+        assert responses == []  # the two requests are still running
         for thread in threads:
             thread.join(10)
-        assert [status for status, _, _ in answers] == [200, 200]
-        assert [len(body) for _, _, body in answers] == [len(WAV)] * 2
+        assert [status for status, _, _ in responses] == [200, 200]
+        assert [len(body) for _, _, body in responses] == [len(WAV)] * 2
         assert process.wait(10) == 0
 
 
-def test_stalled_uploads_block_nobody() -> None:
+def test_stalled_uploads_block_no_other_request() -> None:
     with serving(["tests.slow_server", "0"]) as (process, netloc):
         host, port = netloc.split(":")
         stalled = [socket.create_connection((host, int(port))) for _ in range(N_THREADS)]
         head = f"POST /v1/denoise HTTP/1.1\r\nHost: {netloc}\r\nContent-Length: {len(WAV)}\r\n\r\n"
         for each in stalled:
             each.sendall(head.encode() + WAV[: len(WAV) // 2])
-        assert ask(netloc, "GET", "/livez")[0] == 200
-        assert ask(netloc, "POST", "/v1/denoise", WAV)[0] == 200
-        stalled[0].sendall(WAV[len(WAV) // 2 :])  # late, and still served
+        assert send(netloc, "GET", "/livez")[0] == 200
+        assert send(netloc, "POST", "/v1/denoise", WAV)[0] == 200
+        stalled[0].sendall(WAV[len(WAV) // 2 :])  # it is late but still answered
         assert stalled[0].recv(100).startswith(b"HTTP/1.1 200")
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
@@ -113,7 +113,7 @@ def test_stalled_uploads_block_nobody() -> None:
             each.close()
 
 
-def test_what_never_reaches_the_application_is_told_in_the_same_words() -> None:
+def test_requests_that_waitress_refuses_get_the_same_error_format() -> None:
     with serving(["tests.slow_server", "0"]) as (_, netloc):
         for head, status in (
             (b"POST / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", 413),
@@ -123,17 +123,17 @@ def test_what_never_reaches_the_application_is_told_in_the_same_words() -> None:
         ):
             with socket.create_connection(tuple(netloc.split(":"))) as connection:  # type: ignore
                 connection.sendall(head)
-                answer = b"".join(iter(lambda: connection.recv(4096), b""))
-            headers, _, body = answer.partition(b"\r\n\r\n")
+                response = b"".join(iter(lambda: connection.recv(4096), b""))
+            headers, _, body = response.partition(b"\r\n\r\n")
             assert headers.split()[1] == str(status).encode()
             assert b"application/problem+json" in headers and b"nosniff" in headers
-            told = json.loads(body)
-            assert told["status"] == status
+            problem = json.loads(body)
+            assert problem["status"] == status
             if status == 413:
-                assert (told["limit"], told["actual"]) == (32 * 2**20, 99_999_999_999)
+                assert (problem["limit"], problem["actual"]) == (32 * 2**20, 99_999_999_999)
 
 
-def test_the_command_serves_and_the_client_finds_it(
+def test_the_client_command_works_with_the_server_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = write_halving_model(tmp_path / "half.onnx")
@@ -141,15 +141,15 @@ def test_the_command_serves_and_the_client_finds_it(
     options = ["--port", "0", "--token", "s3cret", "--model", str(model)]
     options += ["--allow-host", "denoise.example"]
     with serving(["denoise", "serve", *options]) as (process, netloc):
-        words = ["client", f"http://{netloc}", str(tmp_path / "talk.wav"), "--token"]
+        arguments = ["client", f"http://{netloc}", str(tmp_path / "talk.wav"), "--token"]
         target = tmp_path / "clean.wav"
-        assert main([*words, "wrong", "-o", str(target)]) == 1
-        assert "A token is needed" in capsys.readouterr().err
+        assert main([*arguments, "wrong", "-o", str(target)]) == 1
+        assert "A valid token is required" in capsys.readouterr().err
         assert not target.exists()
-        assert main([*words, "s3cret", "-o", str(target)]) == 0
+        assert main([*arguments, "s3cret", "-o", str(target)]) == 0
         assert target.read_bytes() == WAV
         for host, status in (("denoise.example:8765", 200), ("evil.example", 403)):
-            assert ask(netloc, "GET", "/", host=host)[0] == status
+            assert send(netloc, "GET", "/", host=host)[0] == status
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
 
@@ -158,30 +158,33 @@ def test_the_command_serves_and_the_client_finds_it(
     ("options", "status", "message"),
     [
         (["--model", "missing.onnx"], 3, "No model at missing.onnx"),
-        (["--port", "PORT"], 2, "cannot listen on 127.0.0.1, port"),
-        (["--host", "no such host"], 2, "cannot listen on no such host"),
+        (["--port", "PORT"], 2, "Cannot listen on 127.0.0.1, port"),
+        (["--host", "no such host"], 2, "Cannot listen on no such host"),
     ],
 )
-def test_what_cannot_be_served(
+def test_serve_reports_why_it_cannot_start(
     options: list[str],
     status: int,
     message: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        port = str(occupied.getsockname()[1])
         model = ["--model", str(write_halving_model(tmp_path / "half.onnx"))]
-        words = [port if word == "PORT" else word for word in options]
-        assert main(["serve", *([] if "--model" in options else model), *words]) == status
+        options = [port if option == "PORT" else option for option in options]
+        assert main(["serve", *([] if "--model" in options else model), *options]) == status
     assert message in capsys.readouterr().err
 
 
-def test_without_flask_it_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("package", ["flask", "waitress", "prometheus_client"])
+def test_without_the_extra_it_names_what_to_install(
+    package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in [name for name in sys.modules if name.startswith("denoise.server.")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "waitress", None)
+    monkeypatch.setitem(sys.modules, package, None)
     assert main(["serve"]) == 2
-    assert "pip install '.[server]'" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"denoise serve needs {package}, which is not installed" in error
+    assert "pip install '.[server]'" in error

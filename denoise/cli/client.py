@@ -155,7 +155,7 @@ def _choose_format(options: argparse.Namespace, task: Task) -> str | None:
     """Return the server's name of the output format; None keeps that of the recording."""
     if options.format is not None or task.target is None:
         return options.format or "wav"
-    name = formats.wanted(task.source or Path(PIPE), task.target, None)
+    name = formats.choose(task.source or Path(PIPE), task.target, None)
     for choice in formats.CHOICES:
         if name == formats.BY_EXTENSION[choice]:
             return choice

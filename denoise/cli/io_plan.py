@@ -191,7 +191,7 @@ def _choose_target(found: FoundFile, request: Request, into_folder: bool) -> Pat
         return _check_target(found.path, Path(request.output), request)
     name = found.path.name
     if request.format is not None:
-        name = formats.renamed(found.path, request.format)
+        name = formats.rename(found.path, request.format)
     default = formats.RESULT_SUFFIXES[request.residual] if request.output is None else ""
     suffix = default if request.suffix is None else request.suffix
     name = f"{Path(name).stem}{suffix}{Path(name).suffix}"
@@ -208,7 +208,7 @@ def _check_target(source: Path, target: Path, request: Request) -> Path:
             f"{target} and --format {request.format} name different formats. Omit one of them."
         )
     try:
-        formats.wanted(source, target, request.format)
+        formats.choose(source, target, request.format)
     except DenoiseError as error:
         raise UsageError(str(error)) from error
     return target

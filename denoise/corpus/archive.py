@@ -1,9 +1,11 @@
-"""The one form a corpus has: a zip laid out as AudioMNIST's, read in place.
+"""The archive format that every corpus is stored in: a zip with AudioMNIST's layout, read in place.
 
-`data/NN/D_NN_R.wav` is digit D by speaker NN, repetition R; `data/audioMNIST_meta.txt` is JSON with
-a key a speaker. https://github.com/soerenab/AudioMNIST
+- `data/NN/D_NN_R.wav` is digit D, spoken by speaker NN, repetition R.
+- `data/audioMNIST_meta.txt` is a JSON object with one key per speaker.
+- `oov/N.wav` is out-of-vocabulary (OOV) speech: something other than a digit, by another speaker.
+  Only the synthetic corpus has it.
 
-The built-in corpus has something besides, `words/N.wav`: other words that other people say.
+AudioMNIST: https://github.com/soerenab/AudioMNIST
 """
 
 import json
@@ -23,11 +25,11 @@ from denoise.util.atomic import replacing
 
 META_NAME = "data/audioMNIST_meta.txt"
 UTTERANCE_NAME = re.compile(r"(?:^|/)data/(\d{2,})/(\d)_(\d{2,})_(\d+)\.wav$")
-OOV_NAME = re.compile(r"^words/(0|[1-9]\d*)\.wav$")
+OOV_NAME = re.compile(r"^oov/(0|[1-9]\d*)\.wav$")
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # a fixed date: the same corpus gives the same bytes
 
-# What zipfile raises for bytes that are not as they were, and for members locked with a password.
-DAMAGE = (
+# What zipfile raises for damaged bytes, and for members that need a password.
+ZIP_READ_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
@@ -37,12 +39,12 @@ DAMAGE = (
     ValueError,
 )
 
-Speaker = Mapping[str, str]
+SpeakerInfo = Mapping[str, str]
 
 
 @dataclass(frozen=True, order=True)
 class Utterance:
-    """One recording: who said which digit, for the how-manieth time."""
+    """One recording of a digit: the speaker, the digit, and which repetition it is."""
 
     speaker_id: str
     digit: int
@@ -50,31 +52,34 @@ class Utterance:
 
     @property
     def utterance_id(self) -> str:
-        """AudioMNIST's own name for it, `D_NN_R`."""
+        """AudioMNIST's name for the recording, `D_NN_R`."""
         return f"{self.digit}_{self.speaker_id}_{self.repetition}"
 
     @property
     def member(self) -> str:
-        """Its path inside the archive."""
+        """The path inside the archive."""
         return f"data/{self.speaker_id}/{self.utterance_id}.wav"
 
 
 @dataclass(frozen=True, order=True)
 class OovUtterance:
-    """One recording of something else than a digit, by someone else."""
+    """One recording of out-of-vocabulary speech, by a speaker who says nothing else."""
 
     number: int
 
     @property
     def member(self) -> str:
-        """Its path inside the archive."""
-        return f"words/{self.number}.wav"
+        """The path inside the archive."""
+        return f"oov/{self.number}.wav"
 
 
 class Archive:
-    """A zip that a stage, named in errors, has put in place, opened for reading."""
+    """A zip opened for reading, with errors that name the pipeline stage to run.
 
-    holds = "archive"
+    Subclasses set `description`, what the archive holds, and `stage`, which writes it.
+    """
+
+    description = "archive"
     stage = "download"
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -84,7 +89,7 @@ class Archive:
             self._zip = zipfile.ZipFile(self.path)
         except FileNotFoundError:
             raise CorpusError(
-                f"No {self.holds} at {self.path}. Run dvc repro {self.stage}."
+                f"No {self.description} at {self.path}. Run dvc repro {self.stage}."
             ) from None
         except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
             raise CorpusError(
@@ -100,21 +105,21 @@ class Archive:
         self._zip.close()
 
     def verify(self) -> None:
-        """Check every member against its checksum; raises CorpusError naming the first bad one."""
+        """Check every member's checksum; raises CorpusError with the name of the first bad one."""
         for name in self._zip.namelist():
-            with self._reporting_damage(name), self._zip.open(name) as member:
+            with self._translate_read_errors(name), self._zip.open(name) as member:
                 while member.read(1 << 20):
                     pass
 
     def _read(self, name: str) -> bytes:
-        with self._reporting_damage(name):
+        with self._translate_read_errors(name):
             return self._zip.read(name)
 
     @contextmanager
-    def _reporting_damage(self, name: str) -> Iterator[None]:
+    def _translate_read_errors(self, name: str) -> Iterator[None]:
         try:
             yield
-        except DAMAGE as e:
+        except ZIP_READ_ERRORS as e:
             raise CorpusError(
                 f"{self.path}: {name} is damaged ({e}). Run dvc repro --force {self.stage}."
             ) from e
@@ -123,25 +128,25 @@ class Archive:
 class CorpusArchive(Archive):
     """A corpus zip opened for reading.
 
-    `utterances` and `words`, of which most corpora have none, are sorted, whatever the order in the
-    file.
+    `utterances` and `oov_utterances` are sorted, whatever the order in the file. Most corpora have
+    no OOV utterances.
     """
 
-    holds = "corpus"
+    description = "corpus"
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Open `path`; raises CorpusError for a missing, truncated or foreign file."""
+        """Open `path`; raises CorpusError for a missing or truncated file, or another zip."""
         super().__init__(path)
-        self._members = _utterance_members(self._zip)
+        self._members = _find_utterances(self._zip)
         self.utterances = sorted(self._members)
         matches = map(OOV_NAME.match, self._zip.namelist())
         self.oov_utterances = sorted(OovUtterance(int(match[1])) for match in matches if match)
         if not self.utterances:
             self._zip.close()
-            raise CorpusError(f"{self.path} holds no data/NN/D_NN_R.wav: it is no such corpus.")
+            raise CorpusError(f"{self.path} is not a corpus: it has no file data/NN/D_NN_R.wav.")
 
     def speakers(self) -> dict[str, dict[str, str]]:
-        """Return what is known of each speaker; `{}` where a version has no meta file."""
+        """Return the meta file's entry for each speaker; `{}` if there is no meta file."""
         names = [name for name in self._zip.namelist() if name.endswith(META_NAME)]
         if not names:
             return {}
@@ -151,21 +156,27 @@ class CorpusArchive(Archive):
         except (ValueError, RecursionError) as error:
             raise CorpusError(f"{self.path}: {name} is not JSON ({error}).") from error
         if not (isinstance(meta, dict) and all(isinstance(v, dict) for v in meta.values())):
-            raise CorpusError(f"{self.path}: {name} is not an object with a key a speaker.")
-        return {who: {k: str(v) for k, v in about.items()} for who, about in meta.items()}
+            raise CorpusError(
+                f"{self.path}: {name} is not a JSON object with one object per speaker."
+            )
+        return {
+            speaker_id: {key: str(value) for key, value in info.items()}
+            for speaker_id, info in meta.items()
+        }
 
     def read(self, utterance: Utterance) -> bytes:
-        """Return the bytes of the recording; raises CorpusError if they fail their checksum."""
+        """Return the bytes of a recording; raises CorpusError if it is missing or damaged."""
         if utterance not in self._members:
             raise CorpusError(f"{self.path} has no {utterance.member}. Run dvc repro sample.")
         return self._read(self._members[utterance])
 
     def read_oov(self, oov: OovUtterance) -> bytes:
-        """Return the bytes of one of `words`; raises CorpusError if they fail their checksum."""
+        """Return the bytes of one of `oov_utterances`; raises CorpusError if it is damaged."""
         return self._read(oov.member)
 
 
-def _utterance_members(archive: zipfile.ZipFile) -> dict[Utterance, str]:
+def _find_utterances(archive: zipfile.ZipFile) -> dict[Utterance, str]:
+    """Return the member of each utterance; the shortest path wins where there are several."""
     members: dict[Utterance, str] = {}
     for name in archive.namelist():
         match = UTTERANCE_NAME.search(name)
@@ -176,25 +187,25 @@ def _utterance_members(archive: zipfile.ZipFile) -> dict[Utterance, str]:
 
 
 class ArchiveWriter:
-    """Writes a corpus zip whose bytes depend on its content and order alone: stored, one date."""
+    """Writes a corpus zip whose bytes depend only on its content and the order of its members."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
-        """Use `create_archive` instead."""
+        """Wrap an open zip; use `create_archive` instead of calling this."""
         self._zip = archive
 
     def add(self, recording: Utterance | OovUtterance, wav: bytes) -> None:
         """Add one recording, the bytes of a WAV file."""
         write_member(self._zip, recording.member, wav)
 
-    def add_speakers(self, speakers: Mapping[str, Speaker]) -> None:
+    def add_speakers(self, speakers: Mapping[str, SpeakerInfo]) -> None:
         """Add the meta file."""
         write_member(self._zip, META_NAME, json.dumps(speakers, indent=1, sort_keys=True).encode())
 
 
 def write_member(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    """Write a member whose bytes depend on its name and content alone: stored, one date."""
+    """Write an uncompressed member with a fixed date: the same content gives the same bytes."""
     info = zipfile.ZipInfo(name, ZIP_DATE)
-    info.create_system = 3
+    info.create_system = 3  # Unix, on every system
     info.external_attr = 0o644 << 16
     archive.writestr(info, content, zipfile.ZIP_STORED)
 

@@ -1,4 +1,4 @@
-"""The files of a folder or of a zip, listed alike, in one order, and read in place."""
+"""List the files of a folder or a zip in the same way and order, and read them in place."""
 
 import functools
 import os
@@ -11,53 +11,58 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO, cast
 
-from denoise.corpus.archive import DAMAGE
+from denoise.corpus.archive import ZIP_READ_ERRORS
 from denoise.errors import AudioError, CorpusError
 
-MAX_BYTES = 128 << 20  # beyond any minute of sound, and little enough to hold in memory
-MAX_SPOOLED_BYTES = 4 << 30  # as much as a WAV file can hold
+MAX_BYTES = 128 << 20  # more than any minute of audio needs, and small enough to hold in memory
+MAX_SPOOLED_BYTES = 4 << 30  # the largest size of a WAV file
 BLOCK_BYTES = 1 << 20
 N_EXAMPLES = 3
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc"}
     | {".au", ".snd", ".caf", ".w64", ".rf64"}
 )
+NOT_AUDIO = "Its extension is not that of an audio file."
 
 SkipFile = Callable[[str, str], None]
+"""Called with a file's name and the reason why it is skipped."""
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file: its path in printable parts, what orders files of one path, and how to open it."""
+    """A file: its path in printable parts, and a function that opens it.
+
+    `tie_breaker` orders files whose printable paths are equal.
+    """
 
     path: tuple[str, ...]
-    tie: tuple[str, int]
+    tie_breaker: tuple[str, int]
     open: Callable[[], IO[bytes]]
 
     @property
     def name(self) -> str:
-        """Its path as one string."""
+        """The path as one string."""
         return "/".join(self.path)
 
     @property
     def stem(self) -> str:
-        """Its name without folders and suffix."""
+        """The file name without folders and suffix."""
         return PurePosixPath(self.path[-1]).stem
 
     @property
     def suffix(self) -> str:
-        """Its suffix in lower case, `.wav`."""
+        """The suffix in lower case, such as `.wav`."""
         return PurePosixPath(self.path[-1]).suffix.lower()
 
     def read(self) -> bytes:
-        """Return its bytes; raises AudioError where they are damaged, locked or too many."""
+        """Return the content; raises AudioError if it is damaged, encrypted or over MAX_BYTES."""
         return b"".join(self._blocks(MAX_BYTES))
 
     @contextmanager
-    def copied(self) -> Iterator[BinaryIO]:
-        """Yield a copy, whole to its last byte, on disk where it is too large for memory.
+    def open_copy(self) -> Iterator[BinaryIO]:
+        """Yield a complete, seekable copy, which is on disk if it is too large for memory.
 
-        Raises AudioError as `read` does, at a limit for long recordings.
+        Raises AudioError as `read` does, with the limit MAX_SPOOLED_BYTES.
         """
         with tempfile.SpooledTemporaryFile(MAX_BYTES) as copy:
             for block in self._blocks(MAX_SPOOLED_BYTES):
@@ -65,90 +70,93 @@ class SourceFile:
             copy.seek(0)
             yield cast(BinaryIO, copy)
 
-    def _blocks(self, most_bytes: int) -> Iterator[bytes]:
+    def _blocks(self, max_bytes: int) -> Iterator[bytes]:
         n_bytes = 0
-        with _reporting_damage():
+        with _translate_read_errors():
             file = self.open()
         with file:
             while True:
-                with _reporting_damage():
+                with _translate_read_errors():
                     block = file.read(BLOCK_BYTES)
                 if not block:
                     return
                 n_bytes += len(block)
-                if n_bytes > most_bytes:
-                    raise AudioError(f"It is larger than {most_bytes >> 20} MiB.")
+                if n_bytes > max_bytes:
+                    raise AudioError(f"It is larger than {max_bytes >> 20} MiB.")
                 yield block
 
 
 @contextmanager
-def _reporting_damage() -> Iterator[None]:
+def _translate_read_errors() -> Iterator[None]:
     try:
         yield
-    except DAMAGE as error:
+    except ZIP_READ_ERRORS as error:
         raise AudioError(f"Its bytes cannot be read ({type(error).__name__}).") from error
 
 
 class SkippedFiles:
-    """The files that cannot be used, by reason."""
+    """The files that cannot be used, grouped by reason."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Start empty."""
         self._names: dict[str, list[str]] = {}
 
     def add(self, name: str, reason: str) -> None:
-        """Note a file and why it is left out."""
+        """Record a file and the reason why it is left out."""
         self._names.setdefault(reason, []).append(name)
 
     def reasons(self) -> dict[str, Any]:
-        """Return for each reason how many files it concerns, and the first few."""
+        """Return the number of files and the first few names for each reason."""
         return {
             reason: {"files": len(names), "examples": sorted(names)[:N_EXAMPLES]}
             for reason, names in sorted(self._names.items())
         }
 
     def __str__(self) -> str:
-        """Return lines for people: how many, and the reasons."""
+        """Return a readable summary: the total, then one line per reason."""
         lines = [f"{sum(map(len, self._names.values()))} files left out."]
-        for reason, about in self.reasons().items():
-            lines.append(f"  {about['files']}: {reason} Such as {', '.join(about['examples'])}")
+        for reason, summary in self.reasons().items():
+            examples = ", ".join(summary["examples"])
+            lines.append(f"  {summary['files']}: {reason} Such as {examples}")
         return "\n".join(lines)
 
 
 @contextmanager
 def list_files(source: Path, key: str, skip_file: SkipFile) -> Iterator[list[SourceFile]]:
-    """Yield the files of a folder or zip sorted by path, without hidden ones and `__MACOSX`.
+    """Yield the files of a folder or zip, sorted by path, without hidden ones and `__MACOSX`.
 
-    What cannot be listed goes to `leave_out` with its name and the reason. Raises CorpusError where
-    `source`, which the params name under `key`, is neither a folder nor a whole zip.
+    `skip_file` is called for what cannot be listed. `key` is the params key that names `source`.
+    Raises CorpusError if `source` is neither a folder nor a whole zip.
     """
     if source.is_dir():
-        yield _sorted(_of_folder(source, skip_file))
+        yield _sort_visible(_list_folder(source, skip_file))
         return
     try:
-        opened = zipfile.ZipFile(source)
+        archive = zipfile.ZipFile(source)
     except FileNotFoundError:
-        raise CorpusError(f"No folder or zip at {source}. Set {key} to one.") from None
+        raise CorpusError(
+            f"No folder or zip at {source}. Set {key} to an existing folder or zip."
+        ) from None
     except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
         raise CorpusError(
-            f"{source} is no whole zip ({error}). Set {key} to a folder or another zip."
+            f"{source} is not a whole zip ({error}). Set {key} to a folder or another zip."
         ) from error
-    with opened:
-        yield _sorted(_of_zip(opened))
+    with archive:
+        yield _sort_visible(_list_zip(archive))
 
 
-def _sorted(files: Iterable[SourceFile]) -> list[SourceFile]:
-    seen = [file for file in files if file.path and not any(map(_is_hidden, file.path))]
-    return sorted(seen, key=lambda file: (file.path, file.tie))
+def _sort_visible(files: Iterable[SourceFile]) -> list[SourceFile]:
+    visible = [file for file in files if file.path and not any(map(_is_hidden, file.path))]
+    return sorted(visible, key=lambda file: (file.path, file.tie_breaker))
 
 
 def _is_hidden(part: str) -> bool:
     return part.startswith(".") or part == "__MACOSX"
 
 
-def _parts(name: str) -> tuple[str, ...]:
-    """Split a path into parts that print and compare alike everywhere; `..` means nothing."""
-    printable = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in name)
+def _split_path(path: str) -> tuple[str, ...]:
+    """Split a path into parts that print and compare alike on every system, without `..`."""
+    printable = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in path)
     parts = unicodedata.normalize("NFC", printable).split("/")
     return tuple(part for part in parts if part not in ("", ".", ".."))
 
@@ -157,28 +165,31 @@ def _open(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _of_folder(folder: Path, skip_file: SkipFile) -> Iterator[SourceFile]:
-    def name_of(path: str | Path) -> str:
+def _list_folder(folder: Path, skip_file: SkipFile) -> Iterator[SourceFile]:
+    def relative_name(path: str | Path) -> str:
         return Path(path).relative_to(folder).as_posix()
 
-    def complain(error: OSError) -> None:
-        skip_file("/".join(_parts(name_of(error.filename))), "Its folder cannot be opened.")
+    def skip(path: str | Path, reason: str) -> None:
+        skip_file("/".join(_split_path(relative_name(path))), reason)
 
-    for parent, subfolders, names in os.walk(folder, onerror=complain):
+    def skip_folder(error: OSError) -> None:
+        skip(error.filename, "The folder cannot be opened.")
+
+    for parent, subfolders, names in os.walk(folder, onerror=skip_folder):
         for path in [Path(parent, name) for name in subfolders]:
             if path.is_symlink():
-                skip_file("/".join(_parts(name_of(path))), "It is a link to a folder.")
+                skip(path, "It is a link to a folder.")
         for path in [Path(parent, name) for name in names]:
-            name, parts = name_of(path), _parts(name_of(path))
-            if os.path.isfile(path):  # noqa: PTH113 - where Path.is_file raises, this says no
-                yield SourceFile(parts, (name, 0), functools.partial(_open, path))
+            if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where this returns False
+                name = relative_name(path)
+                yield SourceFile(_split_path(name), (name, 0), functools.partial(_open, path))
             else:
-                skip_file("/".join(parts), "It is no plain file.")
+                skip(path, "It is not a regular file.")
 
 
-def _of_zip(opened: zipfile.ZipFile) -> Iterator[SourceFile]:
-    for info in opened.infolist():
+def _list_zip(archive: zipfile.ZipFile) -> Iterator[SourceFile]:
+    for info in archive.infolist():
         if not info.is_dir():
-            parts = _parts(info.filename.replace("\\", "/"))
-            tie = (info.filename, info.CRC)
-            yield SourceFile(parts, tie, functools.partial(opened.open, info))
+            path = _split_path(info.filename.replace("\\", "/"))
+            tie_breaker = (info.filename, info.CRC)
+            yield SourceFile(path, tie_breaker, functools.partial(archive.open, info))

@@ -1,15 +1,17 @@
-"""Which digit a recording holds and who speaks, told from its name and folders.
+"""Read the digit, the speaker and the repetition of a recording from its file name and folders.
 
-What is understood, at any depth, in upper or lower case, a digit being 0 to 9 or zero to nine:
+A digit is written as 0 to 9 or zero to nine, in upper or lower case. These layouts are supported,
+at any depth:
 
-- `D_speaker_R`, which says everything: AudioMNIST's `7_01_3`, Free Spoken Digit's `7_jackson_3`;
-- a folder a speaker: `jackson/7_3`, `jackson/seven`, `jackson/7/3`;
-- a folder a digit: `seven/jackson_3`, `7/jackson`, Speech Commands' `seven/0a7c2a8d_nohash_3`;
+- `D_speaker_R`, a complete label: AudioMNIST's `7_01_3`, Free Spoken Digit's `7_jackson_3`;
+- one folder per speaker: `jackson/7_3`, `jackson/seven`, `jackson/7/3`;
+- one folder per digit: `seven/jackson_3`, `7/jackson`, Speech Commands' `seven/0a7c2a8d_nohash_3`;
 - `jackson_seven_3` and `seven_jackson`, in any folder.
 
-Folders that hold a part of a corpus and not a speaker, such as `recordings`, `train` or `take_2`,
-are looked through, and so is a folder that all recordings share, unless nothing else tells a
-speaker. A recording with no digit, such as other words or noise, has no place here.
+A folder whose name describes a part of a corpus, such as `recordings`, `train` or `take_2`, is not
+a speaker. The caller also drops the folders that all recordings share (`count_shared_folders`),
+unless they are the only ones that can name a speaker. A recording without a digit, such as another
+word or noise, is an error.
 """
 
 import re
@@ -18,40 +20,48 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 DIGIT_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-NO_DIGIT = "Neither its name nor its folders tell a digit."
-NO_SPEAKER = "Neither its name nor its folders tell a speaker."
-TWO_DIGITS = "Its name and its folder may tell different digits."
-MAX_NAME_LENGTH = 255  # of a file; a zip may hold longer ones, on which matching would take minutes
+NO_DIGIT = "Neither the file name nor a folder names a digit."
+NO_SPEAKER = "Neither the file name nor a folder names a speaker."
+TWO_DIGITS = "The file name and a folder may name different digits."
+# The longest file name of common file systems. A zip may hold longer names, and matching the
+# patterns below against them would take minutes.
+MAX_NAME_LENGTH = 255
 
 _WORD = "|".join(DIGIT_WORDS)
 _GAP = r"[ _.-]+"
 _REPETITION = rf"(?:{_GAP}\(?|\()(?P<repetition>\d{{1,9}})\)?"
-_FULL = re.compile(rf"(?P<digit>\d|{_WORD}){_GAP}(?P<name>.+?){_REPETITION}", re.I)
-_HASHED = re.compile(r"(?P<name>.+)_nohash_(?P<repetition>\d{1,9})", re.I)
+# 7_jackson_3
+_COMPLETE = re.compile(rf"(?P<digit>\d|{_WORD}){_GAP}(?P<name>.+?){_REPETITION}", re.I)
+# 0a7c2a8d_nohash_3
+_NOHASH = re.compile(r"(?P<name>.+)_nohash_(?P<repetition>\d{1,9})", re.I)
+# 7, 7_3, 7_take_3, seven_jackson; the name has at least one letter
 _DIGIT_FIRST = re.compile(
     rf"(?P<digit>\d|{_WORD})(?:{_GAP}(?P<name>.*?[^\W\d_].*?))?(?:{_REPETITION})?", re.I
 )
+# jackson_seven, jackson_seven_3; here the digit is a word, since jackson_7 may be a repetition
 _DIGIT_LAST = re.compile(rf"(?P<name>.+?){_GAP}(?P<digit>{_WORD})(?:{_REPETITION})?", re.I)
-_NAMED = re.compile(rf"(?P<name>.+?)(?:{_REPETITION})?", re.I)
-_STUCK = re.compile(rf"(?<![^\W\d_])({_WORD})(?=\d+$)", re.I)
+# jackson, jackson_3
+_SPEAKER = re.compile(rf"(?P<name>.+?)(?:{_REPETITION})?", re.I)
+# the word in seven03, which is read as seven_03
+_WORD_BEFORE_NUMBER = re.compile(rf"(?<![^\W\d_])({_WORD})(?=\d+$)", re.I)
 _DIGIT_FOLDER = re.compile(rf"(?:digit{_GAP})?(\d|{_WORD})", re.I)
-_NO_PERSON = re.compile(
+_NOT_A_SPEAKER = re.compile(
     "(?:audio|batch|clip|corpus|data|dataset|day|dev|digit|eval|file|flac|mp3|number|ogg|original|"
     "part|raw|rec|recording|rep|sample|session|set|sound|speaker|speech|spoken|take|test|testing|"
     "train|training|trial|utt|utterance|val|valid|validation|version|wav)s?"
     rf"(?:(?<!speaker)(?:{_GAP})?\d+)?",
     re.I,
 )
-_NUMBER = re.compile(r"\d{1,4}")  # longer ones are dates and hashes: names
+_SPEAKER_NUMBER = re.compile(r"\d{1,4}")  # longer numbers are dates and hashes, kept as names
 
 
 class LabelError(ValueError):
-    """A recording whose digit or speaker cannot be told; the message is the reason."""
+    """The digit or the speaker of a recording is unknown; the message is the reason."""
 
 
 @dataclass(frozen=True)
 class Label:
-    """What a path tells: the digit, the speaker's name or number, the repetition if it has one."""
+    """What a path says: the digit, the speaker's name or number, the repetition if it has one."""
 
     digit: int
     speaker: str
@@ -59,8 +69,8 @@ class Label:
 
 
 @dataclass(frozen=True)
-class _Said:
-    """What a file's name tells, as far as it does."""
+class _ParsedStem:
+    """A file name that names a digit; `name` and `repetition` are None where it has none."""
 
     digit: int
     is_word: bool
@@ -68,13 +78,16 @@ class _Said:
     repetition: int | None
 
     @property
-    def is_bare_number(self) -> bool:
+    def is_single_numeral(self) -> bool:
         return not self.is_word and self.name is None and self.repetition is None
 
 
 @dataclass(frozen=True, order=True)
 class _DigitFolder:
-    """A folder named as a digit; words sort behind numerals, inner folders behind outer ones."""
+    """A folder named after a digit; the maximum is the preferred one.
+
+    Digit words are preferred to numerals, then inner folders to outer ones.
+    """
 
     is_word: bool
     depth: int
@@ -83,98 +96,125 @@ class _DigitFolder:
 
 
 def parse_label(folders: Sequence[str], stem: str) -> Label:
-    """Tell a recording's label from its folders, outermost first, and its name without suffix.
+    """Return the label of a recording from its folders, outermost first, and its file name.
 
-    Raises LayoutError with the reason where the digit or the speaker cannot be told.
+    `stem` is the file name without its suffix. Raises LabelError with the reason if the digit or
+    the speaker is unknown.
     """
     if len(stem) > MAX_NAME_LENGTH:
         raise LabelError(NO_DIGIT)
-    stem = _STUCK.sub(r"\1_", stem)
-    if (full := _FULL.fullmatch(stem)) and not _NO_PERSON.fullmatch(full["name"]):
-        return Label(_digit(full["digit"]), canonical(full["name"]), int(full["repetition"]))
-    folder = _digit_folder(folders)
-    if hashed := _HASHED.fullmatch(stem):
-        if folder is None:
+    stem = _WORD_BEFORE_NUMBER.sub(r"\1_", stem)
+    complete = _COMPLETE.fullmatch(stem)
+    if complete and not _NOT_A_SPEAKER.fullmatch(complete["name"]):
+        return Label(
+            _parse_digit(complete["digit"]),
+            normalise_speaker(complete["name"]),
+            int(complete["repetition"]),
+        )
+    digit_folder = _find_digit_folder(folders)
+    if nohash := _NOHASH.fullmatch(stem):
+        if digit_folder is None:
             raise LabelError(NO_DIGIT)
-        return Label(folder.digit, canonical(hashed["name"]), int(hashed["repetition"]))
-    others = [name for i, name in enumerate(folders) if folder is None or i != folder.depth]
-    people = [name for name in others if not _NO_PERSON.fullmatch(name)]
-    digit, speaker, repetition = _weigh(stem, folder, people[-1] if people else None)
+        speaker, repetition = normalise_speaker(nohash["name"]), int(nohash["repetition"])
+        return Label(digit_folder.digit, speaker, repetition)
+    return _combine(stem, digit_folder, _find_speaker_folder(folders, digit_folder))
+
+
+def _combine(stem: str, digit_folder: _DigitFolder | None, speaker_folder: str | None) -> Label:
+    """Combine a file name with the folder that names a digit and the one that names a speaker."""
+    digit, speaker, repetition = _resolve(stem, digit_folder, speaker_folder)
     if speaker is None:
         raise LabelError(NO_SPEAKER)
-    return Label(digit, canonical(speaker), repetition)
+    return Label(digit, normalise_speaker(speaker), repetition)
 
 
-def _weigh(
-    stem: str, folder: _DigitFolder | None, person: str | None
+def _resolve(
+    stem: str, folder: _DigitFolder | None, speaker_folder: str | None
 ) -> tuple[int, str | None, int | None]:
-    """Hold a file's name against the folder named as a digit and the folder named as a person."""
-    said = _said(stem)
+    """Return digit, speaker and repetition; the speaker's folder precedes a name in the stem."""
+    parsed = _parse_stem(stem)
     if folder is None:
-        if said is None:
+        if parsed is None:
             raise LabelError(NO_DIGIT)
-        return said.digit, person or said.name, said.repetition
-    if said is None or (folder.is_word and not said.is_word):
-        name, repetition = _named(stem)
-        return folder.digit, person or (name if name != str(folder.digit) else None), repetition
-    number = folder.name if said.is_word and not folder.is_word else None
-    if said.digit == folder.digit:
-        return said.digit, person or said.name or number, said.repetition
-    if number:
-        return said.digit, number, said.repetition  # beside a word, a number is a speaker's
-    if said.is_bare_number and person:
-        return folder.digit, person, said.digit
+        return parsed.digit, speaker_folder or parsed.name, parsed.repetition
+    # In seven/12_3 the folder is the digit, so the numeral is a speaker. In zero/0_12 it repeats
+    # the folder's digit and says nothing of the speaker.
+    if parsed is None or (folder.is_word and not parsed.is_word):
+        name, repetition = _parse_speaker_stem(stem)
+        if name == str(folder.digit):
+            name = None
+        return folder.digit, speaker_folder or name, repetition
+    # In 5/seven the file name is the digit, so the folder's numeral is a speaker.
+    speaker_number = folder.name if parsed.is_word and not folder.is_word else None
+    if parsed.digit == folder.digit:
+        return parsed.digit, speaker_folder or parsed.name or speaker_number, parsed.repetition
+    if speaker_number:
+        return parsed.digit, speaker_number, parsed.repetition
+    if parsed.is_single_numeral and speaker_folder:  # jackson/7/3: the file name is the repetition
+        return folder.digit, speaker_folder, parsed.digit
     raise LabelError(TWO_DIGITS)
 
 
-def _said(stem: str) -> _Said | None:
+def _parse_stem(stem: str) -> _ParsedStem | None:
+    """Parse a file name that names a digit; return None for any other."""
     match = _DIGIT_FIRST.fullmatch(stem) or _DIGIT_LAST.fullmatch(stem)
     if match is None:
         return None
     name = match["name"]
-    return _Said(
-        _digit(match["digit"]),
-        not match["digit"].isdecimal(),
-        None if name is None or _NO_PERSON.fullmatch(name) else name,
-        int(match["repetition"]) if match["repetition"] else None,
+    return _ParsedStem(
+        digit=_parse_digit(match["digit"]),
+        is_word=not match["digit"].isdecimal(),
+        name=None if name is None or _NOT_A_SPEAKER.fullmatch(name) else name,
+        repetition=int(match["repetition"]) if match["repetition"] else None,
     )
 
 
-def _named(stem: str) -> tuple[str | None, int | None]:
-    """Read the name of a file in a folder a digit: a speaker and a repetition, or either."""
+def _parse_speaker_stem(stem: str) -> tuple[str | None, int | None]:
+    """Parse a file name in a digit's folder: a speaker and a repetition, or one of them."""
     if stem.isdecimal():
         return None, int(stem) if len(stem) < 10 else None
-    match = _NAMED.fullmatch(stem)
+    match = _SPEAKER.fullmatch(stem)
     if match is None:
         return None, None
     repetition = int(match["repetition"]) if match["repetition"] else None
-    return None if _NO_PERSON.fullmatch(match["name"]) else match["name"], repetition
+    return None if _NOT_A_SPEAKER.fullmatch(match["name"]) else match["name"], repetition
 
 
-def _digit_folder(folders: Sequence[str]) -> _DigitFolder | None:
-    """Return the innermost folder named as a digit; a word goes before a numeral."""
-    named = []
+def _find_digit_folder(folders: Sequence[str]) -> _DigitFolder | None:
+    """Return the preferred folder among those named after a digit, or None."""
+    candidates = []
     for depth, name in enumerate(folders):
         if match := _DIGIT_FOLDER.fullmatch(name):
-            named.append(_DigitFolder(not match[1].isdecimal(), depth, _digit(match[1]), name))
-    return max(named, default=None)
+            is_word = not match[1].isdecimal()
+            candidates.append(_DigitFolder(is_word, depth, _parse_digit(match[1]), name))
+    return max(candidates, default=None)
 
 
-def _digit(text: str) -> int:
+def _find_speaker_folder(folders: Sequence[str], digit_folder: _DigitFolder | None) -> str | None:
+    """Return the innermost folder that can name a speaker, or None."""
+    digit_depth = None if digit_folder is None else digit_folder.depth
+    for depth, name in reversed(list(enumerate(folders))):
+        if depth != digit_depth and not _NOT_A_SPEAKER.fullmatch(name):
+            return name
+    return None
+
+
+def _parse_digit(text: str) -> int:
+    """Return the digit of a numeral or a digit word that matched `_WORD`."""
     if text.isdecimal():
         return int(text)
     return next(d for d, word in enumerate(DIGIT_WORDS) if re.fullmatch(word, text, re.I))
 
 
-def canonical(speaker: str) -> str:
-    """Return a speaker's number in AudioMNIST's form, `01`, and a name as it is."""
-    return f"{int(speaker):02d}" if _NUMBER.fullmatch(speaker) else speaker
+def normalise_speaker(speaker: str) -> str:
+    """Return a speaker's number with at least two digits, as AudioMNIST has it; keep a name."""
+    return f"{int(speaker):02d}" if _SPEAKER_NUMBER.fullmatch(speaker) else speaker
 
 
 def number_speakers(speakers: Iterable[str]) -> dict[str, str]:
-    """Give each speaker an id: numbers keep theirs, names get the free ones in sorted order."""
+    """Assign each speaker an id: numbers are kept, names get the free numbers in sorted order."""
     known = set(speakers)
-    ids = {speaker: speaker for speaker in known if _NUMBER.fullmatch(speaker)}
+    ids = {speaker: speaker for speaker in known if _SPEAKER_NUMBER.fullmatch(speaker)}
     number = 1
     for name in sorted(known - set(ids)):
         while f"{number:02d}" in ids:
@@ -185,29 +225,33 @@ def number_speakers(speakers: Iterable[str]) -> dict[str, str]:
 
 
 def number_repetitions(labels: Sequence[Label]) -> list[int]:
-    """Give each recording a repetition of its own: its first claim, or the lowest that is free."""
+    """Assign each recording of a speaker and digit a repetition number of its own.
+
+    The first recording with a given number in its label keeps it. All others get the lowest number
+    that is free.
+    """
     owner: dict[Label, int] = {}
     for index, label in enumerate(labels):
         if label.repetition is not None:
             owner.setdefault(label, index)
-    lowest: Counter[tuple[str, int]] = Counter()
+    next_free: Counter[tuple[str, int]] = Counter()
     numbers = []
     for index, label in enumerate(labels):
-        who = (label.speaker, label.digit)
+        key = (label.speaker, label.digit)
         if label.repetition is None or owner[label] != index:
-            while Label(label.digit, label.speaker, lowest[who]) in owner:
-                lowest[who] += 1
-            label = Label(label.digit, label.speaker, lowest[who])
+            while Label(label.digit, label.speaker, next_free[key]) in owner:
+                next_free[key] += 1
+            label = Label(label.digit, label.speaker, next_free[key])
             owner[label] = index
         numbers.append(label.repetition or 0)
     return numbers
 
 
-def shared_folders(paths: Sequence[tuple[str, ...]]) -> int:
-    """Count the outermost folders, none named as a digit, that all paths to a file share."""
+def count_shared_folders(paths: Sequence[tuple[str, ...]]) -> int:
+    """Count the outermost folders that all paths share, up to the first one named after a digit."""
     count = 0
-    for level in zip(*(path[:-1] for path in paths), strict=False):
-        if len(set(level)) > 1 or _DIGIT_FOLDER.fullmatch(level[0]):
+    for names in zip(*(path[:-1] for path in paths), strict=False):
+        if len(set(names)) > 1 or _DIGIT_FOLDER.fullmatch(names[0]):
             break
         count += 1
     return count

@@ -1,8 +1,9 @@
-"""The corpus from Kaggle, through the `kaggle` client, one attempt at a time.
+"""Download the corpus from Kaggle with the `kaggle` client, which is made to try once per call.
 
-Left to itself the client keeps a server's error page as if it were the data, takes a damaged file
-of the right size for a finished one, and waits a minute on a full disk. Here each attempt is its
-own, what arrives lies in a scratch folder, and only a verified zip leaves that folder.
+By default the client keeps a server's error page as if it were data, accepts a damaged file of the
+right size as complete, and retries for a minute on a full disk. So this module does the retries
+itself. It downloads to a scratch folder, and moves the zip out of it only after all checks have
+passed.
 """
 
 import contextlib
@@ -30,19 +31,20 @@ from denoise.errors import CorpusError
 from denoise.params import KaggleParams
 from denoise.util.atomic import replacing
 
-SCRATCH = Path(".scratch/kaggle")  # outside the stage's outs, which DVC empties before each run
+SCRATCH = Path(".scratch/kaggle")  # not among the stage's outs, which DVC empties before each run
 DATASET_NAME = re.compile(r"[A-Za-z0-9][\w-]*/[A-Za-z0-9][\w-]*")
 MAX_RETRY_AFTER_SECONDS = 600.0
-DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+DISK_FULL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 _CREDENTIALS = (
     "KAGGLE_API_TOKEN, KAGGLE_USERNAME and KAGGLE_KEY, or the files in ~/.kaggle. "
-    "A public data set needs none of them"
+    "A public data set needs no credentials"
 )
 _REFUSALS = {
-    401: f"Kaggle refuses the credentials (401). Mend or remove them: {_CREDENTIALS}.",
-    403: "Kaggle refuses access (403): the data set is private, does not exist, or the credentials "
-    f"lack the right. Check download.kaggle.dataset, and the credentials: {_CREDENTIALS}.",
+    401: f"Kaggle rejects the credentials (401). Correct or remove them: {_CREDENTIALS}.",
+    403: "Kaggle denies access (403): the data set is private or does not exist, or the "
+    "credentials have no access to it. Check download.kaggle.dataset, and the credentials: "
+    f"{_CREDENTIALS}.",
     404: "Kaggle has no such data set or version (404). Check download.kaggle.dataset and "
     "download.kaggle.version in params.yaml.",
 }
@@ -50,29 +52,34 @@ _REFUSALS = {
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often a download is tried without a byte gained, and how long between, in seconds."""
+    """How many attempts in a row may fail without progress, and the wait between, in seconds."""
 
-    attempts: int = 6
-    first_seconds: float = 1.0
-    longest_seconds: float = 60.0
-    silence_seconds: float = 60.0  # a server that says nothing for so long has hung up
+    max_attempts: int = 6
+    first_wait_seconds: float = 1.0
+    max_wait_seconds: float = 60.0
+    timeout_seconds: float = 60.0  # without a byte from the server
     sleep: Callable[[float], None] = time.sleep
 
-    def wait_seconds(self, failures: int, asked_seconds: float) -> float:
-        """Return the wait after the nth failure in a row: doubled each time, or as asked for."""
-        doubled = self.first_seconds * 2 ** (failures - 1)
-        return max(asked_seconds, min(doubled, self.longest_seconds))
+    def wait_seconds(self, n_failures: int, retry_after_seconds: float) -> float:
+        """Return the wait after `n_failures` in a row.
+
+        It doubles from one failure to the next, up to `max_wait_seconds`, and is at least
+        `retry_after_seconds`, which the server demands.
+        """
+        doubled = self.first_wait_seconds * 2 ** (n_failures - 1)
+        return max(retry_after_seconds, min(doubled, self.max_wait_seconds))
 
 
 def download_kaggle(
     params: KaggleParams,
     archive: str | os.PathLike[str],
     scratch: str | os.PathLike[str] = SCRATCH,
-    patience: RetryPolicy = RetryPolicy(),
+    retry: RetryPolicy = RetryPolicy(),
 ) -> dict[str, Any]:
-    """Put the data set's own zip at `archive` once every check has passed; return its provenance.
+    """Download the data set's zip to `archive` and return its provenance.
 
-    What an earlier call left in `scratch` is resumed. Raises CorpusError saying what to do.
+    The zip appears at `archive` once all checks have passed. A partial download that an earlier
+    call left in `scratch` is resumed. Raises CorpusError with what to do next.
     """
     if not DATASET_NAME.fullmatch(params.dataset):
         raise CorpusError(
@@ -80,59 +87,62 @@ def download_kaggle(
         )
     folder = Path(scratch) / f"{params.dataset.replace('/', '-')}-{params.version}"
     has_leftover = folder.exists()
-    downloaded = _fetch(params, folder, patience)
-    fault = _damage(downloaded)
+    downloaded = _fetch(params, folder, retry)
+    fault = _find_damage(downloaded)
     if fault and has_leftover:
-        print(f"{fault}\nAn earlier run left it; now from the start.", file=sys.stderr)
+        print(f"{fault}\nIt is from an earlier run. Downloading it again.", file=sys.stderr)
         shutil.rmtree(folder)
-        downloaded = _fetch(params, folder, patience)
-        fault = _damage(downloaded)
-    fault = fault or _mismatch(downloaded, params)
+        downloaded = _fetch(params, folder, retry)
+        fault = _find_damage(downloaded)
+    fault = fault or _find_mismatch(downloaded, params)
     if fault:
         shutil.rmtree(folder)
-        raise CorpusError(f"{_name(params)} from Kaggle was removed, as it is not usable. {fault}")
+        raise CorpusError(f"{_describe(params)} from Kaggle was removed: it is unusable. {fault}")
     _move(downloaded, Path(archive))
     shutil.rmtree(folder)
     return {"source": "kaggle", "dataset": params.dataset, "version": params.version}
 
 
-def _name(params: KaggleParams) -> str:
+def _describe(params: KaggleParams) -> str:
     return f"{params.dataset}, version {params.version},"
 
 
-def _fetch(params: KaggleParams, folder: Path, patience: RetryPolicy) -> Path:
-    """Download into `folder`, resuming what is there, until it has all arrived."""
-    client = _connect(patience.silence_seconds)
+def _fetch(params: KaggleParams, folder: Path, retry: RetryPolicy) -> Path:
+    """Download into `folder`, resuming a partial file, and return the path of the complete one.
+
+    Raises CorpusError for a refusal and after too many failures in a row without progress.
+    """
+    client = _connect(retry.timeout_seconds)
     target = folder / f"{params.dataset.split('/')[1]}.zip"
-    furthest, failures = _size(target), 0
+    max_bytes, n_failures = _size(target), 0
     while (error := _attempt(client, params, target)) is not None:
-        arrived = _size(target)
-        failures = 1 if arrived > furthest else failures + 1
-        furthest = max(furthest, arrived)
-        _explain_refusal(error, params)
-        wait = patience.wait_seconds(failures, _asked_seconds(error))
-        if failures >= patience.attempts or wait > MAX_RETRY_AFTER_SECONDS:
-            raise CorpusError(_giving_up(error, failures, wait, arrived, folder))
-        print(f"{_brief(error)}\nTrying again in {wait:g} s.", file=sys.stderr)
-        patience.sleep(wait)
+        n_bytes = _size(target)
+        n_failures = 1 if n_bytes > max_bytes else n_failures + 1
+        max_bytes = max(max_bytes, n_bytes)
+        _raise_if_refused(error, params)
+        wait_seconds = retry.wait_seconds(n_failures, _retry_after_seconds(error))
+        if n_failures >= retry.max_attempts or wait_seconds > MAX_RETRY_AFTER_SECONDS:
+            raise CorpusError(_failure_message(error, n_failures, wait_seconds, n_bytes, folder))
+        print(f"{_summarise(error)}\nTrying again in {wait_seconds:g} s.", file=sys.stderr)
+        retry.sleep(wait_seconds)
     return target
 
 
-def _connect(silence_seconds: float) -> Any:
-    """Return the client, with or without credentials, made to try once and to notice silence."""
-    # Importing it authenticates, and prints a page of help where there are no credentials.
+def _connect(timeout_seconds: float) -> Any:
+    """Return a client that tries once and has a time limit; it works without credentials too."""
+    # The import authenticates, and prints a page of help if there are no credentials.
     with contextlib.redirect_stdout(io.StringIO()):
         import kaggle
     client = copy.copy(kaggle.api)
     client.download_file = functools.partial(kaggle.api.download_file, max_retries=0)
-    client.build_kaggle_client = lambda: _limit_silence(
-        kaggle.api.build_kaggle_client(), silence_seconds
+    client.build_kaggle_client = lambda: _set_timeout(
+        kaggle.api.build_kaggle_client(), timeout_seconds
     )
     return client
 
 
-class _ImpatientAdapter(HTTPAdapter):
-    """Gives each request of a session a time limit, which the client leaves out."""
+class _TimeoutAdapter(HTTPAdapter):
+    """Sets a time limit on each request of a session; the client sets none."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -143,31 +153,34 @@ class _ImpatientAdapter(HTTPAdapter):
         return super().send(request, *args, **options)
 
 
-def _limit_silence(connection: Any, seconds: float) -> Any:
+def _set_timeout(connection: Any, seconds: float) -> Any:
     http = connection.http_client()
     http.__enter__()  # this opens the session
     for scheme in ("http://", "https://"):
-        http._session.mount(scheme, _ImpatientAdapter(seconds))
+        http._session.mount(scheme, _TimeoutAdapter(seconds))
     return connection
 
 
 def _attempt(client: Any, params: KaggleParams, target: Path) -> Exception | None:
-    """Try once; return the error that another attempt may get past, None when all arrived."""
+    """Download once; return None on success, or an error that another attempt may overcome.
+
+    Raises CorpusError if the disk is full.
+    """
     try:
         client.dataset_download_files(
             f"{params.dataset}/{params.version}", path=str(target.parent), quiet=False
         )
-    except requests.RequestException as error:  # before OSError, of which it is one
+    except requests.RequestException as error:  # a subclass of OSError, so it comes first
         return error
-    except ValueError as error:  # the wrong size: an error page has taken the data's place
+    except ValueError as error:  # the size is wrong: an error page was saved as the data
         shutil.rmtree(target.parent, ignore_errors=True)
         return error
     except OSError as error:
-        if error.errno not in DISK_IS_FULL:
+        if error.errno not in DISK_FULL_ERRORS:
             raise
         raise CorpusError(
-            f"The disk is full: {_size(target):,} bytes have arrived in {target.parent} and are "
-            "kept. Make room there, then run dvc repro to go on from them."
+            f"The disk is full: {_size(target):,} bytes were downloaded to {target.parent} and are "
+            "kept. Free some space, then run dvc repro to resume the download."
         ) from error
     return None
 
@@ -180,45 +193,48 @@ def _response(error: Exception) -> requests.Response | None:
     return error.response if isinstance(error, requests.RequestException) else None
 
 
-def _explain_refusal(error: Exception, params: KaggleParams) -> None:
-    """Raise CorpusError for an answer that no further attempt would change."""
+def _raise_if_refused(error: Exception, params: KaggleParams) -> None:
+    """Raise CorpusError for an HTTP status that another attempt would not change."""
     response = _response(error)
     if response is None or response.status_code == 429 or response.status_code >= 500:
         return
-    reason = _REFUSALS.get(response.status_code, f"Kaggle refuses the download: {_brief(error)}")
-    raise CorpusError(f"{_name(params)} cannot be had. {reason}") from error
+    default = f"Kaggle refuses the download: {_summarise(error)}"
+    reason = _REFUSALS.get(response.status_code, default)
+    raise CorpusError(f"{_describe(params)} cannot be downloaded. {reason}") from error
 
 
-def _asked_seconds(error: Exception) -> float:
-    """Return what the server's Retry-After asks for, 0 without one."""
+def _retry_after_seconds(error: Exception) -> float:
+    """Return the wait in the response's Retry-After header, or 0 without a valid one."""
     response = _response(error)
-    asked = response.headers.get("Retry-After", "") if response is not None else ""
-    if asked.strip().isdigit():
-        return float(asked)
+    value = response.headers.get("Retry-After", "") if response is not None else ""
+    if value.strip().isdigit():
+        return float(value)
     try:
-        until = parsedate_to_datetime(asked)
+        until = parsedate_to_datetime(value)
     except ValueError:
         return 0.0
     return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
-def _giving_up(error: Exception, failures: int, wait: float, arrived: int, folder: Path) -> str:
-    kept = f" The {arrived:,} bytes that arrived are kept in {folder}." if arrived else ""
-    if wait > MAX_RETRY_AFTER_SECONDS:
-        return f"Kaggle asks to wait {wait:.0f} s. Run dvc repro again after that.{kept}"
+def _failure_message(
+    error: Exception, n_failures: int, wait_seconds: float, n_bytes: int, folder: Path
+) -> str:
+    kept = f" The {n_bytes:,} bytes downloaded so far are kept in {folder}." if n_bytes else ""
+    if wait_seconds > MAX_RETRY_AFTER_SECONDS:
+        return f"Kaggle asks to wait {wait_seconds:.0f} s. Run dvc repro again after that.{kept}"
     return (
-        f"The download from Kaggle failed {failures} times in a row; the last time: "
-        f"{_brief(error)}\nCheck the network and any proxy settings, then run dvc repro again."
+        f"The download from Kaggle failed {n_failures} times in a row. The last error: "
+        f"{_summarise(error)}\nCheck the network and any proxy settings, then run dvc repro again."
         f"{kept} Or set download.source to synthetic, which needs no network."
     )
 
 
-def _brief(error: Exception) -> str:
+def _summarise(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:300]
 
 
-def _damage(downloaded: Path) -> str | None:
-    """Say what is wrong with the zip as a zip; None when each member meets its checksum."""
+def _find_damage(downloaded: Path) -> str | None:
+    """Return what is wrong with the zip file, or None if every checksum is right."""
     try:
         with CorpusArchive(downloaded) as archive:
             archive.verify()
@@ -229,16 +245,16 @@ def _damage(downloaded: Path) -> str | None:
     return None
 
 
-def _mismatch(downloaded: Path, params: KaggleParams) -> str | None:
-    """Say how its content differs from what params promise; None when it does not."""
+def _find_mismatch(downloaded: Path, params: KaggleParams) -> str | None:
+    """Return how the content differs from what the params say, or None if it does not."""
     with CorpusArchive(downloaded) as archive:
-        files = len(archive.utterances)
-        speakers = len({utterance.speaker_id for utterance in archive.utterances})
-    if (files, speakers) == (params.files, params.speakers):
+        n_files = len(archive.utterances)
+        n_speakers = len({utterance.speaker_id for utterance in archive.utterances})
+    if (n_files, n_speakers) == (params.files, params.speakers):
         return None
     return (
-        f"It holds {files} recordings of {speakers} speakers, not the {params.files} of "
-        f"{params.speakers} that download.kaggle asks for. Check dataset, version, files and "
+        f"It holds {n_files} recordings of {n_speakers} speakers, not the {params.files} of "
+        f"{params.speakers} that download.kaggle requires. Check dataset, version, files and "
         "speakers there."
     )
 
@@ -250,6 +266,6 @@ def _move(downloaded: Path, archive: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        # On another file system: copied beside its place first, so that it still appears whole.
+        # A rename between file systems fails, so the zip is copied under a temporary name first.
         with replacing(archive) as temporary:
             shutil.copyfile(downloaded, temporary)

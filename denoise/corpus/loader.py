@@ -1,4 +1,4 @@
-"""The clips that manifest rows name, words beside them, and those that cannot be used."""
+"""Decode the clips that manifest rows list, and OOV speech; collect the recordings that fail."""
 
 import sys
 from collections.abc import Iterator
@@ -15,32 +15,32 @@ from denoise.params import AudioParams
 
 
 class Rejections:
-    """The recordings that could not be used, and why."""
+    """The recordings that could not be used, with the reasons."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Start empty."""
         self.reasons: dict[str, str] = {}
 
     @contextmanager
     def collect(self, name: str) -> Iterator[None]:
-        """Go on where a recording cannot be used, and note `name` and why."""
+        """Catch an AudioError in the block and record it as the reason for `name`."""
         try:
             yield
         except AudioError as error:
             self.reasons[name] = str(error)
 
     def report(self) -> str:
-        """Return a line for people: how many, and the first few with their reasons."""
+        """Return one readable line: the number of recordings and the first few reasons."""
         if not self.reasons:
             return "no recording was rejected"
-        few = "; ".join(f"{name}: {why}" for name, why in list(self.reasons.items())[:5])
-        return f"{len(self.reasons)} recordings were rejected: {few}"
+        examples = "; ".join(f"{name}: {why}" for name, why in list(self.reasons.items())[:5])
+        return f"{len(self.reasons)} recordings were rejected: {examples}"
 
 
 def load_clips(
     corpus: CorpusArchive, rows: pd.DataFrame, params: AudioParams, rejections: Rejections
 ) -> "Iterator[tuple[pd.Series[object], Waveform]]":
-    """Yield each manifest row with its clip, float32 [params.n_samples]; note what is rejected."""
+    """Yield each manifest row with its clip, float32 [params.n_samples]; collect failures."""
     progress = tqdm(rows.iterrows(), total=len(rows), unit="clip", disable=not sys.stderr.isatty())
     for _, row in progress:
         with rejections.collect(str(row["utterance_id"])):
@@ -50,7 +50,7 @@ def load_clips(
 def load_oov(
     corpus: CorpusArchive, params: AudioParams, rejections: Rejections
 ) -> Iterator[Waveform]:
-    """Yield the words of a corpus, float32 [params.n_samples]; note what is rejected."""
+    """Yield the corpus's OOV utterances, float32 [params.n_samples]; collect failures."""
     for oov in corpus.oov_utterances:
         with rejections.collect(oov.member):
             yield load_clip(corpus.read_oov(oov), params)

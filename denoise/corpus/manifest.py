@@ -1,4 +1,4 @@
-"""The manifest: which utterances are used, who said them, and which split they are in."""
+"""The manifest: the utterances that are used, their speakers, and the split of each."""
 
 import io
 import os
@@ -24,15 +24,15 @@ def make_manifest(
     speakers: Mapping[str, Mapping[str, str]],
     params: SampleParams,
 ) -> pd.DataFrame:
-    """Shuffle, draw `params.size` utterances and split them by speaker, in drawn order.
+    """Draw `params.size` utterances at random, in random order, and split them by speaker.
 
-    The order of `utterances` changes nothing. Raises CorpusError where there are too few utterances
-    or speakers.
+    The result does not depend on the order of `utterances`. Raises CorpusError if there are too few
+    utterances or speakers.
     """
     if params.size > len(utterances):
         raise CorpusError(
-            f"sample.size: {params.size} utterances are asked for; "
-            f"the corpus has {len(utterances)}."
+            f"sample.size: {params.size} utterances were requested, but the corpus has "
+            f"{len(utterances)}."
         )
     rng = np.random.default_rng(params.seed)
     ordered = sorted(utterances)
@@ -46,14 +46,14 @@ def make_manifest(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _gender(about: Mapping[str, str]) -> str:
-    return about.get("gender", "").strip().lower() or UNKNOWN_GENDER
+def _gender(info: Mapping[str, str]) -> str:
+    return info.get("gender", "").strip().lower() or UNKNOWN_GENDER
 
 
 def split_speakers(
     gender: Mapping[str, str], params: SampleParams, rng: Generator
 ) -> dict[str, str]:
-    """Assign each speaker one split; each gender with three speakers or more stands in every split.
+    """Return the split of each speaker; genders with at least three speakers are in every split.
 
     `gender` maps speaker_id to gender. Raises CorpusError for fewer than three speakers.
     """
@@ -63,23 +63,25 @@ def split_speakers(
             "needed. Raise sample.size or use a corpus with more speakers."
         )
     split = dict.fromkeys(gender, "train")
-    for group in _groups(gender, rng):
-        test = _quota(params.test_fraction, len(group), len(group) - 2)
-        validation = _quota(params.validation_fraction, len(group), len(group) - 1 - test)
-        parts = ["test"] * test + ["validation"] * validation
-        parts += ["train"] * (len(group) - len(parts))
-        split.update(zip(group, parts, strict=True))
+    for group in _shuffled_groups(gender, rng):
+        n_test = _count_share(params.test_fraction, len(group), len(group) - 2)
+        n_validation = _count_share(params.validation_fraction, len(group), len(group) - 1 - n_test)
+        splits = ["test"] * n_test + ["validation"] * n_validation
+        splits += ["train"] * (len(group) - len(splits))
+        split.update(zip(group, splits, strict=True))
     return split
 
 
-def _quota(fraction: float, n_speakers: int, most: int) -> int:
-    return min(max(1, round(fraction * n_speakers)), most)
+def _count_share(fraction: float, n_speakers: int, maximum: int) -> int:
+    """Return the rounded share of `n_speakers`, from 1 to `maximum`."""
+    return min(max(1, round(fraction * n_speakers)), maximum)
 
 
-def _groups(gender: Mapping[str, str], rng: Generator) -> list[list[str]]:
-    """Shuffle the speakers of each gender; those with too few for three splits make one group.
+def _shuffled_groups(gender: Mapping[str, str], rng: Generator) -> list[list[str]]:
+    """Return the shuffled speakers of each gender.
 
-    Where even that group is too small, its speakers are left out: they train.
+    Genders with fewer than three speakers are joined into one group. If that has fewer than three
+    as well, it is left out, and its speakers stay in the training split.
     """
     by_gender: dict[str, list[str]] = {}
     for speaker_id in sorted(gender):
@@ -96,7 +98,10 @@ def write_manifest(manifest: pd.DataFrame, path: str | os.PathLike[str]) -> None
 
 
 def read_manifest(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a manifest; identifiers stay text, digits whole numbers."""
+    """Read a manifest, with identifiers as text and digits as integers.
+
+    Raises CorpusError if the file is missing or is not a manifest.
+    """
     types = {"utterance_id": str, "speaker_id": str, "digit": int, "gender": str, "split": str}
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -104,16 +109,20 @@ def read_manifest(path: str | os.PathLike[str]) -> pd.DataFrame:
     except FileNotFoundError:
         raise CorpusError(f"No manifest at {path}. Run dvc repro sample.") from None
     except ValueError as error:
-        raise CorpusError(f"{path} is no manifest ({error}). Run dvc repro -f sample.") from error
+        raise CorpusError(
+            f"{path} is not a manifest ({error}). Run dvc repro -f sample."
+        ) from error
     if list(manifest.columns) != COLUMNS:
         raise CorpusError(f"{path} has the columns {list(manifest.columns)}, not {COLUMNS}.")
-    named = manifest["utterance_id"].str.fullmatch(r"\d_\d{2,}_\d+")
-    if not (named & manifest["split"].isin(SPLITS)).all():
-        raise CorpusError(f"{path} has rows of no utterance or split. Run dvc repro -f sample.")
+    is_id_valid = manifest["utterance_id"].str.fullmatch(r"\d_\d{2,}_\d+")
+    if not (is_id_valid & manifest["split"].isin(SPLITS)).all():
+        raise CorpusError(
+            f"{path} has rows without a valid utterance_id or split. Run dvc repro -f sample."
+        )
     return manifest
 
 
 def utterance_of(row: "pd.Series[object]") -> Utterance:
-    """Return the utterance that a manifest row names."""
+    """Return the utterance of a manifest row."""
     digit, speaker_id, repetition = str(row["utterance_id"]).split("_")
     return Utterance(speaker_id, int(digit), int(repetition))

@@ -1,6 +1,7 @@
 """Signal processing on arrays, and decoding audio into them.
 
-Everything here is a pure function of arrays, except for `audio`, which decodes files. It imports
-`util` and the modules directly under `denoise`; never TensorFlow, and never librosa. Start with
-`stft`: the same transform serves the caches, training, the command line and the server.
+All functions are pure functions of arrays, except in `audio`, which decodes files, and `formats`,
+which works on file names. The package imports `util` and the modules directly under `denoise`, and
+never TensorFlow or librosa. Start with `stft`: the feature caches, training, the command line and
+the server use the same transform.
 """

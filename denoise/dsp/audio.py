@@ -1,4 +1,4 @@
-"""Files to float32 waveforms, and the form that each clip is brought to."""
+"""Decode audio to float32 waveforms, and convert recordings to clips of one rate and length."""
 
 import io
 import os
@@ -19,34 +19,34 @@ Waveform = npt.NDArray[np.float32]
 Source = bytes | str | os.PathLike[str] | BinaryIO
 
 MAX_CLIP_SECONDS = 60.0
-SILENCE_RMS = 1e-4  # -80 dB full scale; AudioMNIST's quietest clips lie 15 dB above
-RATES = (4000, 192_000)
+SILENCE_RMS = 1e-4  # -80 dB relative to full scale; AudioMNIST's quietest clips are 15 dB above
+RATES = (4000, 192_000)  # lowest and highest supported sample rate in Hz
 MAX_CHANNELS = 8
-MAX_AMPLITUDE = 1e10  # full scale is 1; larger samples are no sound, and their sums overflow
+MAX_AMPLITUDE = 1e10  # full scale is 1; larger samples are not audio, and sums of them overflow
 BLOCK_FRAMES = 65_536
-QUALITY = "HQ"  # soxr's, for every resampling
+QUALITY = "HQ"  # of soxr, wherever audio is resampled
 
 
 def decode(source: Source, max_seconds: float = MAX_CLIP_SECONDS) -> tuple[Waveform, int]:
-    """Decode any format that libsndfile reads into float32 [n_samples, n_channels] and its rate.
+    """Return the waveform, float32 [n_samples, n_channels], and its sample rate.
 
-    Raises AudioError for what `decode_blocks` does, and for audio longer than `max_seconds`.
+    Raises AudioError as `decode_blocks` does, and for audio longer than `max_seconds`.
     """
     blocks: list[Waveform] = []
-    n_frames = 0
+    n_samples = 0
     for block, sample_rate in decode_blocks(source):
         blocks.append(block)
-        n_frames += len(block)
-        most_frames = int(max_seconds * sample_rate)
-        if n_frames > most_frames:
-            raise AudioError(f"It is longer than {most_frames / sample_rate:g} s.")
+        n_samples += len(block)
+        max_samples = int(max_seconds * sample_rate)
+        if n_samples > max_samples:
+            raise AudioError(f"It is longer than {max_samples / sample_rate:g} s.")
     return np.concatenate(blocks), sample_rate
 
 
 def decode_blocks(source: Source) -> Iterator[tuple[Waveform, int]]:
-    """Yield one block or more, float32 [n_samples, n_channels], each with the sample rate.
+    """Yield at least one block, float32 [n_samples, n_channels], each with the sample rate.
 
-    Raises AudioError for what `open_audio` and `read_blocks` do.
+    Raises AudioError as `open_audio` and `read_blocks` do.
     """
     with open_audio(source) as sound:
         for block in read_blocks(sound):
@@ -55,14 +55,14 @@ def decode_blocks(source: Source) -> Iterator[tuple[Waveform, int]]:
 
 @contextmanager
 def open_audio(source: Source) -> Iterator[soundfile.SoundFile]:
-    """Open audio in any format that libsndfile reads; it is closed on leaving.
+    """Open audio in any format that libsndfile reads, and close it when the block ends.
 
-    Raises AudioError for bytes that are no audio, also while they are read, and for rates or
-    numbers of channels out of range.
+    Raises AudioError, also for reads inside the block, if the bytes are not audio, and if the
+    sample rate or the number of channels is not supported.
     """
-    opened = io.BytesIO(source) if isinstance(source, bytes) else source
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        with soundfile.SoundFile(opened) as sound:
+        with soundfile.SoundFile(file) as sound:
             if excess := out_of_range(sound.samplerate, sound.channels):
                 raise AudioError(excess.message)
             yield sound
@@ -71,7 +71,7 @@ def open_audio(source: Source) -> Iterator[soundfile.SoundFile]:
 
 
 class OutOfRange(NamedTuple):
-    """What lies out of range: a sentence, the bound that is passed, and the value."""
+    """A value out of range: a sentence for the user, the bound that is exceeded, and the value."""
 
     message: str
     limit: int
@@ -79,26 +79,27 @@ class OutOfRange(NamedTuple):
 
 
 def out_of_range(
-    sample_rate: int, channels: int, most_channels: int = MAX_CHANNELS
+    sample_rate: int, channels: int, max_channels: int = MAX_CHANNELS
 ) -> OutOfRange | None:
-    """Return what of a form lies out of range, the rate first, or None."""
-    bounds = (("Hz", sample_rate, *RATES), ("channels", channels, 1, most_channels))
-    for unit, actual, least, most in bounds:
-        if not least <= actual <= most:
-            message = f"{actual} {unit} cannot be worked on: {least} to {most} can."
-            return OutOfRange(message, least if actual < least else most, actual)
+    """Return which value is not supported, the sample rate before the channels, or None."""
+    bounds = (("Hz", sample_rate, *RATES), ("channels", channels, 1, max_channels))
+    for unit, actual, low, high in bounds:
+        if not low <= actual <= high:
+            message = f"{actual} {unit} are not supported, only {low} to {high}."
+            return OutOfRange(message, low if actual < low else high, actual)
     return None
 
 
 def read_blocks(sound: soundfile.SoundFile) -> Iterator[Waveform]:
-    """Yield what `sound` holds, float32 [n_samples, n_channels] each, one block or more.
+    """Yield at least one block of `sound`, float32 [n_samples, n_channels].
 
-    Frames are counted as they are decoded, since headers lie. Raises AudioError for audio that
-    holds no sample, or samples that are not finite or beyond LOUDEST.
+    The length in the header is ignored, because it may be wrong. Raises AudioError if there are no
+    samples, or samples that are not finite or exceed MAX_AMPLITUDE.
     """
-    # A file that "cannot seek" is read to its true end, whatever length its header claims.
+    # soundfile limits reads to the header's length if the file is seekable, so it must seem not to
+    # be. Then the file is read to its true end.
     sound.seekable = lambda: False
-    n_frames = 0
+    n_samples = 0
     while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
         if not np.isfinite(block).all():
             raise AudioError("This audio holds samples that are not finite numbers.")
@@ -107,40 +108,40 @@ def read_blocks(sound: soundfile.SoundFile) -> Iterator[Waveform]:
                 f"This audio holds samples beyond {MAX_AMPLITUDE:.0e}; full scale is 1."
             )
         yield block
-        n_frames += len(block)
-    if n_frames == 0:
+        n_samples += len(block)
+    if n_samples == 0:
         raise AudioError("This audio holds no samples.")
 
 
 def rms(waveform: Waveform) -> float:
-    """Return the root mean square of a waveform, summed in float64."""
+    """Return the root mean square of a waveform, computed in float64."""
     return float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64))))
 
 
 def is_silent(waveform: Waveform) -> bool:
-    """Tell whether a waveform is too quiet to be a recording of anything."""
+    """Return whether the RMS is below SILENCE_RMS."""
     return rms(waveform) < SILENCE_RMS
 
 
 def remove_dc(waveform: Waveform) -> Waveform:
-    """Subtract the mean."""
+    """Subtract the mean, which is computed in float64."""
     return (waveform - np.mean(waveform, dtype=np.float64)).astype(np.float32)
 
 
 def resample(waveform: Waveform, from_rate: int, to_rate: int) -> Waveform:
-    """Bring [n_samples] from one sample rate to another with soxr."""
+    """Resample float32 [n_samples] with soxr."""
     if from_rate == to_rate:
         return waveform
     return np.asarray(soxr.resample(waveform, from_rate, to_rate, quality=QUALITY), np.float32)
 
 
 def change_speed(waveform: Waveform, speed: float, sample_rate: int) -> Waveform:
-    """Play [n_samples] `speed` times as fast: the pitch and the formants of a voice move along."""
+    """Resample float32 [n_samples] to play `speed` times as fast; pitch and formants move too."""
     return resample(waveform, round(speed * sample_rate), sample_rate)
 
 
 def fit_length(waveform: Waveform, n_samples: int) -> Waveform:
-    """Crop to the `n_samples` that hold the most energy, or pad with zeros evenly on both sides."""
+    """Crop to the `n_samples` with the most energy, or pad both sides evenly with zeros."""
     missing = n_samples - len(waveform)
     if missing >= 0:
         return np.pad(waveform, (missing // 2, missing - missing // 2))
@@ -150,20 +151,20 @@ def fit_length(waveform: Waveform, n_samples: int) -> Waveform:
 
 
 def load_clip(source: bytes | BinaryIO, params: AudioParams) -> Waveform:
-    """Decode a recording and bring it to the pipeline's form, float32 [params.n_samples].
+    """Decode a recording to a clip of the params' sample rate, float32 [params.n_samples].
 
-    Channels are averaged, the DC offset goes, the rate and the length become the params'. Raises
-    AudioError where the recording is broken or silent.
+    The channels are averaged and the DC offset is removed before the rate and the length are
+    changed. Raises AudioError if the recording is broken or silent.
     """
     channels, sample_rate = decode(source)
     mono = remove_dc(channels.mean(axis=1, dtype=np.float32))
     clip = fit_length(resample(mono, sample_rate, params.sample_rate), params.n_samples)
     if is_silent(clip):
-        raise AudioError(f"It is silent: its RMS, {rms(clip):.1e}, is under {SILENCE_RMS:.0e}.")
+        raise AudioError(f"It is silent: its RMS, {rms(clip):.1e}, is below {SILENCE_RMS:.0e}.")
     return clip
 
 
 def write_wav(path: str | os.PathLike[str], waveform: Waveform, sample_rate: int) -> None:
-    """Write float32 [n_samples] in [-1, 1] as 16-bit WAV, whole or not at all."""
+    """Write float32 [n_samples] in [-1, 1] as a 16-bit WAV file, completely or not at all."""
     with replacing(path) as temporary:
         soundfile.write(temporary, waveform, sample_rate, format="WAV", subtype="PCM_16")

@@ -1,12 +1,14 @@
-"""Formats of audio files, by the names that people give and by libsndfile's.
+"""Audio file formats: file extensions, and the names of libsndfile.
 
-Nothing heavy is imported here: what is to be written is planned before any audio is read.
+This module imports nothing large, because the command line plans its outputs before it loads the
+libraries that read audio.
 """
 
 from pathlib import PurePath
 
 from denoise.errors import DenoiseError
 
+# libsndfile's name of the format for each file extension
 BY_EXTENSION = {
     "wav": "WAV",
     "wave": "WAV",
@@ -25,32 +27,36 @@ BY_EXTENSION = {
     "rf64": "RF64",
 }
 CHOICES = ("wav", "flac", "ogg", "mp3", "aiff")
-FAMILIES = {"WAV": {"WAV", "WAVEX", "RF64"}}  # what goes by one name
+FAMILIES = {"WAV": {"WAV", "WAVEX", "RF64"}}  # formats that count as the same
 RESULT_SUFFIXES = {False: "-denoised", True: "-residual"}  # file names of results, by `residual`
-SUBTYPES = {"opus": "OPUS"}  # that an extension asks for
+SUBTYPES = {"opus": "OPUS"}  # libsndfile's subtype, where an extension implies one
 
 
 def extension(path: PurePath) -> str:
-    """Return a file's extension, in small letters, without its dot."""
+    """Return a file's extension in lower case, without the dot."""
     return path.suffix[1:].lower()
 
 
 def is_audio(path: PurePath) -> bool:
-    """Tell whether a file's name is that of audio."""
+    """Return whether a file's extension is that of an audio format."""
     return extension(path) in BY_EXTENSION
 
 
-def renamed(path: PurePath, choice: str) -> str:
-    """Return the name of a file once it is written in another format."""
+def rename(path: PurePath, choice: str) -> str:
+    """Return a file's name with the extension of the format `choice`, one of CHOICES.
+
+    An extension that already stands for that format is kept, such as `.aif`.
+    """
     if BY_EXTENSION.get(extension(path)) == BY_EXTENSION[choice]:
         return path.name
     return path.with_suffix(f".{choice}").name
 
 
-def wanted(source: PurePath, target: PurePath, choice: str | None) -> str | None:
-    """Return libsndfile's name of the format that is asked for; None is the source's own.
+def choose(source: PurePath, target: PurePath, choice: str | None) -> str | None:
+    """Return libsndfile's name of the format to write, or None for the format of the source.
 
-    Raises DenoiseError where the target's extension says nothing.
+    `choice`, one of CHOICES, precedes the target's extension. Raises DenoiseError if there is no
+    choice and the target's extension is unknown.
     """
     if choice is not None:
         return BY_EXTENSION[choice]
@@ -59,11 +65,11 @@ def wanted(source: PurePath, target: PurePath, choice: str | None) -> str | None
     if not is_audio(target):
         raise DenoiseError(
             f"No format is known by the extension of {target}: "
-            f"end it in .{', .'.join(CHOICES[:-1])} or .{CHOICES[-1]}, or say --format."
+            f"use .{', .'.join(CHOICES[:-1])} or .{CHOICES[-1]}, or set --format."
         )
     return BY_EXTENSION[extension(target)]
 
 
-def same(name: str, other: str) -> bool:
-    """Tell whether two of libsndfile's formats go by one name."""
+def is_same(name: str, other: str) -> bool:
+    """Return whether libsndfile's format `other` is `name` or belongs to its family."""
     return other in FAMILIES.get(name, {name})

@@ -1,8 +1,8 @@
-"""The filters that a network has to beat: waveform in, waveform out, no training, no oracle.
+"""Classical statistical filters, the baselines for the network; they need no training.
 
-Both weigh each bin of the noisy spectrum by a gain below 1 that follows from two ratios of powers:
-the a posteriori SNR (noisy over noise) and the a priori SNR (speech over noise), the latter
-estimated by the decision-directed rule of Ephraim & Malah, IEEE TASSP 32(6), 1984.
+Each filter multiplies every bin of the noisy STFT by a gain of at most 1. The gain is a function of
+two power ratios: the a posteriori SNR (noisy over noise) and the a priori SNR (speech over noise).
+The latter is estimated with the decision-directed rule of Ephraim & Malah, IEEE TASSP 32(6), 1984.
 """
 
 from collections.abc import Callable
@@ -19,48 +19,48 @@ Power = npt.NDArray[np.float64]
 Gain = Callable[[Power, Power], Power]
 
 WINDOW_SECONDS = 0.032
-OVERLAP = 4  # windows over each sample
-AVERAGED_FRAMES = 12  # 0.12 s: shorter than most pauses, long enough to steady the power
+OVERLAP = 4  # each sample is in four windows
+AVERAGED_FRAMES = 12  # 0.12 s: shorter than most pauses, long enough to smooth the power
 NOISE_QUANTILE = 0.1
-NOISE_FLOOR = 1e-10  # of the largest power, so that digital silence divides nothing by zero
-SMOOTHING_FACTOR = 0.98  # the decision-directed rule's weight of the frame before
+NOISE_FLOOR = 1e-10  # relative to the largest power; it avoids division by 0 in digital silence
+SMOOTHING_FACTOR = 0.98  # weight of the previous frame in the decision-directed rule
 MIN_PRIOR_SNR = 10 ** (-15 / 10)
 MAX_POSTERIOR_SNR = 1e4
 
 
 def wiener(noisy: Waveform, sample_rate: int) -> Waveform:
-    """Filter float32 [n_samples] by the decision-directed Wiener filter.
+    """Denoise float32 [n_samples] with the decision-directed Wiener filter.
 
     Scalart & Vieira Filho, "Speech enhancement based on a priori signal to noise estimation",
-    ICASSP 1996. The length stays; a level of the input is the same level of the output.
+    ICASSP 1996. The length stays the same, and scaling the input scales the output.
     """
     return _filter(noisy, sample_rate, _wiener_gain)
 
 
 def log_mmse(noisy: Waveform, sample_rate: int) -> Waveform:
-    """Filter float32 [n_samples] by the estimator of least error in the log amplitude.
+    """Denoise float32 [n_samples] with the minimum mean-square error log-amplitude estimator.
 
     Ephraim & Malah, "Speech enhancement using a minimum mean-square error log-spectral amplitude
-    estimator", IEEE TASSP 33(2), 1985. The length stays; a level of the input is the same level of
-    the output.
+    estimator", IEEE TASSP 33(2), 1985. The length stays the same, and scaling the input scales the
+    output.
     """
     return _filter(noisy, sample_rate, _log_mmse_gain)
 
 
-def analysis_params(sample_rate: int) -> SpectrogramParams:
-    """Return windows of about 32 ms, each a quarter after the one before."""
+def stft_params(sample_rate: int) -> SpectrogramParams:
+    """Return STFT params with windows of about 32 ms and a hop of a quarter of the window."""
     hop_length = 8 * max(1, round(WINDOW_SECONDS * sample_rate / OVERLAP / 8))
     return SpectrogramParams(OVERLAP * hop_length, hop_length, OVERLAP * hop_length)
 
 
 def noise_power(power: Power) -> Power:
-    """Estimate the noise's power [n_bins] from the noisy power [n_frames, n_bins].
+    """Estimate the noise power, float64 [n_bins], from the noisy power [n_frames, n_bins].
 
-    In each bin the moving average over 12 frames (0.12 s), and of these the value that a tenth
-    stay under: minimum statistics (Martin, IEEE TSAP 9(5), 2001) with the whole clip as window. The
-    noise must be stationary, and a bin free of speech for a tenth of the clip. The result lies
-    under the mean of pure noise (0.6 of it for white noise). That is left so: the gains then
-    spare more speech, and score higher, than with the true mean.
+    In each bin it is the 0.1 quantile of the moving average over 12 frames (0.12 s). This is
+    minimum statistics (Martin, IEEE TSAP 9(5), 2001) with the whole clip as the search window. The
+    noise must be stationary, and each bin without speech for a tenth of the clip. The estimate is
+    biased: it is below the mean power of the noise (0.6 of it for white noise). The bias is not
+    corrected, because the lower gains attenuate less speech and give better scores.
     """
     n_averaged = min(AVERAGED_FRAMES, len(power))
     sums = np.cumsum(np.pad(power, ((1, 0), (0, 0))), axis=0)
@@ -70,7 +70,7 @@ def noise_power(power: Power) -> Power:
 
 
 def _filter(noisy: Waveform, sample_rate: int, gain: Gain) -> Waveform:
-    params = analysis_params(sample_rate)
+    params = stft_params(sample_rate)
     spectrum = stft(noisy, params)
     power = np.square(spectrum.real, dtype=np.float64) + np.square(spectrum.imag, dtype=np.float64)
     if not power.any():
@@ -80,21 +80,21 @@ def _filter(noisy: Waveform, sample_rate: int, gain: Gain) -> Waveform:
 
 
 def _decision_directed(posterior: Power, gain: Gain) -> Power:
-    """Return a gain for each a posteriori SNR [n_frames, n_bins], frame after frame.
+    """Return the gains [n_frames, n_bins] for the a posteriori SNR [n_frames, n_bins].
 
-    The a priori SNR is a mixture of what the frame before was left with and what this frame
-    alone suggests; the memory is what keeps musical noise away.
+    The a priori SNR is a weighted mean of two estimates: that of the previous frame after
+    filtering, and the maximum-likelihood estimate of the current frame alone, which is the
+    a posteriori SNR less 1. The recursion over frames suppresses musical noise.
     """
     posterior = np.minimum(posterior, MAX_POSTERIOR_SNR)
-    alone = np.maximum(posterior - 1, 0)
+    likeliest = np.maximum(posterior - 1, 0)
     gains = np.empty_like(posterior)
-    left = alone[0]
+    previous = likeliest[0]
     for frame in range(len(posterior)):
-        prior = np.maximum(
-            SMOOTHING_FACTOR * left + (1 - SMOOTHING_FACTOR) * alone[frame], MIN_PRIOR_SNR
-        )
+        prior = SMOOTHING_FACTOR * previous + (1 - SMOOTHING_FACTOR) * likeliest[frame]
+        prior = np.maximum(prior, MIN_PRIOR_SNR)
         gains[frame] = np.minimum(gain(prior, posterior[frame]), 1)
-        left = np.square(gains[frame]) * posterior[frame]
+        previous = np.square(gains[frame]) * posterior[frame]
     return gains
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from denoise.dsp.audio import Waveform
 from denoise.dsp.statistical_filters import wiener
 from denoise.evaluation import metrics
-from denoise.noise.generators import NoiseSources, make_noisy, utterance_rng
+from denoise.noise.mixing import NoiseSources, make_noisy, utterance_rng
 from denoise.params import EvaluateParams
 
 Denoise = Callable[[Waveform], Waveform]

@@ -1,9 +1,14 @@
-"""Spectrogram caches on disk: a few large files, written and read as a stream.
+"""The spectrogram cache: a few large files per split, written and read row by row.
 
-A split has `<split>.clean.npy` and `<split>.noisy.npy`, float16 [n, n_frames, n_bins, 2] (real,
-imaginary), with `copies` noisy rows for each clean one; `<split>.other.npy`, with each clean clip
-in `n_others` other voices; and `<split>.words.npy`, with words that others say. Clips are
-brought to one RMS first, so that float16 holds them with an error 66 dB below each bin.
+Each file is float16 [n_rows, n_frames, n_bins, 2], the real and imaginary parts of an STFT:
+
+- `<split>.clean.npy`: the clean clips;
+- `<split>.noisy.npy`: `noisy_versions` rows for each clean one;
+- `<split>.speed.npy`: each clean clip at the other speeds, `n_speeds` rows for each clean one;
+- `<split>.oov.npy`: out-of-vocabulary speech, `n_oov` rows.
+
+Every clip is scaled to one RMS before it is stored, so float16's rounding error lies 66 dB below
+each bin.
 """
 
 import csv
@@ -22,16 +27,18 @@ from denoise.dsp.stft import Stft, stft, to_real_imag
 from denoise.errors import CorpusError, ParamsError
 from denoise.params import SpectrogramParams
 
+Rows = npt.NDArray[np.int64]
+
 STORED = np.dtype("<f2")
 MAX_STORED = 65504.0
 STORED_RMS = 0.1
-ROLES = ("clean", "noisy", "other", "words")
-# each float16 as float32, by its bits: NumPy converts them one by one, five times as slowly
-EXPANDED = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
+ROLES = ("clean", "noisy", "speed", "oov")
+# Every float16 as a float32, indexed by its bits: five times as fast as NumPy's own conversion.
+FLOAT32_OF_BITS = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
 
 
 class SpectrogramWriter:
-    """Writes one .npy file row by row; the header is completed when the number is known."""
+    """Writes one .npy file row by row; the header is rewritten once the number of rows is known."""
 
     def __init__(self, path: Path, row_shape: tuple[int, ...]) -> None:
         """Open `path` for rows of `row_shape`."""
@@ -41,14 +48,17 @@ class SpectrogramWriter:
         self._write_header()
 
     def _write_header(self) -> None:
-        # NumPy leaves room in the header for the first axis to grow, so that it can be rewritten.
+        # NumPy pads the header so that the first axis can grow, and it can be rewritten in place.
         shape = (self.n_rows, *self._row_shape)
         np.lib.format.write_array_header_1_0(
             self._file, {"descr": STORED.str, "fortran_order": False, "shape": shape}
         )
 
     def append(self, spectrogram: Stft) -> None:
-        """Add one row, complex64 [n_frames, n_bins]."""
+        """Add one row, complex64 [n_frames, n_bins].
+
+        Raises ParamsError for values that float16 cannot hold.
+        """
         row = to_real_imag(spectrogram)
         if row.shape != self._row_shape:
             raise ValueError(f"A row of shape {row.shape} among rows of shape {self._row_shape}.")
@@ -68,13 +78,13 @@ class SpectrogramWriter:
 
 
 class SplitWriter:
-    """Writes the spectrograms of one split: clean, noisy, in other voices, of other words."""
+    """Writes the four files of one split."""
 
     def __init__(self, folder: Path, split: str, params: SpectrogramParams, n_frames: int) -> None:
         """Open the files in `folder`."""
         shape = (n_frames, params.n_bins, 2)
         self._params = params
-        self._clean, self._noisy, self._other, self._oov = (
+        self._clean, self._noisy, self._speed, self._oov = (
             SpectrogramWriter(_path(folder, split, role), shape) for role in ROLES
         )
 
@@ -82,27 +92,30 @@ class SplitWriter:
         self,
         clean: Waveform,
         noisy_versions: Sequence[Waveform],
-        speed_perturbed: Sequence[Waveform] = (),
+        other_speeds: Sequence[Waveform] = (),
     ) -> None:
-        """Add a clip, float32 [n_samples], its noisy twins at its gain, and it in other voices."""
-        gain = _stored_gain(clean)
+        """Add a clip, float32 [n_samples], its noisy versions, and the clip at other speeds.
+
+        Noisy versions keep their level relative to the clean clip.
+        """
+        gain = _storage_gain(clean)
         self._clean.append(stft(clean * gain, self._params))
         for noisy in noisy_versions:
             self._noisy.append(stft(noisy * gain, self._params))
-        for other in speed_perturbed:
-            self._other.append(stft(other * _stored_gain(other), self._params))
+        for clip in other_speeds:
+            self._speed.append(stft(clip * _storage_gain(clip), self._params))
 
-    def append_oov(self, word: Waveform) -> None:
-        """Add a word that is no clip of the manifest, float32 [n_samples]."""
-        self._oov.append(stft(word * _stored_gain(word), self._params))
+    def append_oov(self, clip: Waveform) -> None:
+        """Add a clip of out-of-vocabulary speech, float32 [n_samples]."""
+        self._oov.append(stft(clip * _storage_gain(clip), self._params))
 
     def close(self) -> None:
         """Complete the files."""
-        for writer in (self._clean, self._noisy, self._other, self._oov):
+        for writer in (self._clean, self._noisy, self._speed, self._oov):
             writer.close()
 
 
-def _stored_gain(waveform: Waveform) -> np.float32:
+def _storage_gain(waveform: Waveform) -> np.float32:
     return np.float32(STORED_RMS / rms(waveform))
 
 
@@ -111,7 +124,7 @@ def _path(folder: str | os.PathLike[str], split: str, role: str) -> Path:
 
 
 def read_noise_types(folder: str | os.PathLike[str], split: str) -> list[str]:
-    """Return the kind of noise in each noisy row of a split, from the features' `index.csv`."""
+    """Return the noise type of each noisy row of a split, from the features' `index.csv`."""
     path = Path(folder) / "index.csv"
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -120,8 +133,8 @@ def read_noise_types(folder: str | os.PathLike[str], split: str) -> list[str]:
         raise CorpusError(f"No index at {path}. Run dvc repro features.") from None
 
 
-class _Rows:
-    """One .npy file read by row, with no more memory than the rows asked for."""
+class _RowFile:
+    """One .npy file of which only the rows that are needed are read."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -139,64 +152,66 @@ class _Rows:
         if dtype != STORED or len(self.shape) != 4 or path.stat().st_size != expected:
             raise CorpusError(f"{path} is cut short or foreign. Run dvc repro --force features.")
 
-    def read(self, rows: npt.NDArray[np.int64]) -> Stft:
+    def read(self, rows: Rows) -> Stft:
         """Return complex64 [len(rows), n_frames, n_bins]."""
         stored = np.empty((len(rows), *self.shape[1:]), STORED)
-        for row, into in zip(rows, stored, strict=True):
+        for row, buffer in zip(rows, stored, strict=True):
             self._file.seek(self._start + int(row) * self._row_bytes)
-            if self._file.readinto(into.reshape(-1).view(np.uint8)) != self._row_bytes:
+            if self._file.readinto(buffer.reshape(-1).view(np.uint8)) != self._row_bytes:
                 raise CorpusError(f"{self._path} has no row {row}. Run dvc repro -f features.")
-        return EXPANDED[stored.view(np.uint16)].view(np.complex64)[..., 0]
+        return FLOAT32_OF_BITS[stored.view(np.uint16)].view(np.complex64)[..., 0]
 
     def close(self) -> None:
         self._file.close()
 
 
 class SpectrogramCache:
-    """The spectrograms of one split, read by row."""
+    """The spectrograms of one split, read by row; `rows` below are noisy rows."""
 
     def __init__(self, folder: str | os.PathLike[str], split: str) -> None:
         """Open a split; raises CorpusError for files that are missing, cut short or foreign."""
-        self._clean, self._noisy, self._other, self._oov = (
-            _Rows(_path(folder, split, role)) for role in ROLES
+        self._clean, self._noisy, self._speed, self._oov = (
+            _RowFile(_path(folder, split, role)) for role in ROLES
         )
         n_clips, *row_shape = self._clean.shape
         self.noisy_versions = self._noisy.shape[0] // max(1, n_clips)
-        self.n_speeds = self._other.shape[0] // max(1, n_clips)
+        self.n_speeds = self._speed.shape[0] // max(1, n_clips)
         self.n_oov = self._oov.shape[0]
         self.n_frames, self.n_bins = row_shape[:2]
-        paired = [(n_clips * count, *row_shape) for count in (self.noisy_versions, self.n_speeds)]
-        oov = (self.n_oov, *row_shape)
-        found = [file.shape for file in (self._noisy, self._other, self._oov)]
-        if found != [*paired, oov] or not self.noisy_versions:
+        expected = [
+            (n_rows, *row_shape)
+            for n_rows in (n_clips * self.noisy_versions, n_clips * self.n_speeds, self.n_oov)
+        ]
+        found = [file.shape for file in (self._noisy, self._speed, self._oov)]
+        if found != expected or not self.noisy_versions:
             raise CorpusError(f"{folder}: {split} has unpaired rows. Run dvc repro -f features.")
 
     def __len__(self) -> int:
-        """Count the noisy rows."""
+        """Return the number of noisy rows."""
         return int(self._noisy.shape[0])
 
-    def noisy(self, rows: npt.NDArray[np.int64]) -> Stft:
+    def noisy(self, rows: Rows) -> Stft:
         """Return the noisy spectrograms, complex64 [len(rows), n_frames, n_bins]."""
         return self._noisy.read(rows)
 
-    def clean(self, rows: npt.NDArray[np.int64]) -> Stft:
-        """Return the clean twins of noisy `rows`, complex64 [len(rows), n_frames, n_bins]."""
+    def clean(self, rows: Rows) -> Stft:
+        """Return the clean spectrograms of noisy rows, complex64 [len(rows), n_frames, n_bins]."""
         return self._clean.read(rows // self.noisy_versions)
 
-    def clean_at_speed(self, rows: npt.NDArray[np.int64], speeds: npt.NDArray[np.int64]) -> Stft:
-        """Return `clean(rows)`, each in a voice: 0 is as recorded, 1 to `n_others` another."""
+    def clean_at_speed(self, rows: Rows, speeds: Rows) -> Stft:
+        """Return `clean(rows)`, each at a speed: 0 is the recording, 1 to `n_speeds` the others."""
         spectrograms = np.empty((len(rows), self.n_frames, self.n_bins), np.complex64)
-        is_own, clips = speeds == 0, rows // self.noisy_versions
-        spectrograms[is_own] = self._clean.read(clips[is_own])
-        speed_perturbed = clips * self.n_speeds + speeds - 1
-        spectrograms[~is_own] = self._other.read(speed_perturbed[~is_own])
+        is_original, clips = speeds == 0, rows // self.noisy_versions
+        spectrograms[is_original] = self._clean.read(clips[is_original])
+        speed_rows = clips * self.n_speeds + speeds - 1
+        spectrograms[~is_original] = self._speed.read(speed_rows[~is_original])
         return spectrograms
 
-    def oov(self, numbers: npt.NDArray[np.int64]) -> Stft:
-        """Return words by number, below `n_words`: complex64 [len(numbers), n_frames, n_bins]."""
-        return self._oov.read(numbers)
+    def oov(self, rows: Rows) -> Stft:
+        """Return OOV clips by row, below `n_oov`: complex64 [len(rows), n_frames, n_bins]."""
+        return self._oov.read(rows)
 
     def close(self) -> None:
         """Close the files."""
-        for file in (self._clean, self._noisy, self._other, self._oov):
+        for file in (self._clean, self._noisy, self._speed, self._oov):
             file.close()

@@ -106,7 +106,7 @@ def choose_encoding(source: Source, target: Path, choice: str | None) -> Encodin
 
     Raises DenoiseError if it cannot be written; the message names a format that can.
     """
-    wanted = formats.wanted(source.path, target, choice)
+    wanted = formats.choose(source.path, target, choice)
     encodings = _list_encodings(
         source.encoding, wanted, formats.extension(target), choice is not None
     )
@@ -125,7 +125,7 @@ def _list_encodings(
     source: Encoding, wanted: str | None, extension: str, may_change_subtype: bool
 ) -> list[Encoding]:
     """Return the suitable encodings, the best one first; `wanted` is None for the source's."""
-    if wanted is not None and not formats.same(wanted, source.format):
+    if wanted is not None and not formats.is_same(wanted, source.format):
         named = formats.SUBTYPES.get(extension)
         subtypes = [named] if named else [source.subtype, soundfile.default_subtype(wanted)]
         return [Encoding(wanted, subtype) for subtype in subtypes]

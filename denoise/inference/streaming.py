@@ -10,7 +10,7 @@ import numpy as np
 import soxr
 
 from denoise.dsp.audio import QUALITY, Waveform, out_of_range
-from denoise.dsp.stft import Stft, n_frames, overlap_add_sums, stft_uncentred, to_real_imag
+from denoise.dsp.stft import Stft, count_frames, overlap_add_sums, stft_uncentred, to_real_imag
 from denoise.network.spec import MaskNetwork, NetworkSpec
 
 BLOCK_SECONDS = 6.0
@@ -54,7 +54,7 @@ class BlockDenoiser:
         if self._n_received == 0:
             return np.zeros(0, np.float32)
         spectrogram, ready = self._spectrogram, []
-        count = n_frames(self._n_received, spectrogram)
+        count = count_frames(self._n_received, spectrogram)
         end = (count - 1) * spectrogram.hop_length + spectrogram.n_fft
         self._samples = np.pad(self._samples, (0, end - self._padding - self._n_received))
         while self._next_frame < count:

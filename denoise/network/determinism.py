@@ -1,14 +1,14 @@
-"""The same bytes from TensorFlow every time."""
+"""Makes TensorFlow give the same bytes every time."""
 
 import tensorflow as tf
 
 
-def make_deterministic(threads: int = 1, side_by_side: int = 1) -> None:
-    """Hold TensorFlow to deterministic kernels and a number of threads, before it computes.
+def make_deterministic(intra_op_threads: int = 1, inter_op_threads: int = 1) -> None:
+    """Use deterministic kernels and fixed numbers of threads; call it before anything is computed.
 
-    `threads` share an operation, and `side_by_side` operations run at once. Sums are split by
-    thread, so another number of threads rounds differently.
+    `intra_op_threads` share one operation, and `inter_op_threads` operations run at once. The
+    threads of an operation split its sums, so another number of them rounds differently.
     """
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(side_by_side)
+    tf.config.threading.set_intra_op_parallelism_threads(intra_op_threads)
+    tf.config.threading.set_inter_op_parallelism_threads(inter_op_threads)
     tf.config.experimental.enable_op_determinism()

@@ -1,7 +1,7 @@
-"""A trained network with what it takes to use it, saved and loaded as one folder.
+"""A trained network as a folder: its config, and its weights.
 
-`bundle.json` holds the params that shaped the network and its training set's statistics;
-`weights.npz` its weights, by their number. Nothing else is needed, params.yaml least of all.
+`config.json` holds the params that shaped the network and a statistic of its training set;
+`weights.npz` holds its weights by position. Inference needs nothing else, and never params.yaml.
 """
 
 import os
@@ -30,23 +30,23 @@ class ModelConfig:
     peak: float
 
     def spec(self) -> NetworkSpec:
-        """Return the form of the network's spectrograms, and how far it looks."""
+        """Return what inference must know of the network."""
         rate, spectrogram = self.audio.sample_rate, self.spectrogram
-        reach = receptive_field_of(self.model, rate / spectrogram.hop_length)
-        return NetworkSpec(rate, spectrogram, reach.frames, reach.stride)
+        field = receptive_field_of(self.model, rate / spectrogram.hop_length)
+        return NetworkSpec(rate, spectrogram, field.frames, field.stride)
 
     def build_model(self) -> keras.Model:
-        """Build the network, its weights freshly drawn."""
+        """Build the network with freshly drawn weights."""
         return build_model(self.model, self.spectrogram, self.audio.sample_rate, self.peak)
 
 
 def save_model(path: str | os.PathLike[str], model: keras.Model, config: ModelConfig) -> None:
-    """Write a bundle folder at `path`, whole or not at all."""
+    """Write the model as a folder at `path`, atomically."""
     npz_store.save(path, config, {WEIGHTS: model.get_weights()})
 
 
 def load_model(path: str | os.PathLike[str]) -> tuple[keras.Model, ModelConfig]:
-    """Load a bundle; raises BundleError where it is missing, incomplete or of another format."""
+    """Load a saved model; raises ModelError if it is missing, incomplete or of another format."""
     folder = Path(path)
     config = npz_store.load_config(folder, ModelConfig, KIND)
     model = config.build_model()
@@ -55,6 +55,6 @@ def load_model(path: str | os.PathLike[str]) -> tuple[keras.Model, ModelConfig]:
 
 
 def load_network(path: str | os.PathLike[str]) -> MaskNetwork:
-    """Load a bundle to be run by TensorFlow; raises BundleError as `load_bundle` does."""
+    """Load a saved model to be run by TensorFlow; raises ModelError as `load_model` does."""
     model, config = load_model(path)
     return MaskNetwork(as_function(model), config.spec())

@@ -1,4 +1,4 @@
-"""What noise is made of where it is recorded: the training speakers, and recordings of noise."""
+"""Samplers of recordings: speech of the training speakers, and segments of noise recordings."""
 
 import numpy as np
 import pandas as pd
@@ -17,11 +17,11 @@ from denoise.dsp.audio import (
 )
 from denoise.errors import AudioError, CorpusError
 from denoise.noise.archive import MAX_PIECE_SECONDS, NoiseArchive, Recording
-from denoise.noise.generators import NoiseSources
+from denoise.noise.mixing import NoiseSources
 from denoise.params import AudioParams
 
 MAX_DRAWS = 100
-FEW_DRAWS = 10
+MAX_RANDOM_DRAWS = 10  # after these, the loudest segment of a piece is taken
 
 
 def open_noise_sources(
@@ -31,23 +31,25 @@ def open_noise_sources(
     recordings: list[Recording],
     params: AudioParams,
 ) -> NoiseSources:
-    """Draw speech from the training rows of `manifest`, noise from `recordings` of `noise`."""
+    """Return samplers of the training speech in `manifest` and of `recordings` in `noise`."""
     speech = SpeechSource(corpus, manifest, params)
     return NoiseSources(speech, RecordedNoiseSource(noise, recordings, params))
 
 
 class SpeechSource:
-    """Recordings of the training speakers, which babble is made of, whatever the split."""
+    """Draws clips of the training speakers, which babble is made of in every split."""
 
     def __init__(self, corpus: CorpusArchive, manifest: pd.DataFrame, params: AudioParams) -> None:
-        """Draw from the training rows of `manifest`."""
+        """Draw from the training rows of `manifest`, whatever their order."""
         self._corpus = corpus
-        training = manifest[manifest["split"] == "train"]
-        self._rows = training.sort_values("utterance_id")  # whatever the manifest's order
+        self._rows = manifest[manifest["split"] == "train"].sort_values("utterance_id")
         self._params = params
 
     def __call__(self, rng: Generator) -> Waveform:
-        """Draw one clip, float32 [params.n_samples]; a broken or silent one is drawn again."""
+        """Draw a clip, float32 [params.n_samples]; broken and silent ones are drawn again.
+
+        Raises CorpusError where MAX_DRAWS draws in a row give none.
+        """
         for _ in range(MAX_DRAWS):
             row = self._rows.iloc[int(rng.integers(len(self._rows)))]
             try:
@@ -58,21 +60,22 @@ class SpeechSource:
 
 
 class RecordedNoiseSource:
-    """Segments of noise recordings."""
+    """Draws segments of noise recordings."""
 
     def __init__(
         self, archive: NoiseArchive, recordings: list[Recording], params: AudioParams
     ) -> None:
-        """Draw from `recordings` of `archive`, each as often as another, however long."""
+        """Draw from `recordings` of `archive`, each equally often, whatever its length."""
         self._archive = archive
         self._recordings = recordings
         self._params = params
 
     def __call__(self, rng: Generator) -> Waveform:
-        """Draw a segment, float32 [params.n_samples] without DC, from a looped one if it is short.
+        """Draw a segment, float32 [params.n_samples], without its mean; short recordings repeat.
 
-        A silent segment is drawn again; after a few, the loudest one of a piece serves. Raises
-        CorpusError where there is no recording, or all are silent at this sample rate.
+        A silent segment is drawn again, and after MAX_RANDOM_DRAWS of them the loudest segment of a
+        piece is taken. Raises CorpusError where there is no recording, or all are silent at this
+        sample rate.
         """
         if not self._recordings:
             raise CorpusError(
@@ -80,10 +83,12 @@ class RecordedNoiseSource:
                 "of noise recordings and run dvc repro."
             )
         for attempt in range(MAX_DRAWS):
-            piece, sample_rate, n_samples = self._piece(rng)
-            is_loudest = attempt >= FEW_DRAWS and len(piece) > n_samples
-            cut = fit_length(piece, n_samples) if is_loudest else segment_of(piece, n_samples, rng)
-            segment = self._clip(cut, sample_rate)
+            piece, sample_rate, n_samples = self._draw_piece(rng)
+            take_loudest = attempt >= MAX_RANDOM_DRAWS and len(piece) > n_samples
+            cut = (
+                fit_length(piece, n_samples) if take_loudest else segment_of(piece, n_samples, rng)
+            )
+            segment = self._to_clip(cut, sample_rate)
             if not is_silent(segment):
                 return segment
         raise CorpusError(
@@ -91,7 +96,7 @@ class RecordedNoiseSource:
             f"{self._params.sample_rate} Hz, audio.sample_rate."
         )
 
-    def _piece(self, rng: Generator) -> tuple[Waveform, int, int]:
+    def _draw_piece(self, rng: Generator) -> tuple[Waveform, int, int]:
         """Draw a piece of a recording; return it, its rate, and a clip's length at that rate."""
         pieces = self._recordings[int(rng.integers(len(self._recordings)))]
         name = pieces[int(rng.integers(len(pieces)))]
@@ -105,13 +110,13 @@ class RecordedNoiseSource:
         n_samples = self._params.n_samples * sample_rate // self._params.sample_rate + 2
         return channels[:, 0], sample_rate, n_samples
 
-    def _clip(self, segment: Waveform, sample_rate: int) -> Waveform:
+    def _to_clip(self, segment: Waveform, sample_rate: int) -> Waveform:
         clip = resample(segment, sample_rate, self._params.sample_rate)
         return remove_dc(clip[: self._params.n_samples])
 
 
 def segment_of(waveform: Waveform, n_samples: int, rng: Generator) -> Waveform:
-    """Draw a segment, float32 [n_samples]; a shorter waveform is looped, from anywhere in it."""
+    """Draw a segment, float32 [n_samples]; a shorter waveform repeats from a random start."""
     if len(waveform) < n_samples:
         start = int(rng.integers(len(waveform)))
         return np.resize(np.roll(waveform, -start), n_samples)

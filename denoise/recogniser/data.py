@@ -1,4 +1,4 @@
-"""What the machine listener learns from: digits that training speakers say, clean and in noise."""
+"""The recognisers' data sets: log-mel features of spoken digits, clean and in noise."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,33 +13,44 @@ from denoise.corpus.loader import Rejections, load_clips
 from denoise.dsp.audio import Waveform
 from denoise.dsp.log_mel import LogMel, log_mel_features
 from denoise.errors import CorpusError
-from denoise.noise.generators import NoiseSources, make_noisy, no_recordings, utterance_rng
+from denoise.noise.mixing import (
+    NoiseDistribution,
+    NoiseSources,
+    draw_noisy_versions,
+    no_recordings,
+)
 from denoise.params import AudioParams, RecogniserParams
 
 Digits = npt.NDArray[np.int64]
 
 SPLITS = ("train", "validation")
-VOICES = 200  # recordings that babble is made of: enough, and little to hold in memory
-MAX_SHIFT = 0.125  # of the clip
-STRETCH = (0.85, 1.18)
-BAND_STRETCH = (0.9, 1.1)  # about as far as one vocal tract differs from the next
+N_BABBLE_CLIPS = 200  # that babble is made of: enough of them, and they fit in memory
+MAX_SHIFT = 0.125  # of the clip's length
+TIME_STRETCH = (0.85, 1.18)
+BAND_STRETCH = (0.9, 1.1)  # about the difference between two vocal tracts
 BAND_SHIFT = 1.0
 MAX_MASK = (8, 6)  # frames, bands
 
 
 @dataclass(frozen=True)
 class DigitDataset:
-    """Digits to recognise; `takes` holds each clip clean, then with one noise after another.
+    """Digits to recognise, each in several versions: the first is clean, the others are noisy.
 
-    Takes are float16 [n_takes, n_clips, n_frames, n_bands], digits [n_clips].
+    `versions` is float16 [n_versions, n_clips, n_frames, n_bands], `digits` is [n_clips].
     """
 
     versions: npt.NDArray[np.float16]
     digits: Digits
 
     def clean(self) -> "DigitDataset":
-        """Return the clean takes alone."""
+        """Return the clean versions alone."""
         return DigitDataset(self.versions[:1], self.digits)
+
+
+def noise_distribution(params: RecogniserParams) -> NoiseDistribution:
+    """Return what the noisy versions are drawn from: each noise type with equal probability."""
+    weights = dict.fromkeys(params.noise_types, 1.0)
+    return NoiseDistribution(weights, params.snr_db, params.noisy_versions, params.seed)
 
 
 def prepare_datasets(
@@ -49,29 +60,32 @@ def prepare_datasets(
     params: RecogniserParams,
     rejections: Rejections,
 ) -> tuple[DigitDataset, DigitDataset]:
-    """Return the lessons of the training split and of the validation split.
+    """Return the data sets of the training and of the validation split.
 
     Raises CorpusError where a split has no usable clip.
     """
     splits = [manifest[manifest["split"] == name].head(params.size) for name in SPLITS]
-    voices = _voices(corpus, splits[0], audio)
+    voices = _load_voices(corpus, splits[0], audio)
 
-    def talk(rng: Generator) -> Waveform:
+    def speech(rng: Generator) -> Waveform:
         return voices[int(rng.integers(len(voices)))]
 
-    sources = NoiseSources(talk, no_recordings)
+    sources = NoiseSources(speech, no_recordings)
     training, validation = (
-        _make_dataset(corpus, r, audio, params, sources, rejections) for r in splits
+        _make_dataset(corpus, rows, audio, params, sources, rejections) for rows in splits
     )
     return training, validation
 
 
-def _voices(corpus: CorpusArchive, rows: pd.DataFrame, audio: AudioParams) -> Sequence[Waveform]:
+def _load_voices(
+    corpus: CorpusArchive, rows: pd.DataFrame, audio: AudioParams
+) -> Sequence[Waveform]:
+    """Return the training clips that babble is made of."""
     rejections = Rejections()
-    found = [clip for _, clip in load_clips(corpus, rows.head(VOICES), audio, rejections)]
-    if not found:
+    clips = [clip for _, clip in load_clips(corpus, rows.head(N_BABBLE_CLIPS), audio, rejections)]
+    if not clips:
         raise CorpusError(f"None of the training recordings is usable: {rejections.report()}.")
-    return found
+    return clips
 
 
 def _make_dataset(
@@ -82,72 +96,56 @@ def _make_dataset(
     sources: NoiseSources,
     rejections: Rejections,
 ) -> DigitDataset:
-    versions, digits = [], []
+    features, digits = [], []
+    distribution, rate = noise_distribution(params), audio.sample_rate
     for row, clean in load_clips(corpus, rows, audio, rejections):
-        noisy = draw_noisy_takes(
-            clean, str(row["utterance_id"]), audio.sample_rate, params, sources
-        )
-        versions.append(
-            log_mel_features(np.stack([clean, *noisy]), audio.sample_rate).astype(np.float16)
-        )
+        utterance_id = str(row["utterance_id"])
+        noisy = draw_noisy_versions(clean, utterance_id, rate, distribution, sources)
+        clips = np.stack([clean, *(version.waveform for version in noisy)])
+        features.append(log_mel_features(clips, rate).astype(np.float16))
         digits.append(int(row["digit"]))
-    if not versions:
-        raise CorpusError(f"No recording to learn digits from: {rejections.report()}.")
-    return DigitDataset(np.stack(versions, axis=1), np.array(digits))
-
-
-def draw_noisy_takes(
-    clean: Waveform,
-    utterance_id: str,
-    sample_rate: int,
-    params: RecogniserParams,
-    sources: NoiseSources,
-) -> list[Waveform]:
-    """Draw `params.copies` noisy twins of a clip, each of any kind at any SNR of the params."""
-    noisy = []
-    for copy in range(params.noisy_versions):
-        rng = utterance_rng(params.seed, utterance_id, copy)
-        kind = params.noise_types[rng.integers(len(params.noise_types))]
-        snr_db = float(rng.uniform(params.snr_db[0], params.snr_db[1]))
-        noisy.append(make_noisy(clean, sample_rate, kind, snr_db, rng, sources))
-    return noisy
+    if not features:
+        raise CorpusError(f"No recording to train the recognisers on: {rejections.report()}.")
+    return DigitDataset(np.stack(features, axis=1), np.array(digits))
 
 
 def augment(batch: LogMel, rng: Generator) -> LogMel:
-    """Return patterns [batch, n_frames, n_bands] as others might have said them.
+    """Augment features, float32 [batch, n_frames, n_bands].
 
-    Each is shifted and stretched in time, as if said earlier or slower, and along its bands, as by
-    another vocal tract; a stretch of time and a few bands are blotted out, so that no single cue
-    is relied on (Park et al., "SpecAugment", Interspeech 2019).
+    Each clip is shifted and stretched in time, and along the bands as another vocal tract would;
+    then one range of frames and one of bands are masked (Park et al., "SpecAugment",
+    Interspeech 2019).
     """
-    count, n_frames, n_bands = batch.shape
-    batch = _warp(batch, STRETCH, MAX_SHIFT * n_frames, rng)
+    n_clips, n_frames, n_bands = batch.shape
+    batch = _warp(batch, TIME_STRETCH, MAX_SHIFT * n_frames, rng)
     batch = _warp(batch.transpose(0, 2, 1), BAND_STRETCH, BAND_SHIFT, rng).transpose(0, 2, 1)
-    frames, bands = (
-        _kept(rng, count, size, widest)
-        for size, widest in zip((n_frames, n_bands), MAX_MASK, strict=True)
+    frame_mask, band_mask = (
+        _draw_mask(rng, n_clips, size, max_width)
+        for size, max_width in zip((n_frames, n_bands), MAX_MASK, strict=True)
     )
-    return batch * frames[:, :, None] * bands[:, None, :]
+    return batch * frame_mask[:, :, None] * band_mask[:, None, :]
 
 
-def _warp(batch: LogMel, stretches: tuple[float, float], reach: float, rng: Generator) -> LogMel:
+def _warp(
+    batch: LogMel, stretch_range: tuple[float, float], max_shift: float, rng: Generator
+) -> LogMel:
     """Stretch each of [batch, n, m] around the middle of its second axis, then shift it."""
-    count, size, _ = batch.shape
-    stretch = rng.uniform(*stretches, (count, 1))
-    shift = rng.uniform(-reach, reach, (count, 1))
+    n_clips, size, _ = batch.shape
+    stretch = rng.uniform(*stretch_range, (n_clips, 1))
+    shift = rng.uniform(-max_shift, max_shift, (n_clips, 1))
     middle = (size - 1) / 2
-    places = (np.arange(size) - middle) * stretch + middle + shift
-    places = np.clip(places, 0, size - 1)
-    before = np.minimum(places.astype(np.int64), max(0, size - 2))
+    positions = (np.arange(size) - middle) * stretch + middle + shift
+    positions = np.clip(positions, 0, size - 1)
+    before = np.minimum(positions.astype(np.int64), max(0, size - 2))
     after = np.minimum(before + 1, size - 1)
-    share = (places - before).astype(np.float32)[..., None]
-    rows = np.arange(count)[:, None]
-    return batch[rows, before] * (1 - share) + batch[rows, after] * share
+    fraction = (positions - before).astype(np.float32)[..., None]
+    clips = np.arange(n_clips)[:, None]
+    return batch[clips, before] * (1 - fraction) + batch[clips, after] * fraction
 
 
-def _kept(rng: Generator, count: int, size: int, widest: int) -> npt.NDArray[np.bool_]:
-    """Return [count, size]: false in a stretch of at most `widest` anywhere in each row."""
-    width = rng.integers(0, min(widest, size // 4) + 1, count)[:, None]
-    start = rng.integers(0, size, count)[:, None]
-    places = np.arange(size)
-    return (places < start) | (places >= start + width)
+def _draw_mask(rng: Generator, n_clips: int, size: int, max_width: int) -> npt.NDArray[np.bool_]:
+    """Return [n_clips, size], False in one random range of at most `max_width` in each row."""
+    width = rng.integers(0, min(max_width, size // 4) + 1, n_clips)[:, None]
+    start = rng.integers(0, size, n_clips)[:, None]
+    positions = np.arange(size)
+    return (positions < start) | (positions >= start + width)

@@ -1,8 +1,9 @@
-"""The machine listener: two small recognisers that tell which digit a clip says.
+"""Two small digit recognisers: a proxy for how intelligible a clip is.
 
-One has learnt from clean speech only: it says whether a clip still sounds like clean speech. The
-other has learnt in noise, and understands noisy clips well: what it understands of a denoised clip,
-and did not of the noisy one, is information won for any listener. Both have one shape.
+One is trained on clean speech only: its accuracy says whether a clip still resembles clean speech.
+The other is trained in noise and recognises noisy clips well. If its accuracy is higher on the
+denoised clip than on the noisy one, denoising has made the digit easier to recognise for any
+listener. Both have the same architecture.
 """
 
 import functools
@@ -37,24 +38,23 @@ class RecogniserConfig:
     channels: int
 
     def build_recogniser(self, seed: int) -> keras.Model:
-        """Build one, its weights drawn from `seed`: patterns in, a score for each digit out."""
+        """Build one with weights drawn from `seed`: log-mel features in, logits of digits out."""
         keras.utils.set_random_seed(seed)
-        shape = feature_shape(self.audio.n_samples, self.audio.sample_rate)
-        log_mel = keras.Input(shape)
-        return keras.Model(log_mel, _scores(log_mel, self.channels))
+        features = keras.Input(feature_shape(self.audio.n_samples, self.audio.sample_rate))
+        return keras.Model(features, _logits(features, self.channels))
 
 
-def _scores(log_mel: Tensor, channels: int) -> Tensor:
-    """Convolve over time and bands, then over time alone; what is heard anywhere counts."""
-    x = layers.Reshape((*log_mel.shape[1:], 1))(log_mel)
+def _logits(features: Tensor, channels: int) -> Tensor:
+    """Convolve over time and bands, then over time alone; pool over time, and classify."""
+    x = layers.Reshape((*features.shape[1:], 1))(features)
     x = _convolve(x, channels, 5, (1, 2))
     x = _convolve(layers.MaxPooling2D(2, padding="same")(x), 2 * channels, 3)
     x = layers.Dropout(DROPOUT / 2)(layers.MaxPooling2D(2, padding="same")(x))
     x = layers.MaxPooling2D((2, 1), padding="same")(_convolve(x, 4 * channels, 3))
     x = layers.Reshape((x.shape[1], 1, x.shape[2] * x.shape[3]))(x)
     x = _convolve(layers.Dropout(DROPOUT)(x), 4 * channels, (3, 1))
-    heard = [layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)]
-    return layers.Dense(N_DIGITS)(layers.Dropout(DROPOUT)(layers.Concatenate()(heard)))
+    pooled = [layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)]
+    return layers.Dense(N_DIGITS)(layers.Dropout(DROPOUT)(layers.Concatenate()(pooled)))
 
 
 def _convolve(x: Tensor, width: int, size: int | tuple[int, int], strides: Any = 1) -> Tensor:
@@ -64,35 +64,37 @@ def _convolve(x: Tensor, width: int, size: int | tuple[int, int], strides: Any =
 
 @dataclass(frozen=True)
 class DigitRecognisers:
-    """Both recognisers, by name, and the form of the clips that they know."""
+    """Both recognisers by name, and the form of the clips that they take."""
 
     recognisers: Mapping[str, keras.Model]
     config: RecogniserConfig
 
     def recognise(self, clips: Waveform) -> dict[str, list[int]]:
-        """Return the digit that each recogniser hears in each clip, float32 [n_clips, n_samples].
+        """Return each recogniser's digit for each clip, float32 [n_clips, n_samples].
 
-        Raises ValueError for clips of another length than those it learnt from.
+        Raises ValueError for clips of another length than those of the training.
         """
         expected = self.config.audio.n_samples
         if clips.ndim != 2 or clips.shape[1] != expected:
             raise ValueError(f"Clips of shape {clips.shape} are not [n_clips, {expected}].")
-        heard = log_mel_features(clips, self.config.audio.sample_rate)
-        scores = {name: score(heard) for name, score in self._functions.items()}
-        return {name: np.argmax(found, axis=1).tolist() for name, found in scores.items()}
+        features = log_mel_features(clips, self.config.audio.sample_rate)
+        return {
+            name: np.argmax(logits_of(features), axis=1).tolist()
+            for name, logits_of in self._functions.items()
+        }
 
     @functools.cached_property
     def _functions(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         return {name: as_function(model) for name, model in self.recognisers.items()}
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a bundle folder at `path`, whole or not at all."""
+        """Write the recognisers as a folder at `path`, atomically."""
         weights = {name: model.get_weights() for name, model in self.recognisers.items()}
         npz_store.save(path, self.config, weights)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "DigitRecognisers":
-        """Load a bundle; raises BundleError where it is missing, damaged or of another format."""
+        """Load saved recognisers; raises ModelError where they are missing or damaged."""
         folder = Path(path)
         config = npz_store.load_config(folder, RecogniserConfig, KIND)
         recognisers = {name: config.build_recogniser(seed=0) for name in RECOGNISERS}

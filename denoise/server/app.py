@@ -1,4 +1,4 @@
-"""The Flask application: routes, guards, and answers that never say more than they should."""
+"""The Flask application: routes, checks before each request, and error responses."""
 
 import logging
 import time
@@ -15,7 +15,7 @@ from denoise.server.routes import ROUTES, Route
 from denoise.server.views import make_views
 
 log = logging.getLogger("denoise.server")
-FORM_PARTS = 16
+MAX_FORM_PARTS = 16
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -25,19 +25,19 @@ HEADERS = {
 }
 DETAILS = {
     "bad-request": "The body or the headers are malformed.",
-    "not-found": "GET /openapi.json names the routes.",
-    "wrong-method": "The header Allow names the methods.",
-    "failed": "This is not your fault. The server's log says more.",
+    "not-found": "GET /openapi.json lists the routes.",
+    "wrong-method": "The Allow header lists the methods.",
+    "failed": "The request is not at fault. The server's log has more.",
 }
 
 
-def create_app(service: ServerContext) -> Flask:
-    """Return the application, with the routes of the table and no other."""
+def create_app(context: ServerContext) -> Flask:
+    """Return the application, with the routes of the table and no others."""
     app = Flask("denoise.server", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = service.limits.body_bytes
-    app.config["MAX_FORM_PARTS"] = FORM_PARTS
+    app.config["MAX_CONTENT_LENGTH"] = context.limits.body_bytes
+    app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    views = make_views(service)
+    views = make_views(context)
     for route in ROUTES:
         app.add_url_rule(
             route.path,
@@ -46,67 +46,67 @@ def create_app(service: ServerContext) -> Flask:
             methods=[route.method],
             provide_automatic_options=False,
         )
-    _watch(app, service)
-    app.register_error_handler(Exception, lambda error: _answer(error, service))
+    _add_hooks(app, context)
+    app.register_error_handler(Exception, lambda error: _answer_error(error, context))
     return app
 
 
-def _watch(app: Flask, service: ServerContext) -> None:
-    """Guard every request, and count it."""
+def _add_hooks(app: Flask, context: ServerContext) -> None:
+    """Check every request before its view runs, and update the metrics."""
     by_view = {route.view: route for route in ROUTES}
+    metrics = context.metrics
 
     @app.before_request
     def begin() -> None:
         g.started = time.monotonic()
-        service.meters.add("in_flight")
+        metrics.requests_in_flight.inc()
         if request.endpoint not in ANY_HOST:
-            service.hosts.check(request.headers.get("Host"), service.token is not None)
+            context.hosts.check(request.headers.get("Host"), context.token is not None)
         if request.endpoint in by_view:
-            _guard(by_view[request.endpoint], service)
+            _check_request(by_view[request.endpoint], context)
 
     @app.after_request
     def end(response: Response) -> Response:
         route = request.url_rule.rule if request.url_rule else "none"
-        seconds = time.monotonic() - g.started
-        service.meters.answered(route, response.status_code, seconds)
+        metrics.count_request(route, response.status_code, time.monotonic() - g.started)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         return response
 
     @app.teardown_request
     def leave(_: BaseException | None) -> None:
-        service.meters.add("in_flight", -1)
+        metrics.requests_in_flight.dec()
 
 
-def _guard(route: Route, service: ServerContext) -> None:
-    """Raise ProblemError for what is refused before any of the body is read."""
+def _check_request(route: Route, context: ServerContext) -> None:
+    """Raise ProblemError for a request that can be refused before its body is read."""
     if not route.is_open:
-        request_parsing.check_token(request, service.token)
-    if route.works:
+        request_parsing.check_token(request, context.token)
+    if route.uses_worker:
         request_parsing.check_site(request)
     request_parsing.check_query(request, route)
-    if route.works:
-        request_parsing.check_body(request, service.limits.body_bytes)
-        if service.is_stopping.is_set():
-            raise ProblemError("stopping", "The server is stopping: it takes no new work.")
+    if route.uses_worker:
+        request_parsing.check_body(request, context.limits.body_bytes)
+        if context.is_stopping.is_set():
+            raise ProblemError("stopping", "The server accepts no new work.")
 
 
-def _answer(error: Exception, service: ServerContext) -> Response:
-    """Return what the client is told of an error."""
-    problem = _as_problem(error, service.limits)
+def _answer_error(error: Exception, context: ServerContext) -> Response:
+    """Return the response to a request that failed; log the errors of the server itself."""
+    problem = _to_problem(error, context.limits)
     if problem.kind == "busy":
-        service.meters.add("busy_total")
+        context.metrics.busy_responses.inc()
     if problem.kind == "failed":
         log.error("%s %s failed", request.method, request.path, exc_info=error)
     return Response(problem.to_json(), problem.status, problem.headers, mimetype=MEDIA_TYPE)
 
 
-def _as_problem(error: Exception, limits: Limits) -> ProblemError:
+def _to_problem(error: Exception, limits: Limits) -> ProblemError:
     if isinstance(error, ProblemError):
         return error
     status = (error.code or 500) if isinstance(error, HTTPException) else 500
     if status == 413:
-        return _too_large(limits)
+        return _too_large_problem(limits)
     fallback = "bad-request" if 400 <= status < 500 else "failed"
     kind = BY_STATUS.get(status, fallback)
     headers = {}
@@ -115,10 +115,11 @@ def _as_problem(error: Exception, limits: Limits) -> ProblemError:
     return ProblemError(kind, DETAILS.get(kind, DETAILS[fallback]), headers=headers)
 
 
-def _too_large(limits: Limits) -> ProblemError:
-    """Tell of a body that did not say its length, or of a form's with too many parts."""
+def _too_large_problem(limits: Limits) -> ProblemError:
+    """Return the error for a form with too many parts, or a body without Content-Length."""
     length = request.content_length
     if length is not None and length <= limits.body_bytes:
-        return ProblemError("bad-request", "The form holds too many fields, or too long a one.")
-    most = limits.body_bytes
-    return ProblemError("too-large", f"At most {most} bytes are taken; more came.", most, length)
+        detail = "The form has too many fields, or one of its fields is too long."
+        return ProblemError("bad-request", detail)
+    limit = limits.body_bytes
+    return ProblemError("too-large", f"The body has more than {limit} bytes.", limit, length)

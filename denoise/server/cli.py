@@ -1,4 +1,4 @@
-"""The command line: denoise serve."""
+"""The command line of `denoise serve`."""
 
 import argparse
 import os
@@ -11,53 +11,66 @@ from denoise.server.host_check import Hosts, is_loopback, parse
 from denoise.server.limits import MIB, Limits
 from denoise.server.protocol import TOKEN_VARIABLE
 
-if TYPE_CHECKING:  # Flask and waitress are an extra
+if TYPE_CHECKING:  # Flask, waitress and prometheus_client are optional dependencies
     from denoise.server.waitress_server import Server
 
 DEFAULTS = Limits()
 
 
 def make_parser(file_completion: Mapping[str, str] | None = None) -> argparse.ArgumentParser:
-    """Return the parser of denoise serve; for a completion script, pass shtab.FILE."""
+    """Return the parser of `denoise serve`; for a completion script, pass shtab.FILE."""
     parser = argparse.ArgumentParser(
-        prog="denoise serve", description="Denoise over HTTP; see docs/server.md."
+        prog="denoise serve", description="Serve the denoiser over HTTP; see docs/server.md."
     )
-    parser.add_argument("--host", default="127.0.0.1", help="default: this machine alone")
-    parser.add_argument("--port", type=_port, default=8765, help="0 takes any that is free")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default: 127.0.0.1, reachable from this machine only)",
+    )
+    parser.add_argument(
+        "--port", type=_port, default=8765, help="default: 8765; 0 chooses a free port"
+    )
     parser.add_argument(
         "--allow-host",
         type=_host,
         action="append",
         default=[],
         metavar="NAME",
-        help="a further name that it is called by; repeatable",
+        help="a further host name to accept in the Host header; repeatable",
     )
-    model = parser.add_argument("--model", help="another model: an ONNX file, or a bundle folder")
+    model = parser.add_argument("--model", help="an ONNX file or the folder of a saved model")
     model.complete = file_completion  # type: ignore[attr-defined]  # shtab reads it
-    parser.add_argument("--token", help=f"that clients must send; default: ${TOKEN_VARIABLE}")
+    parser.add_argument(
+        "--token", help=f"token that clients must send (default: ${TOKEN_VARIABLE})"
+    )
     _add_limits(parser)
     return parser
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("limits")
-    for name, kind, default, text in (
-        ("--slots", _count, DEFAULTS.slots, "requests worked on at a time"),
-        ("--queue", _count_or_none, DEFAULTS.queue, "requests that wait; others are told to"),
-        ("--deadline", _seconds, DEFAULTS.deadline_seconds, "seconds for a request"),
-        ("--max-body-mib", _count, DEFAULTS.body_bytes // MIB, "MiB of a body"),
-        ("--max-channel-seconds", _seconds, DEFAULTS.channel_seconds, "of audio, decoded"),
-        ("--max-channels", _channels, DEFAULTS.channels, "of audio"),
+    for name, convert, default, text in (
+        ("--workers", _positive_count, DEFAULTS.workers, "requests processed at a time"),
+        ("--queue", _count, DEFAULTS.queue, "requests that may wait; more are refused"),
+        ("--deadline", _seconds, DEFAULTS.deadline_seconds, "seconds for each request"),
+        ("--max-body-mib", _positive_count, DEFAULTS.body_bytes // MIB, "body size in MiB"),
+        (
+            "--max-channel-seconds",
+            _seconds,
+            DEFAULTS.channel_seconds,
+            "seconds of audio, summed over channels",
+        ),
+        ("--max-channels", _channels, DEFAULTS.channels, "number of audio channels"),
     ):
         group.add_argument(
-            name, type=kind, default=default, metavar="N", help=f"{text} (default: {default:g})"
+            name, type=convert, default=default, metavar="N", help=f"{text} (default: {default:g})"
         )
 
 
-def _number(kind: type, text: str, least: float, most: float) -> float:
-    number: float = kind(text)
-    if not least <= number <= most:
-        raise argparse.ArgumentTypeError(f"{text} lies outside {least:g} to {most:g}")
+def _number(convert: type, text: str, minimum: float, maximum: float) -> float:
+    number: float = convert(text)
+    if not minimum <= number <= maximum:
+        raise argparse.ArgumentTypeError(f"{text} is not in the range {minimum:g} to {maximum:g}")
     return number
 
 
@@ -65,19 +78,19 @@ def _host(text: str) -> str:
     try:
         return parse(text)
     except ValueError as error:
-        told = f"{text} is more than a name: leave out http:// and the port"
-        raise argparse.ArgumentTypeError(told) from error
+        message = f"{text} is not a host name: leave out http:// and the port"
+        raise argparse.ArgumentTypeError(message) from error
 
 
 def _port(text: str) -> int:
     return int(_number(int, text, 0, 65_535))
 
 
-def _count(text: str) -> int:
+def _positive_count(text: str) -> int:
     return int(_number(int, text, 1, 1024))
 
 
-def _count_or_none(text: str) -> int:
+def _count(text: str) -> int:
     return int(_number(int, text, 0, 1024))
 
 
@@ -90,11 +103,14 @@ def _seconds(text: str) -> float:
 
 
 def serve(arguments: Sequence[str]) -> int:
-    """Serve until a signal; return 0. Raises UsageError where it cannot listen."""
+    """Serve until a signal, and return 0; raises UsageError where the server cannot listen."""
     options = make_parser().parse_args(arguments)
     server = _make_server(options)
     if not is_loopback(options.host) and _token(options) is None:
-        print(f"denoise: anybody who reaches {options.host} is served: no token", file=sys.stderr)
+        print(
+            f"denoise: no token is set: anyone who can reach {options.host} can use this server",
+            file=sys.stderr,
+        )
     server.run(lambda: print(f"denoise serves on {server.url}", flush=True))
     return 0
 
@@ -115,24 +131,28 @@ def _make_server(options: argparse.Namespace) -> "Server":
 
     network = Denoiser.load(options.model).network
     hosts = Hosts(options.host, frozenset(options.allow_host))
-    service = ServerContext(network, _limits(options), _token(options), hosts)
+    context = ServerContext(network, _make_limits(options), _token(options), hosts)
     try:
-        return Server(service, options.host, options.port)
-    except (OSError, ValueError) as error:  # ValueError: a host of no address
+        return Server(context, options.host, options.port)
+    except (OSError, ValueError) as error:  # ValueError: the host has no address
         where = f"{options.host}, port {options.port}"
-        raise UsageError(f"It cannot listen on {where}: {_reason(error)}.") from error
+        raise UsageError(
+            f"Cannot listen on {where}: {_reason(error)}. Choose another --host or --port."
+        ) from error
 
 
 def _reason(error: Exception) -> str:
-    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "no address"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return "the host has no address"
 
 
-def _limits(options: argparse.Namespace) -> Limits:
+def _make_limits(options: argparse.Namespace) -> Limits:
     return Limits(
         body_bytes=options.max_body_mib * MIB,
         channel_seconds=options.max_channel_seconds,
         channels=options.max_channels,
         deadline_seconds=options.deadline,
-        slots=options.slots,
+        workers=options.workers,
         queue=options.queue,
     )

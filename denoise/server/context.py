@@ -1,4 +1,4 @@
-"""What all requests share."""
+"""The objects that all requests share."""
 
 from dataclasses import asdict, dataclass, field
 from threading import Event
@@ -13,22 +13,23 @@ from denoise.server.prometheus import ServerMetrics
 
 @dataclass
 class ServerContext:
-    """All that requests share; `is_stopping` refuses new work."""
+    """The objects that all requests share; once `is_stopping` is set, new work is refused."""
 
     network: MaskNetwork
     limits: Limits
     token: str | None = None
     hosts: Hosts = field(default_factory=Hosts)
     is_stopping: Event = field(default_factory=Event)
-    meters: ServerMetrics = field(default_factory=ServerMetrics)
-    slots: WorkQueue = field(init=False)
+    work_queue: WorkQueue = field(init=False)
+    metrics: ServerMetrics = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the slots that the limits ask for."""
-        self.slots = WorkQueue(self.limits.slots, self.limits.queue)
+        """Create the work queue that the limits describe, and the metrics, all at zero."""
+        self.work_queue = WorkQueue(self.limits.workers, self.limits.queue)
+        self.metrics = ServerMetrics(lambda: self.work_queue.size)
 
     def describe_network(self) -> dict[str, Any]:
-        """Return the network's form as JSON has it."""
+        """Return the network's sample rate, STFT and receptive field as JSON values."""
         spec = self.network.spec
         receptive_field_seconds = (
             spec.receptive_field_frames * spec.spectrogram.hop_length / spec.sample_rate

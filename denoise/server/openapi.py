@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the table of routes."""
+"""The OpenAPI 3.1 document, generated from the table of routes."""
 
 from http import HTTPStatus
 from typing import Any
@@ -15,16 +15,15 @@ FORM = {
     "properties": {"file": {"type": "string", "format": "binary", "minLength": 1}},
 }
 
-PART = {"type": "string", "enum": sorted(load_parts())}
+PART_NAME = {"type": "string", "enum": sorted(load_parts())}
 
 
-def describe(asks_for_token: bool = False) -> dict[str, Any]:
-    """Return the document of a server that asks for a token, or for none."""
+def describe(has_token: bool = False) -> dict[str, Any]:
+    """Return the document of a server with or without a token."""
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
-        paths.setdefault(route.template, {})[route.method.lower()] = _operation(
-            route, asks_for_token
-        )
+        operation = _describe_operation(route, has_token)
+        paths.setdefault(route.template, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "denoise", "version": __version__},
@@ -36,35 +35,40 @@ def describe(asks_for_token: bool = False) -> dict[str, Any]:
     }
 
 
-def _operation(route: Route, asks_for_token: bool) -> dict[str, Any]:
+def _describe_operation(route: Route, has_token: bool) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.view,
         "summary": route.summary,
-        "responses": {"200": _answer(route)} | _problems(route),
+        "responses": {"200": _describe_success(route)} | _describe_problems(route),
     }
-    if parameters := _parameters(route):
+    if parameters := _describe_parameters(route):
         operation["parameters"] = parameters
-    if route.works:
-        operation["requestBody"] = {"required": True, "content": _body(route)}
-    if asks_for_token and not route.is_open:
+    if route.uses_worker:
+        operation["requestBody"] = {"required": True, "content": _describe_body(route)}
+    if has_token and not route.is_open:
         operation["security"] = [{"token": []}]
     return operation
 
 
-def _parameters(route: Route) -> list[dict[str, Any]]:
-    named = [{"name": name, "in": "path", "required": True, "schema": PART} for name in route.names]
-    asked = [{"name": name, "in": "query", "schema": how} for name, how in route.query.items()]
-    return named + asked
+def _describe_parameters(route: Route) -> list[dict[str, Any]]:
+    in_path = [
+        {"name": name, "in": "path", "required": True, "schema": PART_NAME}
+        for name in route.parameters
+    ]
+    in_query = [
+        {"name": name, "in": "query", "schema": schema} for name, schema in route.query.items()
+    ]
+    return in_path + in_query
 
 
-def _answer(route: Route) -> dict[str, Any]:
-    schema = {"schema": BODIES[route.view]} if JSON in route.answer else {}
-    content = {kind: schema if kind == JSON else {} for kind in route.answer}
-    answer = {"description": route.summary, "content": content}
-    return answer | ({"headers": HEADERS[route.view]} if route.view in HEADERS else {})
+def _describe_success(route: Route) -> dict[str, Any]:
+    schema = {"schema": BODIES[route.view]} if JSON in route.media_types else {}
+    content = {media: schema if media == JSON else {} for media in route.media_types}
+    response = {"description": route.summary, "content": content}
+    return response | ({"headers": HEADERS[route.view]} if route.view in HEADERS else {})
 
 
-def _problems(route: Route) -> dict[str, Any]:
+def _describe_problems(route: Route) -> dict[str, Any]:
     statuses = route.problems + ((503,) if route.view == "readyz" else ())
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
@@ -77,7 +81,7 @@ def _problems(route: Route) -> dict[str, Any]:
     }
 
 
-def _body(route: Route) -> dict[str, Any]:
+def _describe_body(route: Route) -> dict[str, Any]:
     form = {"multipart/form-data": {"schema": FORM}}
     raw: dict[str, Any] = {"audio/*": {}, "application/octet-stream": {}}
-    return form | raw if route.takes_raw else form
+    return form | raw if route.accepts_raw else form

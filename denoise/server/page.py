@@ -1,4 +1,4 @@
-"""The page at /: what it is made of, read once, and how that is answered."""
+"""The files of the web page at /, and the responses that serve them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ MEDIA_TYPES = {
     ".flac": "audio/flac",
 }
 HEADERS = {
-    # Nothing comes from elsewhere, and no other site may show the page as a part of its own.
+    # The page loads nothing from other hosts, and no other site may embed it.
     "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-cache",
@@ -31,8 +31,8 @@ class Part:
     content: bytes
     media_type: str
 
-    def answer(self, request: Request) -> Response:
-        """Return it, or 304 to a browser that has it."""
+    def to_response(self, request: Request) -> Response:
+        """Return the file, or 304 where the browser's copy is still valid."""
         response = Response(self.content, content_type=self.media_type, headers=HEADERS)
         response.add_etag()
         response.make_conditional(request)
@@ -41,7 +41,7 @@ class Part:
 
 @cache
 def load_parts() -> Mapping[str, Part]:
-    """Read the page's files, once, by name."""
+    """Read the page's files once, and return them by file name."""
     parts = {}
     for file in files("denoise.server").joinpath("web").iterdir():
         media_type = MEDIA_TYPES.get(PurePath(file.name).suffix)

@@ -1,4 +1,4 @@
-"""What went wrong with a request, as RFC 9457 has it: application/problem+json."""
+"""Errors of the HTTP API in the format of RFC 9457: application/problem+json."""
 
 import json
 from collections.abc import Mapping
@@ -7,29 +7,29 @@ from typing import Any
 from denoise.errors import DenoiseError
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_SECONDS = 2  # where nothing is known of how long it takes
+RETRY_SECONDS = 2  # Retry-After while no run times are known
 KINDS = {
-    "bad-request": (400, "The request cannot be understood"),
-    "unauthorized": (401, "A token is needed"),
+    "bad-request": (400, "The request is not valid"),
+    "unauthorized": (401, "A valid token is required"),
     "cross-site": (403, "Requests from other sites are refused"),
-    "unknown-host": (403, "This server goes by another name"),
-    "not-found": (404, "There is nothing here"),
-    "wrong-method": (405, "This route does not take this method"),
+    "unknown-host": (403, "The Host header does not name this server"),
+    "not-found": (404, "This address does not exist"),
+    "wrong-method": (405, "This route does not support this method"),
     "too-large": (413, "The body is too large"),
     "too-long": (413, "The audio is too long"),
-    "no-audio": (415, "This is no audio that can be read"),
-    "bad-audio": (422, "This audio cannot be worked on"),
+    "no-audio": (415, "This is not a supported audio format"),
+    "bad-audio": (422, "This audio cannot be processed"),
     "headers-too-large": (431, "The headers are too large"),
     "failed": (500, "Something went wrong in the server"),
-    "busy": (503, "All places are taken"),
+    "busy": (503, "All workers are busy and the queue is full"),
     "stopping": (503, "The server is stopping"),
-    "too-slow": (504, "The work took too long"),
+    "too-slow": (504, "The request took too long"),
 }
 BY_STATUS = {status: kind for kind, (status, _) in reversed(KINDS.items())}
 
 
 class ProblemError(DenoiseError):
-    """Why a request is refused; `limit` and `actual` where one was passed."""
+    """The reason why a request fails; `limit` and `actual` are given where it exceeds a limit."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class ProblemError(DenoiseError):
         actual: float | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Take one of KINDS and what to tell the client."""
+        """Create the error of a kind in KINDS, with a detail for the client."""
         super().__init__(detail)
         self.kind = kind
         self.status, self.title = KINDS[kind]
@@ -51,8 +51,12 @@ class ProblemError(DenoiseError):
         self._numbers = {"limit": limit, "actual": actual}
 
     def to_json(self) -> bytes:
-        """Return the body of the answer."""
-        kind = {"type": f"urn:denoise:{self.kind}", "title": self.title}
-        told: dict[str, Any] = {**kind, "status": self.status, "detail": str(self)}
-        told |= {key: value for key, value in self._numbers.items() if value is not None}
-        return json.dumps(told).encode() + b"\n"
+        """Return the body of the response."""
+        problem: dict[str, Any] = {
+            "type": f"urn:denoise:{self.kind}",
+            "title": self.title,
+            "status": self.status,
+            "detail": str(self),
+        }
+        problem |= {key: value for key, value in self._numbers.items() if value is not None}
+        return json.dumps(problem).encode() + b"\n"

@@ -1,64 +1,63 @@
-"""What the server counts, in Prometheus' text format."""
+"""The metrics of the server, as GET /metrics shows them to Prometheus."""
 
-import threading
-from collections import Counter
+from collections.abc import Callable
 
-MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-HELP = {
-    "requests_total": ("counter", "Requests answered, by route and status."),
-    "request_seconds": ("summary", "Seconds to an answer, by route, waiting included."),
-    "audio_seconds_total": ("counter", "Seconds of audio that were worked on."),
-    "busy_total": ("counter", "Requests refused because all places were taken."),
-    "in_flight": ("gauge", "Requests being answered."),
-    "places_taken": ("gauge", "Requests that are worked on, or wait for it."),
-}
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # what generate_latest writes
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)  # seconds
+
+disable_created_metrics()  # the time at which each series began, which nothing here needs
 
 
 class ServerMetrics:
-    """Counters that many threads share."""
+    """The metrics of one server in a registry of their own; threads may share them."""
 
-    def __init__(self) -> None:
-        """Start at zero."""
-        self._lock = threading.Lock()
-        self._requests: Counter[tuple[str, int]] = Counter()
-        self._seconds: dict[str, float] = {}
-        self._totals = {"audio_seconds_total": 0.0, "busy_total": 0, "in_flight": 0}
+    def __init__(self, get_queue_size: Callable[[], int]) -> None:
+        """Create all metrics at zero; `get_queue_size` is called at each scrape."""
+        self._registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            "denoise_requests_total",
+            "Answered requests, by route and status.",
+            ["route", "status"],
+            registry=registry,
+        )
+        self._request_seconds = Histogram(
+            "denoise_request_seconds",
+            "Seconds from request to answer, including the time in the queue, by route.",
+            ["route"],
+            registry=registry,
+            buckets=BUCKETS,
+        )
+        self.audio_seconds = Counter(
+            "denoise_audio_seconds_total", "Seconds of processed audio.", registry=registry
+        )
+        self.busy_responses = Counter(
+            "denoise_busy_responses_total",
+            "Requests refused because the queue was full.",
+            registry=registry,
+        )
+        self.requests_in_flight = Gauge(
+            "denoise_requests_in_flight", "Requests not answered yet.", registry=registry
+        )
+        Gauge(
+            "denoise_work_queue_size",
+            "Requests for audio processing that are running or waiting for a worker.",
+            registry=registry,
+        ).set_function(get_queue_size)
 
-    def add(self, name: str, amount: float = 1) -> None:
-        """Add to one of the totals."""
-        with self._lock:
-            self._totals[name] += amount
+    def count_request(self, route: str, status: int, seconds: float) -> None:
+        """Count an answered request; `route` is a path of the route table, so values are few."""
+        self._requests.labels(route, status).inc()
+        self._request_seconds.labels(route).observe(seconds)
 
-    def answered(self, route: str, status: int, seconds: float) -> None:
-        """Count an answer; `route` is one of the table's, so that there are few."""
-        with self._lock:
-            self._requests[route, status] += 1
-            self._seconds[route] = self._seconds.get(route, 0.0) + seconds
-
-    def to_text(self, places_taken: int) -> str:
-        """Return all of it, and how many places are taken now."""
-        with self._lock:
-            families = {name: {"": total} for name, total in self._totals.items()}
-            families["places_taken"] = {"": places_taken}
-            families["requests_total"] = {
-                f'{{route="{route}",status="{status}"}}': count
-                for (route, status), count in sorted(self._requests.items())
-            }
-            families["request_seconds"] = self._summary()
-        return "".join(_family(name, families[name]) for name in HELP)
-
-    def _summary(self) -> dict[str, float]:
-        samples: dict[str, float] = {}
-        for route, seconds in sorted(self._seconds.items()):
-            count = sum(n for (other, _), n in self._requests.items() if other == route)
-            samples[f'_sum{{route="{route}"}}'] = seconds
-            samples[f'_count{{route="{route}"}}'] = count
-        return samples
-
-
-def _family(name: str, samples: dict[str, float]) -> str:
-    kind, text = HELP[name]
-    full = f"denoise_{name}"
-    lines = [f"# HELP {full} {text}", f"# TYPE {full} {kind}"]
-    lines += [f"{full}{label} {value:.10g}" for label, value in samples.items()]
-    return "\n".join(lines) + "\n"
+    def to_text(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        return generate_latest(self._registry)

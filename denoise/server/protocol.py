@@ -1,3 +1,3 @@
-"""What the server and its client agree on; nothing is imported here."""
+"""Names that the server and its client share. This module imports nothing."""
 
 TOKEN_VARIABLE = "DENOISE_TOKEN"  # the environment variable that holds the token

@@ -1,4 +1,4 @@
-"""What the routes answer, as JSON Schema, by the view that answers."""
+"""JSON Schemas of the response bodies and headers, by view."""
 
 from typing import Any
 
@@ -9,24 +9,24 @@ TEXT: Schema = {"type": "string"}
 ANY_OBJECT: Schema = {"type": "object"}
 
 
-def _list(each: Schema) -> Schema:
-    return {"type": "array", "items": each}
+def _array(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
 
 
 def _object(**properties: Schema) -> Schema:
     return {"type": "object", "required": list(properties), "properties": properties}
 
 
-def _header(description: str, schema: Schema, is_always: bool = True) -> Schema:
-    return {"description": description, "required": is_always, "schema": schema}
+def _header(description: str, schema: Schema) -> Schema:
+    return {"description": description, "required": True, "schema": schema}
 
 
 BODIES = {
-    "samples": _object(data=_list(NUMBER)),
+    "samples": _object(data=_array(NUMBER)),
     "spectrogram": _object(
-        db=_list(_list(NUMBER)),
-        seconds=_list(NUMBER),
-        hz=_list(NUMBER),
+        db=_array(_array(NUMBER)),
+        seconds=_array(NUMBER),
+        hz=_array(NUMBER),
         sample_rate=INTEGER,
         duration_seconds=NUMBER,
         channels=INTEGER,
@@ -42,11 +42,11 @@ BODIES = {
         channel_seconds=NUMBER,
         channels=INTEGER,
         deadline_seconds=NUMBER,
-        slots=INTEGER,
+        workers=INTEGER,
         queue=INTEGER,
-        least_sample_rate=INTEGER,
-        most_sample_rate=INTEGER,
-        formats=_list(TEXT),
+        min_sample_rate=INTEGER,
+        max_sample_rate=INTEGER,
+        formats=_array(TEXT),
     ),
     "livez": _object(status={"const": "alive"}),
     "readyz": _object(status={"const": "ready"}),
@@ -54,16 +54,16 @@ BODIES = {
 }
 HEADERS = {
     "denoise": {
-        "Audio-Sample-Rate": _header("In Hz", INTEGER),
-        "Audio-Channels": _header("How many", INTEGER),
-        "Audio-Seconds": _header("How long it lasts", NUMBER),
-        "Audio-Clipped-Samples": _header("Beyond full scale, and cut", INTEGER),
-        "Content-Disposition": _header("A file name", TEXT),
+        "Audio-Sample-Rate": _header("Sample rate in Hz", INTEGER),
+        "Audio-Channels": _header("Number of channels", INTEGER),
+        "Audio-Seconds": _header("Duration in seconds", NUMBER),
+        "Audio-Clipped-Samples": _header("Number of samples clipped at full scale", INTEGER),
+        "Content-Disposition": _header("Suggested file name", TEXT),
     }
 }
 PROBLEM_HEADERS = {
-    401: {"WWW-Authenticate": _header("How a token is sent", TEXT)},
-    503: {"Retry-After": _header("Seconds to wait", INTEGER)},
+    401: {"WWW-Authenticate": _header("Required authentication scheme", TEXT)},
+    503: {"Retry-After": _header("Seconds to wait before trying again", INTEGER)},
 }
 PROBLEM = _object(type=TEXT, title=TEXT, status=INTEGER, detail=TEXT)
 PROBLEM["properties"] |= {"limit": NUMBER, "actual": NUMBER}

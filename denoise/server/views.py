@@ -1,4 +1,4 @@
-"""What answers each route of the table."""
+"""The view functions, one for each view of the route table."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,11 +10,10 @@ from flask import Response, request
 
 from denoise.dsp import formats
 from denoise.inference.file_denoiser import Options, Report
-from denoise.server import openapi, page, request_parsing
+from denoise.server import openapi, page, prometheus, request_parsing
 from denoise.server.context import ServerContext
 from denoise.server.limits import Deadline
 from denoise.server.problems import ProblemError
-from denoise.server.prometheus import MEDIA_TYPE as METERS_TYPE
 from denoise.server.routes import JSON
 from denoise.server.worker import MEDIA_TYPES, Worker
 
@@ -23,118 +22,127 @@ EXTENSIONS = {name: extension for extension, name in reversed(formats.BY_EXTENSI
 Views = dict[str, Callable[..., Any]]
 
 
-class Sent:
-    """A file's bytes, piece by piece; the folder that holds it goes when all is sent."""
+class FileBody:
+    """A response body that is read from a file in chunks; closing it deletes the file's folder."""
 
-    def __init__(self, path: Path, stack: ExitStack) -> None:
-        """Take a file, and what is to be closed in the end."""
+    def __init__(self, path: Path, cleanup: ExitStack) -> None:
+        """Open the file; `cleanup` deletes its folder when the body is closed."""
         self.n_bytes = path.stat().st_size
-        self._file = stack.enter_context(path.open("rb"))
-        self._stack = stack
+        self._file = cleanup.enter_context(path.open("rb"))
+        self._cleanup = cleanup
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the bytes."""
-        while piece := self._file.read(CHUNK_BYTES):
-            yield piece
+        """Yield the bytes in chunks."""
+        while chunk := self._file.read(CHUNK_BYTES):
+            yield chunk
 
     def close(self) -> None:
-        """Let go of the folder."""
-        self._stack.close()
+        """Close the file and delete its folder."""
+        self._cleanup.close()
 
 
-def make_views(service: ServerContext) -> Views:
-    """Return a function for each of the table's views."""
-    return {**_light(service), **_working(service)}
+def make_views(context: ServerContext) -> Views:
+    """Return the view functions by name."""
+    return {**_make_light_views(context), **_make_audio_views(context)}
 
 
-def _light(service: ServerContext) -> Views:
+def _make_light_views(context: ServerContext) -> Views:
+    """Return the views that need no worker."""
+
     def ready() -> dict[str, str]:
-        if service.is_stopping.is_set():
-            raise ProblemError("stopping", "The server is stopping: it takes no new work.")
+        if context.is_stopping.is_set():
+            raise ProblemError("stopping", "The server accepts no new work.")
         return {"status": "ready"}
 
     def metrics() -> Response:
-        text = service.meters.to_text(service.slots.n_taken)
-        return Response(text, content_type=METERS_TYPE)
+        return Response(context.metrics.to_text(), content_type=prometheus.MEDIA_TYPE)
 
     parts = page.load_parts()
 
     def part(name: str) -> Response:
         if name not in parts:
-            raise ProblemError("not-found", "The page has no such part.")
-        return parts[name].answer(request)
+            raise ProblemError("not-found", "The page has no file of this name.")
+        return parts[name].to_response(request)
 
     return {
         "page": lambda: part(page.INDEX),
         "part": part,
-        "model": service.describe_network,
-        "limits": service.limits.to_json,
+        "model": context.describe_network,
+        "limits": context.limits.to_json,
         "livez": lambda: {"status": "alive"},
         "readyz": ready,
         "metrics": metrics,
-        "openapi": lambda: openapi.describe(service.token is not None),
+        "openapi": lambda: openapi.describe(context.token is not None),
     }
 
 
-def _working(service: ServerContext) -> Views:
+def _make_audio_views(context: ServerContext) -> Views:
+    """Return the views that process a recording with a worker."""
+    audio_seconds = context.metrics.audio_seconds
+
     def denoise() -> Response:
         options = request_parsing.read_options(request)
-        with _working_on(service) as (worker, source, name, stack):
+        with _receive(context) as (worker, source, name, cleanup):
             report = worker.denoise(source, source.with_name("out"), options)
-            service.meters.add("audio_seconds_total", report.duration_seconds)
-        return _audio(report, name, options, stack)
+            audio_seconds.inc(report.duration_seconds)
+        return _make_audio_response(report, name, options, cleanup)
 
     def samples() -> Response:
-        with _working_on(service, takes_raw=False) as (worker, source, _, stack):
+        with _receive(context, accepts_raw=False) as (worker, source, _, cleanup):
             target = source.with_name("out")
-            service.meters.add("audio_seconds_total", worker.write_samples(source, target))
-        return _file(target, stack, JSON)
+            audio_seconds.inc(worker.write_samples(source, target))
+        return _make_file_response(target, cleanup, JSON)
 
     def spectrogram() -> dict[str, Any]:
-        with _working_on(service) as (worker, source, _, stack):
-            overview = worker.overview(source)
-        stack.close()
-        service.meters.add("audio_seconds_total", overview["duration_seconds"])
-        return overview
+        with _receive(context) as (worker, source, _, cleanup):
+            preview = worker.preview_spectrogram(source)
+        cleanup.close()
+        audio_seconds.inc(preview["duration_seconds"])
+        return preview
 
     return {"denoise": denoise, "samples": samples, "spectrogram": spectrogram}
 
 
-Working = tuple[Worker, Path, str, ExitStack]
+Received = tuple[Worker, Path, str, ExitStack]
 
 
 @contextmanager
-def _working_on(service: ServerContext, takes_raw: bool = True) -> Iterator[Working]:
-    """Take a slot and the recording that was sent, in a folder that the stack holds."""
-    deadline = Deadline(service.limits.deadline_seconds)
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="denoise-")))
-        with service.slots.taken(deadline):
-            name = request_parsing.receive(request, folder / "in", takes_raw)
-            kept = ExitStack()
-            worker = Worker(service.network, service.limits, deadline)
-            yield worker, folder / "in", name, kept
-        kept.push(stack.pop_all())
+def _receive(context: ServerContext, accepts_raw: bool = True) -> Iterator[Received]:
+    """Wait for a worker and save the request's recording in a temporary folder.
+
+    Yields the worker, the recording's path, the client's file name, and the stack that deletes the
+    folder. The folder outlives the `with` block, unless an error ends the block.
+    """
+    deadline = Deadline(context.limits.deadline_seconds)
+    with ExitStack() as until_error:
+        folder = Path(until_error.enter_context(TemporaryDirectory(prefix="denoise-")))
+        with context.work_queue.worker(deadline):
+            name = request_parsing.save_recording(request, folder / "in", accepts_raw)
+            cleanup = ExitStack()
+            worker = Worker(context.network, context.limits, deadline)
+            yield worker, folder / "in", name, cleanup
+        cleanup.push(until_error.pop_all())
 
 
-def _audio(report: Report, name: str, options: Options, stack: ExitStack) -> Response:
-    """Return the recording that was made."""
-    form, encoding = report.audio_format, report.encoding
+def _make_audio_response(
+    report: Report, name: str, options: Options, cleanup: ExitStack
+) -> Response:
+    """Return the denoised recording, described by its headers."""
+    audio_format, encoding = report.audio_format, report.encoding
     extension = EXTENSIONS.get(encoding.format, "wav")
-    file_name = request_parsing.safe_name(
-        name, formats.RESULT_SUFFIXES[options.residual], extension
-    )
-    response = _file(report.target, stack, MEDIA_TYPES[encoding.format])
+    suffix = formats.RESULT_SUFFIXES[options.residual]
+    file_name = request_parsing.make_safe_name(name, suffix, extension)
+    response = _make_file_response(report.target, cleanup, MEDIA_TYPES[encoding.format])
     response.headers["Content-Disposition"] = f'attachment; filename="{file_name}"'
-    response.headers["Audio-Sample-Rate"] = str(form.sample_rate)
-    response.headers["Audio-Channels"] = str(form.channels)
+    response.headers["Audio-Sample-Rate"] = str(audio_format.sample_rate)
+    response.headers["Audio-Channels"] = str(audio_format.channels)
     response.headers["Audio-Seconds"] = f"{report.duration_seconds:.6f}"
     response.headers["Audio-Clipped-Samples"] = str(report.clipped_samples)
     return response
 
 
-def _file(path: Path, stack: ExitStack, media_type: str) -> Response:
-    sent = Sent(path, stack)
-    response = Response(sent, content_type=media_type)
-    response.content_length = sent.n_bytes
+def _make_file_response(path: Path, cleanup: ExitStack, media_type: str) -> Response:
+    body = FileBody(path, cleanup)
+    response = Response(body, content_type=media_type)
+    response.content_length = body.n_bytes
     return response

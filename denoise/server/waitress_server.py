@@ -1,4 +1,4 @@
-"""waitress around the application: bodies wait on disk, and a signal ends it in good order."""
+"""Serve the application with waitress, buffer bodies on disk, and stop cleanly on a signal."""
 
 import signal
 import time
@@ -17,36 +17,36 @@ from denoise.server.context import ServerContext
 from denoise.server.limits import MIB
 from denoise.server.problems import BY_STATUS, MEDIA_TYPE, ProblemError
 
-LIGHT_THREADS = 4  # for routes that take no slot, however many wait for one
-TICK_SECONDS = 0.2
-SHUTDOWN_SECONDS = 10.0  # for sending what was done by the deadline
+LIGHT_THREADS = 4  # for routes that need no worker, even while the work queue is full
+POLL_SECONDS = 0.2
+SHUTDOWN_SECONDS = 10.0  # after the deadline, for sending the last responses
 SETTINGS: dict[str, Any] = {
-    "channel_timeout": 30,  # without a byte
+    "channel_timeout": 30,  # seconds without a byte
     "cleanup_interval": 10,
     "connection_limit": 500,
     "asyncore_use_poll": True,
-    "inbuf_overflow": MIB // 2,  # more lies on disk
+    "inbuf_overflow": MIB // 2,  # larger bodies are buffered on disk
     "outbuf_overflow": MIB // 2,
-    "outbuf_high_watermark": 2**40,  # slow readers would hold threads
+    "outbuf_high_watermark": 2**40,  # with a lower one, slow readers would block threads
     "max_request_header_size": 32 * 1024,
     "ident": None,
     "clear_untrusted_proxy_headers": True,
 }
 
 
-class Refusal(ErrorTask):
-    """Tells in the API's own words what waitress refuses before the application sees it."""
+class ProblemTask(ErrorTask):
+    """Answer in the API's error format where waitress itself refuses a request."""
 
     def execute(self) -> None:
-        """Answer, and close the connection."""
+        """Send the error, and close the connection."""
         kind = BY_STATUS.get(self.request.error.code, "bad-request")
         announced = self.request.headers.get("CONTENT_LENGTH", "")
-        is_large = kind == "too-large"
+        is_too_large = kind == "too-large"
         problem = ProblemError(
             kind,
-            "The request was refused before it was read to its end.",
-            self.channel.adj.max_request_body_size - MIB if is_large else None,
-            int(announced) if is_large and announced.isdigit() else None,
+            "The request was refused before it was read completely.",
+            self.channel.adj.max_request_body_size - MIB if is_too_large else None,
+            int(announced) if is_too_large and announced.isdigit() else None,
         )
         body = problem.to_json()
         self.status = f"{problem.status} {HTTPStatus(problem.status).phrase}"
@@ -57,40 +57,39 @@ class Refusal(ErrorTask):
 
 
 class Parser(HTTPRequestParser):
-    """Refuses what waitress would drop without a word."""
+    """Refuse malformed requests that waitress would drop without an answer."""
 
     def parse_header(self, header_plus: bytes) -> None:
-        """Parse a request's head; raises ParsingError for a malformed one."""
+        """Parse a request's header; raises ParsingError for a malformed one."""
         try:
             super().parse_header(header_plus)
-        except ValueError as error:  # of urlsplit: a bracket that nothing closes
+        except ValueError as error:  # from urlsplit, for an unclosed bracket
             raise ParsingError("Bad URI") from error
 
 
 class Channel(HTTPChannel):
-    """A connection."""
+    """A connection that uses this module's parser and errors."""
 
     parser_class = Parser
-    error_task_class = Refusal
+    error_task_class = ProblemTask
 
 
 class Server:
-    """Listens from the start; `run` answers until a signal, and what was begun is finished."""
+    """A server that listens once it is created; `run` answers requests until a signal."""
 
-    def __init__(self, service: ServerContext, host: str, port: int) -> None:
-        """Bind; raises OSError where that cannot be."""
-        self._service = service
+    def __init__(self, context: ServerContext, host: str, port: int) -> None:
+        """Bind the socket; raises OSError where that is not possible."""
+        self._context = context
         self._map: dict[int, Any] = {}
-        limits = service.limits
-        threads = limits.slots + limits.queue + LIGHT_THREADS
-        most_bytes = limits.body_bytes + MIB  # up to there the application tells what the limit is
+        limits = context.limits
         self._server = create_server(
-            create_app(service),
+            create_app(context),
             map=self._map,
             host=host,
             port=port,
-            threads=threads,
-            max_request_body_size=most_bytes,
+            threads=limits.workers + limits.queue + LIGHT_THREADS,
+            # Up to this size the application answers itself, and names the limit.
+            max_request_body_size=limits.body_bytes + MIB,
             **SETTINGS,
         )
         for each in self._map.values():
@@ -99,34 +98,37 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Return where it listens."""
-        listening = getattr(self._server, "effective_listen", None)
-        host, port = listening[0] if listening else self._address()
+        """Return the URL on which the server listens."""
+        addresses = getattr(self._server, "effective_listen", None)
+        host, port = addresses[0] if addresses else self._address()
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def run(self, when_ready: Callable[[], None]) -> None:
-        """Answer until SIGTERM or SIGINT; a second one ends it at once."""
+        """Answer requests until SIGTERM or SIGINT, then finish the requests that are running.
+
+        A second signal ends the server at once.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         when_ready()
-        while not self._service.is_stopping.is_set():
-            self._turn()
-        last = time.monotonic() + self._service.limits.deadline_seconds + SHUTDOWN_SECONDS
+        while not self._context.is_stopping.is_set():
+            self._poll()
+        last = time.monotonic() + self._context.limits.deadline_seconds + SHUTDOWN_SECONDS
         while not self._is_idle() and time.monotonic() < last:
-            self._turn()
+            self._poll()
         self._server.task_dispatcher.shutdown()
 
-    def _turn(self) -> None:
-        """Receive and send what is there."""
-        wasyncore.loop(timeout=TICK_SECONDS, use_poll=True, map=self._map, count=1)
+    def _poll(self) -> None:
+        """Receive and send what is ready."""
+        wasyncore.loop(timeout=POLL_SECONDS, use_poll=True, map=self._map, count=1)
 
     def _stop(self, *_: object) -> None:
-        if self._service.is_stopping.is_set():
+        if self._context.is_stopping.is_set():
             raise KeyboardInterrupt
-        self._service.is_stopping.set()
+        self._context.is_stopping.set()
 
     def _is_idle(self) -> bool:
-        """Tell whether no request is worked on and no answer waits to be sent."""
+        """Tell whether no request is running and every response has been sent."""
         channels = [each for each in self._map.values() if isinstance(each, HTTPChannel)]
         return not any(each.requests or each.total_outbufs_len for each in channels)
 

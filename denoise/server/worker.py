@@ -1,4 +1,4 @@
-"""What is done with a recording that was sent: every bound is held while it is decoded."""
+"""Process the audio of one request, and check its limits while the audio is decoded."""
 
 import dataclasses
 import json
@@ -33,59 +33,72 @@ MEDIA_TYPES = {
     "AU": "audio/basic",
     "CAF": "audio/x-caf",
 }
-OPENING = '{"data": ['
-DECIMALS = 8  # more than float32 holds of a sample near full scale
+SUPPORTED = "Send WAV, FLAC, OGG, MP3 or AIFF."
+JSON_START = '{"data": ['
+DECIMALS = 8  # finer than float32 near full scale
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A network, and the bounds of one request."""
+    """Process one request with a network, within the limits and by the deadline.
+
+    Every method raises ProblemError where the recording cannot be read or exceeds a limit, or the
+    deadline passes.
+    """
 
     network: MaskNetwork
     limits: Limits
     deadline: Deadline
 
     def denoise(self, source: Path, target: Path, options: Options) -> Report:
-        """Clean one file into another; raises ProblemError for whatever the client can mend."""
-        form = inspect(source, self.limits)
+        """Denoise the file `source` into the file `target`."""
+        audio_format = read_format(source, self.limits)
 
-        def progress(n_samples: int, _: int | None) -> None:
-            self._check(n_samples, form)
+        def check(n_samples: int, _: int | None) -> None:
+            self._check(n_samples, audio_format)
 
-        with _told():
-            return denoise_file(self._timed(), source, target, options, progress)
+        with _errors_as_problems():
+            return denoise_file(self._network_with_deadline(), source, target, options, check)
 
     def write_samples(self, source: Path, target: Path) -> float:
-        """Write the denoised samples, channels averaged, as {"data": [...]}; return its seconds."""
-        form, n_samples = inspect(source, self.limits), 0
-        stream = Stream(self._timed(), form.sample_rate, form.channels)
-        with _told(), reading(source) as recording, target.open("w", encoding="ascii") as file:
-            file.write(OPENING)
+        """Write the denoised samples, averaged over channels, as {"data": [...]}.
+
+        Return the duration in seconds.
+        """
+        audio_format, n_samples = read_format(source, self.limits), 0
+        network = self._network_with_deadline()
+        stream = Stream(network, audio_format.sample_rate, audio_format.channels)
+        with (
+            _errors_as_problems(),
+            reading(source) as recording,
+            target.open("w", encoding="ascii") as file,
+        ):
+            file.write(JSON_START)
             for block in recording.blocks():
                 n_samples += len(block)
-                self._check(n_samples, form)
+                self._check(n_samples, audio_format)
                 _write_numbers(file, stream.feed(block))
             _write_numbers(file, stream.flush())
             file.write("]}\n")
-        return n_samples / form.sample_rate
+        return n_samples / audio_format.sample_rate
 
-    def overview(self, source: Path) -> dict[str, Any]:
-        """Return a file's spectrogram, its channels averaged, small enough to be looked at."""
-        form, n_samples = inspect(source, self.limits), 0
-        overview = SpectrogramPreview(form.sample_rate)
-        with _told(), reading(source) as recording:
+    def preview_spectrogram(self, source: Path) -> dict[str, Any]:
+        """Return the spectrogram of a file, averaged over channels, as JSON values."""
+        audio_format, n_samples = read_format(source, self.limits), 0
+        preview = SpectrogramPreview(audio_format.sample_rate)
+        with _errors_as_problems(), reading(source) as recording:
             for block in recording.blocks():
                 n_samples += len(block)
-                self._check(n_samples, form)
-                overview.feed(block.mean(axis=1, dtype=np.float32))
-        return {**overview.flush(), "channels": form.channels}
+                self._check(n_samples, audio_format)
+                preview.feed(block.mean(axis=1, dtype=np.float32))
+        return {**preview.flush(), "channels": audio_format.channels}
 
-    def _check(self, n_samples: int, form: AudioFormat) -> None:
-        self.limits.check_length(n_samples, form.sample_rate, form.channels)
+    def _check(self, n_samples: int, audio_format: AudioFormat) -> None:
+        self.limits.check_length(n_samples, audio_format.sample_rate, audio_format.channels)
         self.deadline.check()
 
-    def _timed(self) -> MaskNetwork:
-        """Return the network; it checks the deadline before every block that it sees."""
+    def _network_with_deadline(self) -> MaskNetwork:
+        """Return the network with a check of the deadline before each block."""
 
         def mask(spectrograms: np.ndarray) -> np.ndarray:
             self.deadline.check()
@@ -94,43 +107,48 @@ class Worker:
         return dataclasses.replace(self.network, mask=mask)
 
 
-def inspect(path: Path, limits: Limits) -> AudioFormat:
-    """Return a recording's form by its header; raises ProblemError where it is out of bounds."""
+def read_format(path: Path, limits: Limits) -> AudioFormat:
+    """Read a recording's sample rate and number of channels from its header.
+
+    Raises ProblemError for a file that is not audio, a file format that is not supported, and
+    values beyond the limits.
+    """
     try:
         with soundfile.SoundFile(path) as sound:
-            form, name = AudioFormat(int(sound.samplerate), int(sound.channels)), sound.format
+            audio_format = AudioFormat(int(sound.samplerate), int(sound.channels))
+            name = sound.format
     except soundfile.LibsndfileError as error:
-        raise ProblemError("no-audio", "WAV, FLAC, OGG, MP3 and AIFF can be read.") from error
+        raise ProblemError("no-audio", f"The file cannot be read. {SUPPORTED}") from error
     if name not in MEDIA_TYPES:
-        raise ProblemError("no-audio", f"{name} is not taken: WAV, FLAC, OGG, MP3 and AIFF are.")
-    limits.check_form(form.sample_rate, form.channels)
-    return form
+        raise ProblemError("no-audio", f"The file format {name} is not supported. {SUPPORTED}")
+    limits.check_format(audio_format.sample_rate, audio_format.channels)
+    return audio_format
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Raise the library's errors as Problems, which name no file and quote nobody."""
+def _errors_as_problems() -> Iterator[None]:
+    """Turn the library's errors into ProblemErrors that reveal no path and no library message."""
     try:
         yield
     except ProblemError:
         raise
     except AudioError as error:
-        inner = error.__cause__
-        if not isinstance(inner, AudioError) or inner.__cause__ is not None:
-            raise ProblemError(
-                "bad-audio", "It is broken: it cannot be decoded to its end."
-            ) from error
-        raise ProblemError("bad-audio", str(inner)) from error
+        cause = error.__cause__
+        if isinstance(cause, AudioError) and cause.__cause__ is None:  # a message of our own
+            raise ProblemError("bad-audio", str(cause)) from error
+        detail = "The recording is damaged: it cannot be decoded to its end."
+        raise ProblemError("bad-audio", detail) from error
     except DenoiseError as error:
-        if isinstance(error.__cause__, OSError):  # the server's disk
+        if isinstance(error.__cause__, OSError):  # the server's own disk
             raise error.__cause__ from None
-        detail = "The answer's format does not hold this rate and number of channels: ask for wav."
+        detail = "The output format does not support this sample rate and number of channels. "
+        detail += "Choose the format wav."
         raise ProblemError("bad-audio", detail) from error
 
 
 def _write_numbers(file: TextIO, denoised: Waveform) -> None:
-    """Write [n_samples, n_channels] as numbers between commas; the first has none before it."""
+    """Write the channels' mean of [n_samples, n_channels] as numbers, separated by commas."""
     if len(denoised):
         mono = denoised.mean(axis=1, dtype=np.float64)
-        is_first = file.tell() == len(OPENING)
-        file.write(("" if is_first else ", ") + json.dumps(np.round(mono, DECIMALS).tolist())[1:-1])
+        separator = "" if file.tell() == len(JSON_START) else ", "
+        file.write(separator + json.dumps(np.round(mono, DECIMALS).tolist())[1:-1])

@@ -1,4 +1,4 @@
-"""What training minimises. Each loss compares a mask with a pair of spectrograms.
+"""The losses of both architectures. Each compares a mask with a pair of spectrograms.
 
 `y_true` is a pair of float32 [batch, n_frames, n_bins, 2]: the real and imaginary parts of the
 noisy and of the clean STFT. `y_pred` is the mask, float32 [batch, n_frames, n_bins].
@@ -16,7 +16,7 @@ from denoise.network.architectures import power_of, reference_level
 from denoise.params import LossWeights, Params, SpectrogramParams
 from denoise.training.data import BatchSource
 from denoise.training.estoi_loss import envelope_correlation, third_octave_filterbank
-from denoise.training.log_mel_loss import log_mel_distance, mel_filterbank
+from denoise.training.log_mel_loss import log_mel_distance, mean_power_filterbank
 from denoise.training.pesq_loss import make_hearing_model, pesq_disturbance
 
 EPSILON = 1e-6
@@ -24,84 +24,94 @@ Tensor = Any
 
 
 class SpectralLoss(keras.losses.Loss):
-    """What spectra, the waveform and listeners lose, each part with its weight."""
+    """A weighted sum of spectral distances, SI-SDR, and models of ESTOI and PESQ.
+
+    Everything but SI-SDR is computed from the power spectra that the network's mask gives, so no
+    waveform is needed.
+    """
 
     def __init__(
         self, spectrogram: SpectrogramParams, sample_rate: int, weights: LossWeights
     ) -> None:
-        """Prepare the bands and the inverse transform of these spectrograms."""
-        super().__init__(name="spectrum_loss")
+        """Prepare the filterbanks for these spectrograms."""
+        super().__init__(name="spectral_loss")
         self._spectrogram = spectrogram
         self._frame_rate = sample_rate / spectrogram.hop_length
-        self._bands = third_octave_filterbank(spectrogram.n_bins, sample_rate)
-        self._mel_bands = mel_filterbank(spectrogram.n_bins, sample_rate)
+        self._third_octaves = third_octave_filterbank(spectrogram.n_bins, sample_rate)
+        self._mel_bands = mean_power_filterbank(spectrogram.n_bins, sample_rate)
         self._hearing_model = make_hearing_model(spectrogram.n_bins, sample_rate, self._frame_rate)
         self._weights = weights
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the loss of each clip, [batch]."""
         noisy, clean = y_true
-        powers = power_of(noisy), power_of(clean), product_of(noisy, clean)
-        level = ops.mean(powers[1], axis=(1, 2), keepdims=True) + EPSILON**2
-        noisy_power, clean_power, product = (power / level for power in powers)
+        powers = power_of(noisy), power_of(clean), scalar_product(noisy, clean)
+        mean_power = ops.mean(powers[1], axis=(1, 2), keepdims=True) + EPSILON**2
+        noisy_power, clean_power, product = (power / mean_power for power in powers)
         denoised_power = noisy_power * ops.square(y_pred)
         denoised_energy = inverse_energy(noisy * y_pred[..., None], self._spectrogram)
-        si_sdr_db = si_sdr(
-            energy(clean_power), denoised_energy / level[:, 0, 0], energy(product * y_pred)
+        si_sdr = si_sdr_db(
+            energy(clean_power), denoised_energy / mean_power[:, 0, 0], energy(product * y_pred)
         )
-        estoi = envelope_correlation(clean_power, denoised_power, self._bands, self._frame_rate)
+        estoi = envelope_correlation(
+            clean_power, denoised_power, self._third_octaves, self._frame_rate
+        )
+        pesq = pesq_disturbance(clean_power, denoised_power, self._hearing_model)
+        log_mel = log_mel_distance(clean_power, denoised_power, self._mel_bands)
         cosine = product * ops.rsqrt(noisy_power * clean_power + EPSILON**2)
+        weights = self._weights
         return (
-            self._distance(clean_power, denoised_power, cosine)
-            - self._weights.si_sdr * si_sdr_db
-            - self._weights.estoi * estoi
-            + self._weights.pesq
-            * pesq_disturbance(clean_power, denoised_power, self._hearing_model)
-            + self._weights.log_mel * log_mel_distance(clean_power, denoised_power, self._mel_bands)
+            self._spectral_distance(clean_power, denoised_power, cosine)
+            - weights.si_sdr * si_sdr
+            - weights.estoi * estoi
+            + weights.pesq * pesq
+            + weights.log_mel * log_mel
         )
 
-    def _distance(self, clean_power: Tensor, denoised_power: Tensor, cosine: Tensor) -> Tensor:
-        """Return the distance of spectra whose magnitudes are compressed to the power 1/4.
+    def _spectral_distance(
+        self, clean_power: Tensor, denoised_power: Tensor, cosine: Tensor
+    ) -> Tensor:
+        """Return the distances of magnitudes and of complex spectra, compressed to the power 1/4.
 
-        `cosine` is that of the angle between clean and noisy phase, and the denoised phase is the
-        noisy one. So the complex distance is had from magnitudes, at half the cost:
-        a^2 + b^2 - 2ab cos = (a-b)^2 + 2ab(1-cos).
+        `cosine` is that of the angle between the clean and the noisy phase; the denoised phase is
+        the noisy one. So the complex distance follows from the magnitudes at half the cost:
+        a^2 + b^2 - 2ab cos = (a - b)^2 + 2ab (1 - cos).
         """
-        magnitude, wanted = eighth_root(denoised_power), eighth_root(clean_power)
-        of_magnitudes = ops.square(magnitude - wanted)
-        of_phases = 2 * magnitude * wanted * (1 - cosine)
-        weights = self._weights
-        both = (
-            weights.compressed_magnitude + weights.compressed_complex
-        ) * of_magnitudes + weights.compressed_complex * of_phases
-        return ops.mean(both, axis=(1, 2))
+        denoised, clean = eighth_root(denoised_power), eighth_root(clean_power)
+        magnitude_term = ops.square(denoised - clean)
+        phase_term = 2 * denoised * clean * (1 - cosine)
+        complex_weight = self._weights.compressed_complex
+        magnitude_weight = self._weights.compressed_magnitude + complex_weight
+        return ops.mean(
+            magnitude_weight * magnitude_term + complex_weight * phase_term, axis=(1, 2)
+        )
 
 
 def eighth_root(power: Tensor) -> Tensor:
-    """Return a magnitude to the power 1/4 of its square, by roots, which cost less than a power."""
+    """Return the magnitude to the power 1/4, by square roots, which are cheaper than a power."""
     return ops.sqrt(ops.sqrt(ops.sqrt(power + 1e-5)))
 
 
-def product_of(one: Tensor, other: Tensor) -> Tensor:
+def scalar_product(one: Tensor, other: Tensor) -> Tensor:
     """Return the scalar product of each bin of two STFTs, [batch, n_frames, n_bins]."""
     return one[..., 0] * other[..., 0] + one[..., 1] * other[..., 1]
 
 
 def energy(power: Tensor) -> Tensor:
-    """Sum [batch, n_frames, n_bins] over all but the batch, negative frequencies included.
+    """Sum [batch, n_frames, n_bins] over frames and bins, negative frequencies included.
 
-    By Parseval's theorem that of an STFT is the energy of its waveform, the windows' squares as
-    weights, times `n_fft`; and that of a product is a scalar product of two waveforms.
+    By Parseval's theorem the energy of an STFT is that of its waveform, weighted with the squares
+    of the windows, times `n_fft`; likewise for the scalar product of two waveforms.
     """
     by_bin = ops.sum(power, axis=1)
     return 2 * ops.sum(by_bin, axis=-1) - by_bin[:, 0] - by_bin[:, -1]
 
 
 def inverse_energy(stft: Tensor, params: SpectrogramParams) -> Tensor:
-    """Return what `energy` finds of the waveform that [batch, n_frames, n_bins, 2] inverts to.
+    """Return what `energy` gives for the waveform that [batch, n_frames, n_bins, 2] inverts to.
 
-    It is less than that of the STFT itself where a mask has made neighbouring frames contradict
-    each other: the inverse takes their mean.
+    It is less than the energy of the STFT itself where a mask has made overlapping frames
+    inconsistent: the inverse STFT averages them.
     """
     frames = tf.signal.irfft(tf.complex(stft[..., 0], stft[..., 1])) * window(params)
     added = tf.signal.overlap_and_add(frames, params.hop_length)
@@ -110,8 +120,8 @@ def inverse_energy(stft: Tensor, params: SpectrogramParams) -> Tensor:
     return params.n_fft * ops.sum(ops.square(added) / (weights + EPSILON), axis=-1)
 
 
-def si_sdr(clean_energy: Tensor, denoised_energy: Tensor, product: Tensor) -> Tensor:
-    """Return the SI-SDR in dB, of energies and products of waveforms; Le Roux et al. (2019)."""
+def si_sdr_db(clean_energy: Tensor, denoised_energy: Tensor, product: Tensor) -> Tensor:
+    """Return the SI-SDR in dB from energies and the scalar product; Le Roux et al. (2019)."""
     signal = ops.square(product) / (clean_energy + EPSILON)
     distortion = ops.maximum(denoised_energy - signal, EPSILON * denoised_energy)
     return (10 / np.log(10)) * (ops.log(signal + EPSILON) - ops.log(distortion + EPSILON))
@@ -121,7 +131,7 @@ class MagnitudeCrossentropy(keras.losses.Loss):
     """The reference autoencoder's loss: binary cross-entropy of magnitudes in [0, 1]."""
 
     def __init__(self, frame_rate: float, peak: float) -> None:
-        """Scale magnitudes as `model.reference_mask` does."""
+        """Scale magnitudes as `architectures.reference_mask` does."""
         super().__init__(name="magnitude_crossentropy")
         self._frame_rate = frame_rate
         self._peak = peak
@@ -130,9 +140,9 @@ class MagnitudeCrossentropy(keras.losses.Loss):
         """Return the loss of each frame, [batch, n_frames]."""
         noisy, clean = y_true
         scale = reference_level(noisy, self._frame_rate) * self._peak
-        wanted = ops.clip(ops.sqrt(power_of(clean)) / scale, 0, 1)
+        target = ops.clip(ops.sqrt(power_of(clean)) / scale, 0, 1)
         denoised_magnitude = y_pred * ops.sqrt(power_of(noisy)) / scale
-        return keras.losses.binary_crossentropy(wanted[:, :, :-1], denoised_magnitude[:, :, :-1])
+        return keras.losses.binary_crossentropy(target[:, :, :-1], denoised_magnitude[:, :, :-1])
 
 
 def loss_for(params: Params, peak: float) -> keras.losses.Loss:
@@ -143,9 +153,9 @@ def loss_for(params: Params, peak: float) -> keras.losses.Loss:
 
 
 def peak_for(params: Params, train: BatchSource) -> float:
-    """Return the largest magnitude over the local level in the noisy training set.
+    """Return the largest magnitude relative to the local level in the noisy training set.
 
-    Only the reference autoencoder needs it; for another the answer is 1.
+    Only the reference autoencoder needs it; for other architectures it is 1.
     """
     if params.model.architecture != "reference":
         return 1.0

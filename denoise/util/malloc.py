@@ -1,4 +1,4 @@
-"""Memory that a training frees is kept for its next step."""
+"""Keeps memory that training frees, so that the next step does not have to allocate it again."""
 
 import ctypes
 import sys
@@ -11,11 +11,11 @@ TOP_PAD = 2**28
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc's allocator not to hand freed memory back to the system.
+    """Tell glibc's allocator not to return freed memory to the operating system.
 
-    A step of training allocates and frees hundreds of MB; by default each step gives them back and
-    faults them in again, page by page, which doubled a step's time where it was measured. Where
-    the allocator is another, nothing is done.
+    A training step allocates and frees hundreds of MB. By default glibc returns them after each
+    step, and every page has to be faulted in again, which doubled the time of a step where it was
+    measured. With another allocator, nothing is changed.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -1,4 +1,4 @@
-"""What people do on the page, and what they then see."""
+"""Actions of a user on the page, and checks of what the page then shows."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.corpora import encode
 
-RATE = 8000  # that of the network
+RATE = 8000  # the network's sample rate
 TONE_HZ = 440
 LIMITS = ("--max-body-mib", "1", "--max-channel-seconds", "20")
 TALK = (0.2 * np.random.default_rng(8).standard_normal((2 * RATE, 1))).astype(np.float32)
@@ -23,11 +23,11 @@ def tone(seconds: float, rate: int = 48_000) -> np.ndarray:
     return 0.4 * np.sin(2 * np.pi * TONE_HZ * np.arange(round(seconds * rate)) / rate)[:, None]
 
 
-LONG_WAV = encode(tone(15, RATE), "WAV", "PCM_16", RATE)  # plays on while a slow machine looks
+LONG_WAV = encode(tone(15, RATE), "WAV", "PCM_16", RATE)  # still plays while a slow machine checks
 
 
-def answering(status: int, told: dict[str, Any] | str, **headers: str) -> Callable[[Route], None]:
-    body = told if isinstance(told, str) else json.dumps(told)
+def respond(status: int, content: dict[str, Any] | str, **headers: str) -> Callable[[Route], None]:
+    body = content if isinstance(content, str) else json.dumps(content)
     return lambda route: route.fulfill(status=status, body=body, headers=headers)
 
 
@@ -35,23 +35,23 @@ def choose(page: Page, content: bytes = WAV, name: str = "talk.wav") -> None:
     page.locator("#file").set_input_files({"name": name, "mimeType": "audio/x", "buffer": content})
 
 
-def wait_until(page: Page, holds: str) -> None:
-    page.evaluate(f"async () => {{ while (!({holds})) await new Promise(setTimeout); }}")
+def wait_until(page: Page, condition: str) -> None:
+    page.evaluate(f"async () => {{ while (!({condition})) await new Promise(setTimeout); }}")
 
 
 def expect_result(page: Page, name: str = "talk.wav") -> None:
     expect(page.get_by_role("heading", name=name)).to_be_focused()
-    expect(page.get_by_role("status")).to_have_text(f"{name} is cleaned.")
+    expect(page.get_by_role("status")).to_have_text(f"{name} has been cleaned.")
 
 
-def expect_refusal(page: Page, told: str) -> None:
-    expect(page.get_by_role("alert")).to_contain_text(told)
+def expect_error(page: Page, message: str) -> None:
+    expect(page.get_by_role("alert")).to_contain_text(message)
     expect(page.get_by_role("button", name="Choose a file")).to_be_focused()
     expect(page.get_by_role("progressbar")).to_be_hidden()
 
 
 def download(page: Page) -> tuple[str, np.ndarray, int]:
-    """Press Download; return the file's name, its samples and their rate."""
+    """Press Download; return the file name, the samples and the sample rate."""
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download").click()
     content = Path(waiting.value.path()).read_bytes()

@@ -1,4 +1,4 @@
-"""A server with a page, and a browser for it."""
+"""Fixtures: a server, a browser, and the page of the server in the browser."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,7 +38,10 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(chromium: Browser, address: str) -> Iterator[Callable[..., Page]]:
-    """Open the page; in the end, no script of it has failed, and all came from its server."""
+    """Return a function that opens the page.
+
+    After the test, check that no script failed and that every request went to the server.
+    """
     faults: list[str] = []
 
     def open_it(
@@ -47,16 +50,17 @@ def open_page(chromium: Browser, address: str) -> Iterator[Callable[..., Page]]:
         page = chromium.new_context(**options).new_page()
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on(
-            "console", lambda told: "Content Security" in told.text and faults.append(told.text)
+            "console",
+            lambda message: "Content Security" in message.text and faults.append(message.text),
         )
         page.on(
             "request",
-            lambda asked: asked.url.startswith((url, "blob:")) or faults.append(asked.url),
+            lambda request: request.url.startswith((url, "blob:")) or faults.append(request.url),
         )
         if init:
             page.add_init_script(init)
-        for log_mel, answer in (routes or {}).items():
-            page.route(log_mel, answer)
+        for pattern, respond in (routes or {}).items():
+            page.route(pattern, respond)
         page.goto(url)
         return page
 

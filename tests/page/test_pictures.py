@@ -1,4 +1,4 @@
-"""Spectrograms, and how the page looks."""
+"""The spectrograms and the layout of the page."""
 
 import io
 import json
@@ -12,22 +12,17 @@ from playwright.sync_api import Page, expect
 
 from tests import browser
 from tests.corpora import encode
-from tests.page.acts import (
-    TALK,
-    choose,
-    expect_result,
-    tone,
-)
+from tests.page.acts import TALK, choose, expect_result, tone
 
 pytestmark = browser.needed
 
 
-def test_spectrograms_are_the_servers(page: Page, address: str) -> None:
-    rate = 16_000  # where both take frames of 512 samples
+def test_the_page_and_the_server_compute_the_same_spectrogram(page: Page, address: str) -> None:
+    rate = 16_000  # at this rate both use frames of 512 samples
     noise = 0.1 * np.random.default_rng(3).standard_normal((rate // 2, 1))
     sent = encode(noise + tone(0.5, rate), "WAV", "FLOAT", rate)
     samples, _ = soundfile.read(io.BytesIO(sent), dtype="float32")
-    ours = page.evaluate(
+    on_page = page.evaluate(
         """async ([samples, rate]) => {
             const { decibels, spectra } = await import("/page/spectrogram.js");
             const sound = Float32Array.from(samples);
@@ -36,13 +31,13 @@ def test_spectrograms_are_the_servers(page: Page, address: str) -> None:
         }""",
         [samples.tolist(), rate],
     )
-    answer = page.request.post(f"{address}v1/spectrogram", data=sent)
-    theirs = np.array(json.loads(answer.body())["db"])
-    db = np.reshape(ours["db"], (ours["columns"], ours["rows"] // 2, 2)).max(axis=2)
-    np.testing.assert_allclose(db, theirs, atol=0.06)  # it rounds to 0.1 dB
+    response = page.request.post(f"{address}v1/spectrogram", data=sent)
+    on_server = np.array(json.loads(response.body())["db"])
+    db = np.reshape(on_page["db"], (on_page["columns"], on_page["rows"] // 2, 2)).max(axis=2)
+    np.testing.assert_allclose(db, on_server, atol=0.06)  # the server rounds to 0.1 dB
 
 
-def test_spectrograms_of_mixes_are_those_of_the_mixed(page: Page) -> None:
+def test_the_spectrogram_of_a_mix_equals_that_of_the_mixed_samples(page: Page) -> None:
     before, after = 0.1 * np.random.default_rng(5).standard_normal((2, 9000))
     db = page.evaluate(
         """async ([before, after]) => {
@@ -59,7 +54,7 @@ def test_spectrograms_of_mixes_are_those_of_the_mixed(page: Page) -> None:
 
 
 def pixels(page: Page, which: str, x: int, y: int, height: int) -> np.ndarray:
-    """Return 200 of a canvas's columns: [height, 200, 4]; y below 0 is counted from its bottom."""
+    """Return 200 columns of a canvas, [height, 200, 4]; a negative y counts from the bottom."""
     data = page.locator(which).evaluate(
         """(canvas, [x, y, height]) => {
             const top = y < 0 ? canvas.height + y : y;
@@ -70,14 +65,14 @@ def pixels(page: Page, which: str, x: int, y: int, height: int) -> np.ndarray:
     return np.reshape(data, (height, 200, 4))
 
 
-def test_silence_is_dark_up_to_half_its_own_rate(page: Page) -> None:
-    choose(page, encode(0 * TALK, "WAV", "PCM_16", 4000))  # browsers play no less than 8 kHz
+def test_silence_is_dark_up_to_half_the_sample_rate(page: Page) -> None:
+    choose(page, encode(0 * TALK, "WAV", "PCM_16", 4000))  # browsers play 8 kHz or more
     expect_result(page)
     expect(page.get_by_role("img", name=re.compile("after.* 0 to 2.0 kHz"))).to_be_visible()
     assert pixels(page, "#after", 200, 20, 50)[..., :3].max() < 20
 
 
-def test_pictures_follow_the_colours_and_the_zoom(page: Page) -> None:
+def test_spectrograms_follow_the_colour_scheme_and_the_zoom(page: Page) -> None:
     choose(page)
     expect_result(page)
     expect(page.get_by_role("img", name="Spectrogram, after: 0")).to_be_visible()
@@ -94,24 +89,24 @@ def test_pictures_follow_the_colours_and_the_zoom(page: Page) -> None:
         expect(page.locator(canvas)).to_have_js_property("width", round(1.25 * width))
 
 
-def test_long_times_are_told_in_whole_minutes(page: Page) -> None:
-    told = page.evaluate(
+def test_long_time_axes_are_labelled_in_whole_minutes(page: Page) -> None:
+    labels = page.evaluate(
         """async () => {
-            const told = [];
-            CanvasRenderingContext2D.prototype.fillText = text => told.push(text);
+            const labels = [];
+            CanvasRenderingContext2D.prototype.fillText = text => labels.push(text);
             const canvas = document.createElement("canvas");
             canvas.style.width = "800px";
             document.body.append(canvas);
             const { Picture } = await import("/page/picture.js");
             const spectrogram = { db: new Float32Array(4), columns: 2, rows: 2, topHz: 8000 };
             new Picture(canvas, "x", () => {}).show(spectrogram, 540, 8000, 0);
-            return told;
+            return labels;
         }"""
     )
-    assert {"1:00", "2:00", "9:00"} <= set(told)
+    assert {"1:00", "2:00", "9:00"} <= set(labels)
 
 
-def test_no_picture_is_of_another_recording(page: Page) -> None:
+def test_the_previous_spectrogram_is_cleared(page: Page) -> None:
     choose(page)
     expect_result(page)
     expect(page.get_by_role("img", name="Spectrogram, after: 0")).to_be_visible()
@@ -122,7 +117,7 @@ def test_no_picture_is_of_another_recording(page: Page) -> None:
     assert not pixels(page, "#after", 0, 0, 100).any()
 
 
-def test_the_page_stays_awake(open_page: Callable[..., Page]) -> None:
+def test_the_page_stays_responsive(open_page: Callable[..., Page]) -> None:
     page = open_page(
         init="""window.tasks = [];
         const note = (list) => tasks.push(...list.getEntries().map(({ duration }) => duration));
@@ -136,7 +131,9 @@ def test_the_page_stays_awake(open_page: Callable[..., Page]) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 1280])
-def test_it_fits_and_can_be_read(open_page: Callable[..., Page], width: int, scheme: str) -> None:
+def test_the_page_fits_its_width_and_has_enough_contrast(
+    open_page: Callable[..., Page], width: int, scheme: str
+) -> None:
     page = open_page(viewport={"width": width, "height": 700}, color_scheme=scheme)
     choose(page, name="a_very_long_name_without_any_place_to_break_it_" * 3 + ".wav")
     expect(page.get_by_role("button", name="Download")).to_be_visible()
@@ -153,21 +150,24 @@ def test_it_fits_and_can_be_read(open_page: Callable[..., Page], width: int, sch
 
 
 def contrast(page: Page, selector: str) -> float:
-    """Return the contrast of an element's text against what lies under it (WCAG 2.2)."""
-    ink, paper = page.locator(selector).first.evaluate(
+    """Return the contrast of an element's text with its background (WCAG 2.2)."""
+    foreground, background = page.locator(selector).first.evaluate(
         """element => {
-            const ink = getComputedStyle(element).color;
-            let under = element, paper;
-            do { paper = getComputedStyle(under).backgroundColor; under = under.parentElement; }
-            while (paper === "rgba(0, 0, 0, 0)" && under);
-            return [ink, paper].map(colour => colour.match(/[\\d.]+/g).slice(0, 3).map(Number));
+            const foreground = getComputedStyle(element).color;
+            let under = element, background;
+            do {
+                background = getComputedStyle(under).backgroundColor;
+                under = under.parentElement;
+            } while (background === "rgba(0, 0, 0, 0)" && under);
+            const channels = colour => colour.match(/[\\d.]+/g).slice(0, 3).map(Number);
+            return [foreground, background].map(channels);
         }"""
     )
-    lights = []
-    for colour in (ink, paper):
+    luminances = []
+    for colour in (foreground, background):
         linear = [
             c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
             for c in np.array(colour) / 255
         ]
-        lights.append(float(np.dot([0.2126, 0.7152, 0.0722], linear)) + 0.05)
-    return max(lights) / min(lights)
+        luminances.append(float(np.dot([0.2126, 0.7152, 0.0722], linear)) + 0.05)
+    return max(luminances) / min(luminances)

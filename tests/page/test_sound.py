@@ -1,4 +1,4 @@
-"""Before, after and removed, heard in place."""
+"""Playback: before, after and removed, switched while playing."""
 
 import re
 from collections.abc import Callable
@@ -35,15 +35,15 @@ PLAY = """async ([rate, switches]) => {
 }"""
 
 
-def test_before_after_and_removed_are_switched_in_place_without_a_click(page: Page) -> None:
+def test_before_after_and_removed_switch_without_a_click(page: Page) -> None:
     switches = [
         (0.5, "heard", "before"),
         (1.0, "heard", "removed"),
         (1.5, "heard", "after"),
         (1.75, "strength", 0.5),
     ]
-    heard = np.array(page.evaluate(PLAY, [RATE, switches]))
-    seconds = np.arange(len(heard)) / RATE
+    played = np.array(page.evaluate(PLAY, [RATE, switches]))
+    seconds = np.arange(len(played)) / RATE
     wave = np.sin(2 * np.pi * 100 * seconds)
     for start, end, gain in (
         (0.1, 0.5, 0.6),
@@ -53,18 +53,19 @@ def test_before_after_and_removed_are_switched_in_place_without_a_click(page: Pa
         (1.85, 2, 0.7),
     ):
         during = (seconds >= start) & (seconds < end)
-        np.testing.assert_allclose(heard[during], gain * wave[during], atol=0.002)
-    # The steepest that the tone itself is; a switch at a wave's top would be a step of 0.2 or more.
-    assert np.abs(np.diff(heard)).max() < 1.3 * 0.8 * 2 * np.pi * 100 / RATE
+        np.testing.assert_allclose(played[during], gain * wave[during], atol=0.002)
+    # The bound is 1.3 times the steepest slope of the tone; a hard switch at a peak of the wave
+    # would be a step of 0.2 or more.
+    assert np.abs(np.diff(played)).max() < 1.3 * 0.8 * 2 * np.pi * 100 / RATE
 
 
 KEEP_CONTEXTS = """window.contexts = [];
 window.AudioContext = class extends AudioContext {
-    constructor(...how) { super(...how); contexts.push(this); }
+    constructor(...options) { super(...options); contexts.push(this); }
 };"""
 
 
-def test_it_is_played_at_its_own_rate_and_nothing_is_held_on_to(
+def test_playback_uses_the_recording_s_rate_and_closes_old_contexts(
     open_page: Callable[..., Page],
 ) -> None:
     page = open_page(init=KEEP_CONTEXTS)
@@ -82,7 +83,7 @@ def test_it_is_played_at_its_own_rate_and_nothing_is_held_on_to(
     assert page.evaluate("contexts[1].state") == "running"
 
 
-def test_the_slider_can_be_stepped_and_is_not_read_out_as_it_goes(page: Page) -> None:
+def test_the_slider_can_be_stepped_and_is_not_announced_while_playing(page: Page) -> None:
     choose(page, LONG_WAV)
     expect_result(page)
     slider = page.get_by_role("slider", name="Position")
@@ -94,17 +95,17 @@ def test_the_slider_can_be_stepped_and_is_not_read_out_as_it_goes(page: Page) ->
     expect(slider).to_have_attribute(
         "aria-valuetext", f"0:{int(at * 10 + 1e-6) / 10:04.1f} of 0:15.0"
     )
-    told = slider.get_attribute("aria-valuetext")
+    announced = slider.get_attribute("aria-valuetext")
     page.get_by_role("button", name="Play").evaluate("button => button.click()")
-    expect(page.get_by_text("0:15.0", exact=False).first).not_to_have_text(f"{told}")
+    expect(page.get_by_text("0:15.0", exact=False).first).not_to_have_text(f"{announced}")
     page.wait_for_timeout(300)
     assert float(slider.input_value()) > at
-    assert slider.get_attribute("aria-valuetext") == told
+    assert slider.get_attribute("aria-valuetext") == announced
     page.keyboard.press("Home")
     expect(slider).to_have_attribute("aria-valuetext", re.compile(r"^0:00\.\d of"))
 
 
-def test_a_finger_that_scrolls_does_not_seek(page: Page) -> None:
+def test_scrolling_by_touch_does_not_seek(page: Page) -> None:
     choose(page)
     expect_result(page)
     picture = page.get_by_role("img", name="Spectrogram, after: 0")
@@ -112,21 +113,21 @@ def test_a_finger_that_scrolls_does_not_seek(page: Page) -> None:
         "c => { const b = c.getBoundingClientRect(); return [b.x + b.width / 2, b.y + 9]; }"
     )
     for ending, expected in (("pointercancel", 0), ("pointerup", pytest.approx(1, abs=0.1))):
-        finger = {"pointerType": "touch", "bubbles": True, "clientX": x, "clientY": y}
-        picture.dispatch_event("pointerdown", {**finger, "buttons": 1})
-        picture.dispatch_event(ending, finger)
+        touch = {"pointerType": "touch", "bubbles": True, "clientX": x, "clientY": y}
+        picture.dispatch_event("pointerdown", {**touch, "buttons": 1})
+        picture.dispatch_event(ending, touch)
         assert float(page.get_by_role("slider", name="Position").input_value()) == expected
 
 
-def test_playing_goes_on_where_one_goes(page: Page) -> None:
+def test_playback_continues_at_the_new_position(page: Page) -> None:
     choose(page, LONG_WAV)
     expect_result(page)
     picture = page.get_by_role("img", name="Spectrogram, after: 0")
-    expect(picture).to_be_visible()  # until it is drawn, there is nowhere to go
+    expect(picture).to_be_visible()  # it reacts to clicks only once it is drawn
     page.get_by_role("button", name="Play").click()
     pause = page.get_by_role("button", name="Pause")
     expect(pause).to_be_visible()
-    picture.click()  # its middle
+    picture.click()  # in its middle
     position = page.get_by_role("slider", name="Position")
     at = float(position.input_value())
     assert 7 < at < 15
@@ -135,5 +136,5 @@ def test_playing_goes_on_where_one_goes(page: Page) -> None:
     assert at <= float(position.input_value()) < 15
     position.fill("14.5")
     page.get_by_role("button", name="Play").click()
-    expect(page.get_by_role("button", name="Play")).to_be_visible()  # again, at the end
+    expect(page.get_by_role("button", name="Play")).to_be_visible()  # playback has ended
     expect(page.get_by_text("0:15.0 / 0:15.0")).to_be_visible()

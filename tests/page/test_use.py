@@ -1,4 +1,4 @@
-"""What people do with the page: choose, drop, record, cancel, take along."""
+"""Use of the page: choose or drop a file, record, cancel, download."""
 
 import re
 from collections.abc import Callable
@@ -15,10 +15,10 @@ from tests.page.acts import (
     TALK,
     TONE_HZ,
     WAV,
-    answering,
     choose,
     download,
     expect_result,
+    respond,
     tone,
     wait_until,
 )
@@ -26,7 +26,7 @@ from tests.page.acts import (
 pytestmark = browser.needed
 
 
-def test_a_file_is_chosen_cleaned_and_shown(page: Page) -> None:
+def test_a_chosen_file_is_denoised_and_shown(page: Page) -> None:
     expect(page.get_by_text("up to 1 MiB and 0:20 min")).to_be_visible()
     choose(page)
     expect_result(page)
@@ -37,29 +37,29 @@ def test_a_file_is_chosen_cleaned_and_shown(page: Page) -> None:
     expect(page.get_by_role("img", name=re.compile("Colours from -"))).to_be_visible()
 
 
-def test_a_file_is_dropped(page: Page) -> None:
+def test_a_dropped_file_is_denoised(page: Page) -> None:
     page.evaluate(
         """bytes => {
             const dataTransfer = new DataTransfer();
             for (const name of ["first.wav", "second.wav"]) {
                 dataTransfer.items.add(new File([new Uint8Array(bytes)], name));
             }
-            const how = { dataTransfer, bubbles: true, cancelable: true };
-            document.dispatchEvent(new DragEvent("drop", how));
+            const options = { dataTransfer, bubbles: true, cancelable: true };
+            document.dispatchEvent(new DragEvent("drop", options));
         }""",
         list(WAV),
     )
     expect(page.get_by_role("heading", name="first.wav")).to_be_focused()
-    expect(page.get_by_role("alert")).to_contain_text("first.wav is taken, the rest is not.")
+    expect(page.get_by_role("alert")).to_contain_text("first.wav was opened, the others were not.")
 
 
-def test_the_example_is_there_to_try(page: Page) -> None:
+def test_the_example_can_be_tried(page: Page) -> None:
     page.get_by_role("button", name="Try an example").click()
     expect_result(page, "example.flac")
 
 
 @pytest.mark.parametrize(("format", "subtype"), [("AIFF", "PCM_16"), ("MP3", "MPEG_LAYER_III")])
-def test_what_browsers_read_otherwise_is_aligned_all_the_same(
+def test_formats_that_browsers_decode_differently_are_aligned(
     page: Page, format: str, subtype: str
 ) -> None:
     choose(page, encode(tone(1.5, RATE), format, subtype, RATE), "talk.x")
@@ -79,7 +79,8 @@ def test_the_microphone_is_recorded(page: Page) -> None:
     middle = samples[rate // 4 : rate * 3 // 4, 0]
     spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
     assert np.argmax(spectrum) * rate / len(middle) == pytest.approx(TONE_HZ, abs=3)
-    assert np.abs(middle).max() == pytest.approx(0.4 / 2, abs=0.02)  # as it was: no gain moved
+    # No automatic gain control has changed the amplitude.
+    assert np.abs(middle).max() == pytest.approx(0.4 / 2, abs=0.02)
 
 
 def test_a_recording_can_be_discarded(page: Page) -> None:
@@ -89,19 +90,19 @@ def test_a_recording_can_be_discarded(page: Page) -> None:
     expect(page.get_by_role("button", name="Download")).to_be_hidden()
 
 
-def test_a_recording_ends_where_the_server_takes_no_more(open_page: Callable[..., Page]) -> None:
+def test_a_recording_stops_at_the_server_s_limit(open_page: Callable[..., Page]) -> None:
     short = {"body_bytes": 2**20, "channel_seconds": 2.5}
-    page = open_page(routes={"**/v1/limits": answering(200, short)})
+    page = open_page(routes={"**/v1/limits": respond(200, short)})
     page.get_by_role("button", name="Record").click()
     expect(page.get_by_text("of 0:01 at most")).to_be_visible()
     expect_result(page, "recording.wav")
 
 
-KEEP_STREAM = """const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-window.asked = new Promise((resolve) => { window.allow = resolve; });
-navigator.mediaDevices.getUserMedia = async (what) => {
-    window.stream = await ask(what);
-    if (HELD) await window.asked;
+KEEP_STREAM = """const original = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+window.allowed = new Promise((resolve) => { window.allow = resolve; });
+navigator.mediaDevices.getUserMedia = async (options) => {
+    window.stream = await original(options);
+    if (HELD) await window.allowed;
     return window.stream;
 };"""
 
@@ -114,7 +115,7 @@ def test_a_microphone_that_is_unplugged_ends_the_recording(open_page: Callable[.
     expect_result(page, "recording.wav")
 
 
-def test_a_microphone_that_is_allowed_too_late_is_let_go(open_page: Callable[..., Page]) -> None:
+def test_a_microphone_that_is_allowed_too_late_is_released(open_page: Callable[..., Page]) -> None:
     page = open_page(init=KEEP_STREAM.replace("HELD", "true"))
     page.get_by_role("button", name="Record").click()
     expect(page.get_by_role("status")).to_have_text("Waiting for the microphone")
@@ -128,14 +129,15 @@ def test_a_microphone_that_is_allowed_too_late_is_let_go(open_page: Callable[...
     expect(page.get_by_role("button", name="Record")).to_be_visible()
 
 
-def test_recording_and_the_rest_keep_out_of_each_others_way(page: Page) -> None:
+def test_recording_excludes_playback_and_other_files(page: Page) -> None:
     choose(page, LONG_WAV)
     expect_result(page)
     page.get_by_role("button", name="Play").click()
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
     page.get_by_role("button", name="Record").click()
     expect(page.get_by_role("button", name="Discard")).to_be_visible()
-    expect(page.get_by_role("button", name="Pause")).to_be_hidden()  # else it would be heard
+    # Playback has stopped, or the microphone would record it.
+    expect(page.get_by_role("button", name="Pause")).to_be_hidden()
     choose(page, name="other.wav")
     expect(page.get_by_role("alert")).to_contain_text("Stop or discard the recording first.")
     page.get_by_role("button", name="Discard").click()
@@ -144,9 +146,9 @@ def test_recording_and_the_rest_keep_out_of_each_others_way(page: Page) -> None:
 
 @pytest.mark.parametrize(
     ("label", "extension", "strength", "share"),
-    [("as sent", "wav", 100, 0.5), ("FLAC", "flac", 50, 0.75), ("WAV", "wav", 0, 1.0)],
+    [("same as input", "wav", 100, 0.5), ("FLAC", "flac", 50, 0.75), ("WAV", "wav", 0, 1.0)],
 )
-def test_what_is_downloaded_is_as_strong_as_asked_for(
+def test_the_download_has_the_chosen_strength(
     page: Page, label: str, extension: str, strength: int, share: float
 ) -> None:
     choose(page, name="a talk.of.ours.wav")
@@ -158,7 +160,7 @@ def test_what_is_downloaded_is_as_strong_as_asked_for(
     np.testing.assert_allclose(samples, share * TALK, atol=2e-4)
 
 
-def test_it_can_be_used_by_keyboard_alone(page: Page) -> None:
+def test_the_page_can_be_used_by_keyboard_alone(page: Page) -> None:
     for _ in range(3):
         page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Try an example")).to_be_focused()
@@ -180,25 +182,25 @@ def test_it_can_be_used_by_keyboard_alone(page: Page) -> None:
     expect(page.get_by_role("button", name="Download")).to_be_focused()
 
 
-def test_a_busy_server_is_waited_for(page: Page) -> None:
-    asked: list[str] = []
+def test_the_page_waits_for_a_busy_server(page: Page) -> None:
+    urls: list[str] = []
 
-    def first_busy(route: Route) -> None:
-        asked.append(route.request.url)
-        busy = answering(503, {"title": "Busy", "detail": ""}, **{"Retry-After": "1"})
-        busy(route) if len(asked) == 1 else route.continue_()
+    def busy_at_first(route: Route) -> None:
+        urls.append(route.request.url)
+        busy = respond(503, {"title": "Busy", "detail": ""}, **{"Retry-After": "1"})
+        busy(route) if len(urls) == 1 else route.continue_()
 
-    page.route("**/v1/denoise*", first_busy)
+    page.route("**/v1/denoise*", busy_at_first)
     choose(page)
     expect(page.get_by_role("status")).to_have_text("Waiting: the server is busy")
     expect_result(page)
-    assert len(asked) == 2
+    assert len(urls) == 2
 
 
 @pytest.mark.parametrize("phase", ["sending", "waiting"])
-def test_it_can_be_cancelled(page: Page, phase: str) -> None:
+def test_a_request_can_be_cancelled(page: Page, phase: str) -> None:
     held: list[Route] = []
-    busy = answering(503, {"title": "Busy", "detail": ""}, **{"Retry-After": "60"})
+    busy = respond(503, {"title": "Busy", "detail": ""}, **{"Retry-After": "60"})
     page.route("**/v1/denoise*", (lambda route: held.append(route)) if phase == "sending" else busy)
     choose(page)
     if phase == "waiting":
@@ -210,7 +212,7 @@ def test_it_can_be_cancelled(page: Page, phase: str) -> None:
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
-def test_a_second_recording_takes_the_place_of_the_first(page: Page) -> None:
+def test_a_second_recording_replaces_the_first(page: Page) -> None:
     page.route("**/v1/denoise*", lambda route: route.continue_())
     choose(page, name="first.wav")
     choose(page, name="second.wav")
@@ -219,20 +221,20 @@ def test_a_second_recording_takes_the_place_of_the_first(page: Page) -> None:
 
 HOLD_FIRST = """const decode = OfflineAudioContext.prototype.decodeAudioData;
 const held = new Promise((resolve) => { window.release = resolve; });
-window.begun = 0;
+window.started = 0;
 OfflineAudioContext.prototype.decodeAudioData = async function (bytes) {
-    if (window.begun++ === 0) await held;
+    if (window.started++ === 0) await held;
     return decode.call(this, bytes);
 };"""
 
 
 @pytest.mark.parametrize("instead", ["Cancel", "second.wav"])
-def test_what_is_decoded_too_late_is_not_shown(
+def test_a_recording_decoded_too_late_is_not_shown(
     open_page: Callable[..., Page], instead: str
 ) -> None:
     page = open_page(init=HOLD_FIRST)
     choose(page, name="first.wav")
-    wait_until(page, "begun")
+    wait_until(page, "started")
     expect(page.get_by_role("button", name="Cancel")).to_be_focused()
     if instead == "Cancel":
         page.keyboard.press("Enter")
@@ -245,7 +247,7 @@ def test_what_is_decoded_too_late_is_not_shown(
     expect(page.get_by_role("heading", name="first.wav")).to_have_count(0)
 
 
-def test_a_download_does_not_end_what_is_sent(page: Page) -> None:
+def test_download_is_disabled_while_another_file_is_sent(page: Page) -> None:
     choose(page)
     expect_result(page)
     page.route("**/v1/denoise*", lambda route: None)
@@ -256,7 +258,7 @@ def test_a_download_does_not_end_what_is_sent(page: Page) -> None:
     expect(page.get_by_role("button", name="Download")).to_be_enabled()
 
 
-def test_a_browser_that_keeps_nothing_is_served(open_page: Callable[..., Page]) -> None:
+def test_the_page_works_without_session_storage(open_page: Callable[..., Page]) -> None:
     page = open_page(
         init="""Object.defineProperty(window, "sessionStorage", {
             get() { throw new DOMException("", "SecurityError"); },

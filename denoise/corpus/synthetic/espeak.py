@@ -1,9 +1,10 @@
-"""eSpeak NG in this process: text in, samples out, nothing remembered between calls.
+"""Run eSpeak NG in this process, so that the samples of a text do not depend on earlier calls.
 
-The library keeps state that no call resets: its place in the table of pitch flutter, the glottal
-cycles that roughness counts, the gain that overload lowered, the Klatt synthesiser's last frame. So
-it gets a data folder of its own, with voices that use neither flutter nor roughness, speaks at an
-eighth of its volume, and before each text says a word that nobody hears.
+The library keeps state that no call resets: the position in the table of pitch flutter, the count
+of glottal cycles for roughness, the gain that is lowered on overload, and the last frame of the
+Klatt synthesiser. So the library gets its own data folder, with voices that use neither flutter nor
+roughness. It speaks at an eighth of its volume, and synthesises a word before each text that is
+thrown away.
 """
 
 import contextlib
@@ -23,23 +24,23 @@ from denoise.errors import CorpusError
 
 SHARED_FILES = ("phontab", "phonindex", "phondata", "intonations", "en_dict")
 DICTIONARY = re.compile(r"^(dictionary|language) +([a-z]+)", re.MULTILINE)
-# Roughness 8 is past the end of the library's table, and so none at all: 0 still rolls its r's.
-STATELESS = "flutter 0\nroughness 8\necho 0 0\n"
+# Roughness 8 is past the end of the library's table, which disables it; 0 still rolls its r's.
+STATELESS_SETTINGS = "flutter 0\nroughness 8\necho 0 0\n"
 VOLUME = 12
-UNHEARD = "six"
+WARM_UP_TEXT = "six"
 
 _SYNCHRONOUS, _DO_NOT_EXIT, _UTF8 = 2, 0x8000, 1
 _RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4
 _CALLBACK = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
 )
-_REMEDY = "Set download.source to kaggle or local, which do without it."
+_REMEDY = "Set download.source to kaggle or local, which do not need it."
 
-_one_at_a_time = threading.Lock()
+_engine_lock = threading.Lock()
 
 
 def installed_file(*parts: str) -> Path:
-    """Return a file of eSpeak NG's installed data; raises CorpusError where it is missing."""
+    """Return the path of one of eSpeak NG's data files; raises CorpusError if it is missing."""
     try:
         import espeakng_loader
 
@@ -47,7 +48,7 @@ def installed_file(*parts: str) -> Path:
     except (ImportError, RuntimeError) as error:
         raise CorpusError(f"eSpeak NG is not installed here ({error}). {_REMEDY}") from error
     if not path.is_file():
-        raise CorpusError(f"This eSpeak NG has no {'/'.join(parts)} among its data. {_REMEDY}")
+        raise CorpusError(f"eSpeak NG has no file {'/'.join(parts)} among its data. {_REMEDY}")
     return path
 
 
@@ -62,44 +63,51 @@ def _load_library() -> ctypes.CDLL:
         ) from error
 
 
-def _lay_out(folder: Path, voices: Mapping[str, str]) -> None:
-    """Fill a data folder: what their languages need, and voices, name to text of a voice file."""
+def _create_data_folder(folder: Path, voices: Mapping[str, str]) -> None:
+    """Copy what the voices' languages need, and write the voices: a name to a voice file's text."""
     (folder / "voices").mkdir()
     (folder / "lang").mkdir()
-    for name in {*SHARED_FILES, *map(_dictionary, voices.values())}:
+    for name in {*SHARED_FILES, *map(_dictionary_name, voices.values())}:
         shutil.copyfile(installed_file(name), folder / name)
     for name, text in voices.items():
-        (folder / "voices" / name).write_text(text + STATELESS, encoding="utf-8", newline="\n")
+        (folder / "voices" / name).write_text(
+            text + STATELESS_SETTINGS, encoding="utf-8", newline="\n"
+        )
 
 
-def _dictionary(voice: str) -> str:
-    """Name the dictionary of a voice file: that of its first language unless it names another."""
-    named = sorted(DICTIONARY.findall(voice), key=lambda line: line[0])  # stable
-    return f"{named[0][1]}_dict"
+def _dictionary_name(voice: str) -> str:
+    """Return the file name of the dictionary that a voice file needs.
+
+    It is that of the line `dictionary`, or else of the first line `language`.
+    """
+    lines = sorted(DICTIONARY.findall(voice), key=lambda line: line[0])  # the sort is stable
+    return f"{lines[0][1]}_dict"
 
 
-def _native(path: Path) -> bytes:
+def _encode_path(path: Path) -> bytes:
     return str(path).encode("mbcs" if sys.platform == "win32" else "utf-8")
 
 
 class Espeak:
-    """eSpeak NG with a set of voices, for a `with` block; one at a time in a process."""
+    """eSpeak NG with a set of voices, for a `with` block; only one at a time in a process."""
 
     def __init__(self, voices: Mapping[str, str]) -> None:
-        """Take `voices`, from a name (lower case, no `+`) to the text of a voice file."""
+        """Set the voices, from a name (lower case, no `+`) to the text of a voice file."""
         self._voices = voices
         self._library = _load_library()
         self._samples: list[bytes] = []
-        self._callback = _CALLBACK(self._collect)  # kept: ctypes does not hold it
+        self._callback = _CALLBACK(self._collect)  # ctypes keeps no reference to it
 
     def __enter__(self) -> "Espeak":
-        """Start the engine; raises CorpusError if it does not start or is in use already."""
-        if not _one_at_a_time.acquire(blocking=False):
-            raise CorpusError("eSpeak NG is in use in this process. Let the other corpus finish.")
+        """Start the engine; raises CorpusError if it does not start or is already in use."""
+        if not _engine_lock.acquire(blocking=False):
+            raise CorpusError(
+                "eSpeak NG is in use in this process. Wait until the other corpus is finished."
+            )
         with contextlib.ExitStack() as stack:
-            stack.callback(_one_at_a_time.release)
+            stack.callback(_engine_lock.release)
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="espeak-")))
-            _lay_out(folder, self._voices)
+            _create_data_folder(folder, self._voices)
             self._start(folder)
             stack.callback(self._library.espeak_Terminate)
             self._running = stack.pop_all()
@@ -110,9 +118,9 @@ class Espeak:
         self._running.close()
 
     def _start(self, folder: Path) -> None:
-        path = _native(folder)
+        path = _encode_path(folder)
         self.sample_rate: int = self._library.espeak_Initialize(_SYNCHRONOUS, 0, path, _DO_NOT_EXIT)
-        # A path that it does not like, being too long, say, it answers with a folder of its own.
+        # If the path is unusable, for example too long, the library uses its default folder.
         if self.sample_rate <= 0 or self._info()[1] != path:
             raise CorpusError(f"eSpeak NG does not start with its data in {folder}. {_REMEDY}")
         self._library.espeak_SetSynthCallback(self._callback)
@@ -122,7 +130,7 @@ class Espeak:
     ) -> int:
         if samples and count > 0:
             self._samples.append(ctypes.string_at(samples, 2 * count))
-        return 0  # go on
+        return 0  # continue
 
     @property
     def version(self) -> str:
@@ -130,7 +138,7 @@ class Espeak:
         return self._info()[0].decode("ascii")
 
     def _info(self) -> tuple[bytes, bytes]:
-        """Ask the library for its version and its data folder."""
+        """Return the library's version and its data folder."""
         info = self._library.espeak_Info
         info.restype = ctypes.c_char_p
         folder = ctypes.c_char_p()
@@ -141,8 +149,9 @@ class Espeak:
     ) -> npt.NDArray[np.int16]:
         """Return `text` spoken by `voice`, int16 [n_samples] at `sample_rate`.
 
-        `rate` is in words a minute, 80 to 450; `pitch` and `pitch_range` go from 0 to 99, 50 being
-        the voice's own; `seed`, 0 to 2**31 - 1, is that of breath and frication.
+        `rate` is in words per minute, 80 to 450. `pitch` and `pitch_range` go from 0 to 99, and 50
+        is the voice's own. `seed`, 0 to 2**31 - 1, determines the noise of breath and frication.
+        Raises CorpusError for an unknown voice and for text that cannot be synthesised.
         """
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise CorpusError(f"eSpeak NG has no voice {voice!r}. {_REMEDY}")
@@ -150,7 +159,7 @@ class Espeak:
         for number, value in settings.items():
             self._library.espeak_SetParameter(number, value, 0)
         self._library.espeak_ng_SetRandSeed(ctypes.c_long(seed))
-        self._synthesise(UNHEARD)
+        self._synthesise(WARM_UP_TEXT)  # the samples are discarded
         return np.frombuffer(self._synthesise(text), np.int16)
 
     def _synthesise(self, text: str) -> bytes:
@@ -158,5 +167,5 @@ class Espeak:
         content = text.encode()
         size = ctypes.c_size_t(len(content) + 1)
         if self._library.espeak_Synth(content, size, 0, 0, 0, _UTF8, None, None) != 0:
-            raise CorpusError(f"eSpeak NG failed to say {text!r}. {_REMEDY}")
+            raise CorpusError(f"eSpeak NG failed to synthesise {text!r}. {_REMEDY}")
         return b"".join(self._samples)

@@ -1,9 +1,10 @@
-"""Who speaks the built-in corpus: people made from eSpeak NG's voice variants and accents.
+"""Draw the voices of the synthetic corpus from eSpeak NG's variants, accents and languages.
 
-The tables were chosen by synthesising the digits with each of the 104 variants and looking at
-spectrograms, pitch, voicing and balance. Left out: whispers and creaks, robots and monsters, a
-child, novelties, near copies, and variants with formants missing or far from any speaker's. Of the
-others only the timbre is taken; pitch, pace and throat are drawn anew for each speaker.
+The variants were chosen by synthesising the digits with each of the 104 variants and inspecting
+spectrograms, pitch, voicing and spectral balance. These are excluded: whispering and creaky voices,
+robots and monsters, a child, novelties, near duplicates, and variants whose formants are missing or
+far from those of any speaker. Of the others only the timbre is used. Pitch, speaking rate and vocal
+tract length are drawn for each speaker.
 """
 
 import re
@@ -75,27 +76,30 @@ LANGUAGES = {
     "zlw/cs": "Czech",
     "zlw/pl": "Polish",
 }
-"""What others speak, by eSpeak NG's files. No Turkic language is among them: the
-real recordings on which the README judges are of one, and so of a family that is never heard."""
+"""The languages of OOV speech, by eSpeak NG's file names. Turkic languages are excluded: the real
+recordings on which the README evaluates the model are in a Turkic language, and so the model is
+tested on a language family that is not in its training data."""
 PITCH_HZ = {"female": (198.0, 1.13, 150.0, 260.0), "male": (112.0, 1.16, 78.0, 165.0)}
-"""Median, spread as a factor, lowest and highest of the base, which lies 12 % under the mean."""
+"""Median, spread (a factor), minimum and maximum of the base pitch, 12 % below the mean pitch."""
 
-# The Klatt synthesiser's vowels are quieter against the same consonants.
-KLATT_CONSONANTS = 0.4
+# The Klatt synthesiser's vowels are quieter, so its consonants are made quieter too.
+KLATT_CONSONANT_FACTOR = 0.4
 
-# eSpeak NG's own strength and width of formants 0 to 8, in percent, where a variant names none.
+# eSpeak NG's default strength and width of formants 0 to 8, in percent.
 _STRENGTHS = (102, 100, 94, 91, 78, 78, 100, 100, 100)
 _WIDTHS = (109, 100, 100, 125, 134, 134, 100, 100, 100)
-# What is taken over from a variant besides its formants; the rest is drawn for each speaker.
-_KEPT = {"tone", "breath", "breathw", "klatt"}
+# The settings of a variant that are kept besides its formants; the rest is drawn for each speaker.
+_KEPT_SETTINGS = {"tone", "breath", "breathw", "klatt"}
 
 
 @dataclass(frozen=True)
 class Voice:
-    """One speaker's voice and manner, in English with an accent or in another language.
+    """One speaker's voice, in English with an accent or in another language.
 
-    Formants 1 to 8 are moved by `formants`; 1 to 5 widened by `width`, since eSpeak NG leaves gaps
-    between them that no throat does; 6 to 8 strengthened by `brilliance`, all factors.
+    `pitch_hz` and `pitch_span_hz` are the base pitch and its range, `rate` is in words per minute
+    and `consonants` in percent. The others are factors: `formants` of the frequencies of formants 1
+    to 8, `width` of the bandwidths of 1 to 5, because eSpeak NG leaves gaps between them that human
+    speech does not have, and `brilliance` of the strengths of 6 to 8.
     """
 
     speaker_id: str
@@ -112,7 +116,7 @@ class Voice:
 
 
 def draw_voice(rng: Generator, speaker_id: str, gender: str, variant: str, accent: str) -> Voice:
-    """Draw what makes this speaker differ from another of the same variant and accent."""
+    """Draw a speaker's voice, so that speakers of the same variant and accent differ."""
     median, spread, lowest, highest = PITCH_HZ[gender]
     pitch = min(max(median * spread ** rng.standard_normal(), lowest), highest)
     return Voice(
@@ -131,30 +135,34 @@ def draw_voice(rng: Generator, speaker_id: str, gender: str, variant: str, accen
 
 
 def _draw_formants(rng: Generator) -> tuple[float, ...]:
-    """Draw a throat, long or short; 4 and 5 move up to where eSpeak NG has nothing of its own."""
-    throat = 1 + 0.05 * max(-2.0, min(2.0, rng.standard_normal()))
-    upward = rng.uniform(0.05, 0.15)
-    raised = (1, 1, 1, 1 + upward, 1 + 2 * upward, 1, 1, 1)
-    return tuple(throat * warmup_factor * rng.uniform(0.96, 1.04) for warmup_factor in raised)
+    """Draw formant factors for a long or short vocal tract.
+
+    Formants 4 and 5 are moved up, to frequencies where eSpeak NG has no formant.
+    """
+    tract = 1 + 0.05 * max(-2.0, min(2.0, rng.standard_normal()))
+    rise = rng.uniform(0.05, 0.15)
+    rises = (1, 1, 1, 1 + rise, 1 + 2 * rise, 1, 1, 1)
+    return tuple(tract * factor * rng.uniform(0.96, 1.04) for factor in rises)
 
 
 def voice_text(voice: Voice) -> str:
-    """Write eSpeak NG's voice file: accent or language, then the variant as this speaker has it."""
+    """Return the text of eSpeak NG's voice file: accent or language, then the speaker's variant."""
     accent = installed_file("lang", *voice.accent.split("/")).read_text(encoding="utf-8")
     variant = installed_file("voices", "!v", voice.variant).read_text(encoding="latin-1")
-    lines = [line for line in variant.splitlines() if line.split(" ")[0] in _KEPT]
+    lines = [line for line in variant.splitlines() if line.split(" ")[0] in _KEPT_SETTINGS]
     lines += [_formant_line(voice, number, variant) for number in range(9)]
-    consonants = round(voice.consonants * (KLATT_CONSONANTS if "\nklatt" in variant else 1))
+    consonants = round(voice.consonants * (KLATT_CONSONANT_FACTOR if "\nklatt" in variant else 1))
     lines.append(f"consonants {consonants} {consonants}")
     lines.append(f"pitch {voice.pitch_hz} {voice.pitch_hz + voice.pitch_span_hz}")
     return "\n".join([accent.strip(), *lines, ""])
 
 
 def _formant_line(voice: Voice, number: int, variant: str) -> str:
+    """Return the line of one formant: the variant's values or the defaults, with the factors."""
     frequency, strength, width, shift_hz = 100, _STRENGTHS[number], _WIDTHS[number], 0
-    given = re.search(rf"^formant +{number} +(.*)", variant, re.MULTILINE)
-    if given:
-        values = [int(value) for value in given[1].split()]
+    line = re.search(rf"^formant +{number} +(.*)", variant, re.MULTILINE)
+    if line:
+        values = [int(value) for value in line[1].split()]
         frequency, strength, width, shift_hz = (values + [100, 100, 100, 0][len(values) :])[:4]
     if number > 0:
         frequency = round(frequency * voice.formants[number - 1])

@@ -83,7 +83,7 @@ function send(path, file, tell, signal) {
     request.onprogress = (event) => request.status === 200 && tell("receiving", share(event));
     request.onabort = () => reject(signal.reason);
     request.onerror = () => reject(new Problem("The server does not answer.",
-      "Is it still running? If so, the recording may have been moved since it was chosen, or be a folder.", 0));
+      "Is it still running? If it is, the recording may have been moved since you chose it, or it may be a folder.", 0));
     request.onload = () => read(request).then(resolve, reject);
     request.onloadend = () => signal.removeEventListener("abort", abort);
     tell("sending", 0);
@@ -110,8 +110,8 @@ async function refusal(request) {
     if (!title) throw new TypeError("This is some other JSON.");
     return new Problem(`${title}.`, detail ?? "", request.status, retryAfter);
   } catch {
-    const detail = `It answered ${request.status}, and not in its own words: is a proxy between?`;
-    return new Problem("The server cannot be understood.", detail, request.status, retryAfter);
+    const detail = `It answered ${request.status} in an unknown format. Is there a proxy in between?`;
+    return new Problem("The server's answer cannot be read.", detail, request.status, retryAfter);
   }
 }
 

@@ -74,10 +74,10 @@ function clean(file, query, signal) {
 
 /** Refuse what the server would refuse, before it is sent. */
 function check(file) {
-  if (file.size === 0) throw new Problem("The recording is empty.", "Choose another; a folder cannot be taken.");
+  if (file.size === 0) throw new Problem("The recording is empty.", "Choose another file; folders cannot be sent.");
   const most = limits?.body_bytes ?? Infinity;
   if (file.size > most) {
-    throw new Problem("The recording is too large.", `It has ${mebibytes(file.size)}; this server takes ${mebibytes(most)}.`);
+    throw new Problem("The recording is too large.", `It has ${mebibytes(file.size)}; this server accepts at most ${mebibytes(most)}.`);
   }
 }
 
@@ -92,7 +92,7 @@ async function open(find) {
   };
   const opened = await attempt(work, "choose", () => open(() => file ?? find()));
   if (!opened) return;
-  byId("status").textContent = `${file.name} is cleaned.`;
+  byId("status").textContent = `${file.name} has been cleaned.`;
   byId("name").focus();
 }
 
@@ -122,7 +122,7 @@ function tellOf(error, again = null) {
 
 /** Wait until a token is given. */
 function tokenGiven() {
-  if (hasToken()) tellOf(new Problem("That token is not the server's.", ""));
+  if (hasToken()) tellOf(new Problem("The token is wrong.", ""));
   show("token-form", "token");
   return new Promise((resolve) => {
     byId("token-form").onsubmit = (event) => {
@@ -183,7 +183,7 @@ function discard() {
 async function findExample() {
   tell("fetching", null);
   const answer = await fetch(new URL("example.flac", import.meta.url)).catch(() => null);
-  if (!answer?.ok) throw new Problem("The example cannot be had.", "Is the server still running?", 0);
+  if (!answer?.ok) throw new Problem("The example could not be loaded.", "Is the server still running?", 0);
   return new File([await answer.blob()], "example.flac");
 }
 
@@ -195,7 +195,7 @@ function take(files) {
     return;
   }
   open(() => files[0]);
-  if (files.length > 1) tellOf(new Problem("One at a time.", `${files[0].name} is taken, the rest is not.`));
+  if (files.length > 1) tellOf(new Problem("Only one file at a time.", `${files[0].name} was opened, the others were not.`));
 }
 
 function listenToDrops() {
@@ -218,7 +218,7 @@ async function askForLimits() {
   byId("limits").textContent = `WAV, FLAC, OGG, MP3 or AIFF, up to ${mebibytes(limits.body_bytes)}`
     + ` and ${clock(limits.channel_seconds, 0)} min of one channel.`;
   const model = await ask("v1/model");
-  if (model) byId("band").textContent = `What lies above ${(model.sample_rate / 2000).toFixed(0)} kHz is not kept.`;
+  if (model) byId("band").textContent = `Frequencies above ${(model.sample_rate / 2000).toFixed(0)} kHz are removed.`;
 }
 
 byId("choose").addEventListener("click", () => byId("file").click());

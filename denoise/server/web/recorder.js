@@ -9,7 +9,7 @@ const AS_IT_IS = { echoCancellation: false, noiseSuppression: false, autoGainCon
 const REFUSED = {
   NotAllowedError: ["The microphone is not allowed.", "Allow it for this page in the browser's settings."],
   NotFoundError: ["There is no microphone.", "Plug one in, or choose a file."],
-  NotReadableError: ["The microphone cannot be used.", "Another program may hold it."],
+  NotReadableError: ["The microphone cannot be used.", "Another program may be using it."],
 };
 
 /** Records until `stop` or `discard`. */
@@ -27,8 +27,8 @@ export class Recorder {
   /** Ask for the microphone and begin; throws a Problem where there is none. gone(): it was unplugged. */
   static async start(hear, gone) {
     if (!navigator.mediaDevices || !window.AudioWorkletNode) {
-      throw new Problem("This page may not record.",
-        "Browsers let pages record that come over HTTPS or from this computer (127.0.0.1) alone.");
+      throw new Problem("This page is not allowed to record.",
+        "Browsers allow recording only on pages that come over HTTPS or from this computer (127.0.0.1).");
     }
     const stream = await microphone();
     const context = new AudioContext();
@@ -40,7 +40,7 @@ export class Recorder {
       return new Recorder(stream, context, node, hear);
     } catch (error) {
       release(stream, context);
-      throw new Problem("It cannot be recorded.", `${error.message} Is the server still running?`);
+      throw new Problem("The recording could not be started.", `${error.message} Is the server still running?`);
     }
   }
 

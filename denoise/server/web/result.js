@@ -37,7 +37,7 @@ export class Result {
     const after = await decode(made.blob, rate);
     let before = after && await decode(file, rate);
     if (after && before?.length !== after.length) before = await decode((await original()).blob, rate);
-    if (!before) throw new Problem("The browser cannot play this.", "The recording is empty, or too long for it.");
+    if (!before) throw new Problem("The browser cannot play this.", "The recording is empty, or too long for the browser.");
     const copies = { before: await copied(before), after: await copied(after) };
     signal.throwIfAborted();
     this.#clip = { file, rate: made.sampleRate, made: new Map([[key("wav", 1), made]]) };

@@ -1,0 +1,1 @@
+"""Named changes of params.yaml, run as DVC experiments: `python -m presets NAME`."""
