@@ -1,4 +1,4 @@
-"""python -m denoise: the command line."""
+"""Run the command line with `python -m denoise`."""
 
 import sys
 

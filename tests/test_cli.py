@@ -1,4 +1,4 @@
-"""The command line: what it writes, what it refuses, what it says and how it ends."""
+"""The command line: its outputs, its errors, its messages and its exit status."""
 
 import io
 import json
@@ -21,7 +21,7 @@ from denoise.cli import batch_runner
 from denoise.cli import main as cli
 from denoise.cli.io_plan import Task
 from denoise.cli.main import main
-from denoise.cli.results import line
+from denoise.cli.results import format_outcome
 from denoise.errors import DenoiseError
 from denoise.inference.audio_io import AudioFormat, Encoding
 from denoise.inference.file_denoiser import Progress, Report
@@ -38,29 +38,31 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def record(name: str, n_samples: int = 2000, channels: int = 1, scale: float = 0.1) -> np.ndarray:
-    """Write a recording in the format of its extension; return what it holds."""
+def write_recording(
+    name: str, n_samples: int = 2000, channels: int = 1, scale: float = 0.1
+) -> np.ndarray:
+    """Write a recording in the format of its extension; return its samples."""
     rng = np.random.default_rng(len(name) + n_samples)
     samples = (scale * rng.standard_normal((n_samples, channels))).astype(np.float32)
     Path(name).parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(name, samples, RATE, format=Path(name).suffix[1:].upper())
-    return read(name)
+    return read_samples(name)
 
 
-def read(name: str) -> np.ndarray:
+def read_samples(name: str) -> np.ndarray:
     return np.asarray(soundfile.read(name, dtype="float32", always_2d=True)[0])
 
 
-def files() -> set[str]:
+def list_files() -> set[str]:
     return {path.as_posix() for path in Path().rglob("*") if path.is_file()}
 
 
-def run(model: Path, *arguments: str) -> int:
+def run_denoise(model: Path, *arguments: str) -> int:
     return main([*arguments, "--model", str(model)])
 
 
@@ -84,78 +86,81 @@ PLANS = [
     (["i*/*.flac"], {"in/b-denoised.flac"}),
     (["in/**/*.wav", "-o", "x"], {"x/deep/d.wav"}),
     (["*", "-o", "x"], {"x/a.wav", "x/in/b.flac", "x/in/c.aif", "x/in/deep/d.wav", "x/[1].wav"}),
-    (["[1].wav"], {"[1]-denoised.wav"}),  # a file's name, though it could be a pattern
+    (["[1].wav"], {"[1]-denoised.wav"}),  # a file name that could also be a pattern
 ]
 
 
-def recordings() -> set[str]:
+def write_recordings() -> set[str]:
     for name in ("a.wav", "in/b.flac", "in/deep/d.wav", "[1].wav", "in/.hidden.wav"):
-        record(name)
-    record("in/c.aiff")
+        write_recording(name)
+    write_recording("in/c.aiff")
     Path("in/c.aiff").rename("in/c.aif")
     Path("in/notes.txt").write_text("no audio")
     Path("there").mkdir()
-    return files()
+    return list_files()
 
 
 def in_order(names: list[str] | set[str]) -> str:
-    """Return one id for the same names, in whatever order a set has them in a process."""
+    """Return the same test id in every process, although the order of a set varies."""
     return " ".join(sorted(names) if isinstance(names, set) else names)
 
 
 @pytest.mark.parametrize(("arguments", "expected"), PLANS, ids=in_order)
-def test_where_it_goes(model: Path, arguments: list[str], expected: set[str]) -> None:
-    before = recordings()
-    assert run(model, *arguments, "--quiet") == 0
-    assert files() - before == expected
+def test_output_paths(model: Path, arguments: list[str], expected: set[str]) -> None:
+    before = write_recordings()
+    assert run_denoise(model, *arguments, "--quiet") == 0
+    assert list_files() - before == expected
 
 
-def test_a_second_run_takes_no_result_for_a_recording(model: Path) -> None:
-    recordings()
-    assert run(model, "in") == 0
-    before = files()
-    assert run(model, "in", "--skip-existing") == 0
-    assert files() == before
-    assert run(model, "in", "--residual") == 0
-    assert {name for name in files() - before if "denoised" in name} == set()
-    assert run(model, "in", "-o", "in/x", "--format", "mp3") == 0
-    before = files()
-    assert run(model, "in", "-o", "in/x", "--format", "mp3", "--overwrite") == 0
-    assert files() == before
+def test_a_second_run_ignores_earlier_outputs(model: Path) -> None:
+    write_recordings()
+    assert run_denoise(model, "in") == 0
+    before = list_files()
+    assert run_denoise(model, "in", "--skip-existing") == 0
+    assert list_files() == before
+    assert run_denoise(model, "in", "--residual") == 0
+    assert {name for name in list_files() - before if "denoised" in name} == set()
+    assert run_denoise(model, "in", "-o", "in/x", "--format", "mp3") == 0
+    before = list_files()
+    assert run_denoise(model, "in", "-o", "in/x", "--format", "mp3", "--overwrite") == 0
+    assert list_files() == before
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["missing.wav"], "No file or folder at missing.wav"),
-        (["*.mp3"], r"No audio matches \*.mp3"),
-        (["empty"], "empty holds no audio .*flac"),
+        (["*.mp3"], r"No audio file matches \*.mp3"),
+        (["empty"], "empty contains no audio .*flac"),
         (["a.wav", "x.flac", "--format", "mp3"], "No file or folder at x.flac"),
         (["in/a.wav", "a.wav", "-o", "x"], "in/a.wav and a.wav would both be written to x/a.wav"),
         (["a.wav", "a.aiff", "--format", "flac"], "both be written to a-denoised.flac"),
-        (["a.wav", "--suffix", ""], "a.wav is an input too"),
-        (["a.wav", "-o", "./a.wav", "--overwrite"], "is an input too"),
-        (["in", "-o", "in", "--overwrite"], "is an input too"),
-        (["a.wav", "in/a.wav", "-o", "old.wav"], "old.wav is a file: name a folder"),
-        (["a.wav", "-o", "old.wav"], "old.wav would be replaced: say --overwrite"),
-        (["a.wav", "-o", "x.flac", "--format", "mp3"], "x.flac and --format mp3 disagree"),
+        (["a.wav", "--suffix", ""], "a.wav is also an input"),
+        (["a.wav", "-o", "./a.wav", "--overwrite"], "is also an input"),
+        (["in", "-o", "in", "--overwrite"], "is also an input"),
+        (["a.wav", "in/a.wav", "-o", "old.wav"], "old.wav is a file. Name a folder"),
+        (["a.wav", "-o", "old.wav"], "old.wav already exists. Pass --overwrite"),
+        (
+            ["a.wav", "-o", "x.flac", "--format", "mp3"],
+            "x.flac and --format mp3 name different formats",
+        ),
         (["a.wav", "-o", "x.mp4"], "No format is known by the extension of x.mp4"),
-        (["-", "a.wav"], "- is one recording"),
-        (["in", "-o", "-"], "No file at in; only a file goes to standard output"),
-        (["a.wav", "-o", "-", "--json"], "leave out --json"),
+        (["-", "a.wav"], "- stands for one recording"),
+        (["in", "-o", "-"], "No file at in. Only a file can be written to standard output"),
+        (["a.wav", "-o", "-", "--json"], "Omit --json"),
         (["-", "-o", "empty"], "empty is a folder"),
     ],
     ids=str,
 )
-def test_what_cannot_be_is_refused_before_any_work(
+def test_an_impossible_command_is_refused_before_any_work(
     model: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("a.wav", "a.aiff", "in/a.wav", "old.wav"):
-        record(name)
+        write_recording(name)
     Path("empty").mkdir()
-    before = {name: Path(name).read_bytes() for name in files()}
-    assert run(model, *arguments) == 2
-    assert {name: Path(name).read_bytes() for name in files()} == before
+    before = {name: Path(name).read_bytes() for name in list_files()}
+    assert run_denoise(model, *arguments) == 2
+    assert {name: Path(name).read_bytes() for name in list_files()} == before
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith("denoise: ") and printed.err.count("\n") == 1
@@ -176,67 +181,69 @@ def test_what_cannot_be_is_refused_before_any_work(
     ],
     ids=str,
 )
-def test_bad_options_are_usage(arguments: list[str]) -> None:
-    record("a.wav")
+def test_bad_options_are_usage_errors(arguments: list[str]) -> None:
+    write_recording("a.wav")
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
-    assert files() == {"a.wav"}
+    assert list_files() == {"a.wav"}
 
 
-def test_strength_and_residual_reach_the_samples(model: Path) -> None:
-    noisy = record("a.wav")
+def test_strength_and_residual_change_the_samples(model: Path) -> None:
+    noisy = write_recording("a.wav")
     for arguments, gain in [
         (("-o", "1.wav"), 0.5),
         (("-o", "2.wav", "--strength", "0.4"), 0.8),
         (("-o", "3.wav", "--strength", "0.4", "--residual"), 0.2),
     ]:
-        assert run(model, "a.wav", *arguments) == 0
-        np.testing.assert_allclose(read(arguments[1]), gain * noisy, atol=2e-4)
+        assert run_denoise(model, "a.wav", *arguments) == 0
+        np.testing.assert_allclose(read_samples(arguments[1]), gain * noisy, atol=2e-4)
 
 
 def test_overwrite_and_skip(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    record("a.wav")
-    record("b.wav")
+    write_recording("a.wav")
+    write_recording("b.wav")
     Path("x").mkdir()
     Path("x/a.wav").write_text("former")
-    assert run(model, "a.wav", "b.wav", "-o", "x", "--skip-existing", "-v") == 0
+    assert run_denoise(model, "a.wav", "b.wav", "-o", "x", "--skip-existing", "-v") == 0
     assert Path("x/a.wav").read_text() == "former"
     assert Path("x/b.wav").exists()
     printed = capsys.readouterr().err
     assert "x/a.wav exists: skipped" in printed and "1 done, 0 failed, 1 skipped" in printed
-    assert run(model, "a.wav", "b.wav", "-o", "x", "--overwrite") == 0
-    assert len(read("x/a.wav")) == 2000
+    assert run_denoise(model, "a.wav", "b.wav", "-o", "x", "--overwrite") == 0
+    assert len(read_samples("x/a.wav")) == 2000
 
 
-def test_nothing_left_to_do_needs_no_model(here: Path) -> None:
-    record("a.wav")
-    record("a-denoised.wav")
+def test_no_model_is_needed_if_every_file_is_skipped(working_folder: Path) -> None:
+    write_recording("a.wav")
+    write_recording("a-denoised.wav")
     assert main(["a.wav", "--skip-existing", "--model", "missing.onnx"]) == 0
 
 
-def fail_once() -> None:
+def write_recordings_and_a_broken_one() -> None:
     for name in ("in/a.wav", "in/b.flac", "in/d.wav"):
-        record(name, scale=0.9)
+        write_recording(name, scale=0.9)
     Path("in/c.wav").write_text("no audio")
 
 
 @pytest.mark.parametrize("n_jobs", ["1", "3"])
-def test_one_that_fails_does_not_stop_the_others(
+def test_a_failure_does_not_stop_the_other_files(
     model: Path, n_jobs: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fail_once()
-    assert run(model, "in", "-o", "x", "--jobs", n_jobs, "-q") == 1
-    assert {name for name in files() if name[0] == "x"} == {"x/a.wav", "x/b.flac", "x/d.wav"}
+    write_recordings_and_a_broken_one()
+    assert run_denoise(model, "in", "-o", "x", "--jobs", n_jobs, "-q") == 1
+    assert {name for name in list_files() if name[0] == "x"} == {"x/a.wav", "x/b.flac", "x/d.wav"}
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("denoise: in/c.wav: This is no audio that can be read")
     assert lines[1:] == ["denoise: 3 done, 1 failed, 0 skipped"]
 
 
-def test_a_report_for_machines(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    fail_once()
-    record("x/d.wav")
-    assert run(model, "in", "-o", "x", "--json", "-q", "--skip-existing", "--jobs", "2") == 1
+def test_the_json_report(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_recordings_and_a_broken_one()
+    write_recording("x/d.wav")
+    assert (
+        run_denoise(model, "in", "-o", "x", "--json", "-q", "--skip-existing", "--jobs", "2") == 1
+    )
     report = json.loads(capsys.readouterr().out)
     by_input = {entry["input"]: entry for entry in report["files"]}
     assert [entry["input"] for entry in report["files"]] == [
@@ -265,7 +272,7 @@ def test_a_report_for_machines(model: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_dry_run_writes_nothing_and_needs_no_model(capsys: pytest.CaptureFixture[str]) -> None:
-    before = recordings()
+    before = write_recordings()
     assert main(["in", "-o", "x", "--dry-run", "--model", "missing"]) == 0
     printed = capsys.readouterr().out
     assert "would write x/deep/d.wav from in/deep/d.wav" in printed
@@ -273,52 +280,54 @@ def test_a_dry_run_writes_nothing_and_needs_no_model(capsys: pytest.CaptureFixtu
     report = json.loads(capsys.readouterr().out)
     assert {entry["status"] for entry in report["files"]} == {"planned"}
     assert report["totals"]["planned"] == 3
-    assert files() == before
+    assert list_files() == before
 
 
-def test_what_is_said(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    record("a.wav", channels=2)
-    assert run(model, "a.wav", "--overwrite", "-q") == 0
+def test_messages_at_each_verbosity(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_recording("a.wav", channels=2)
+    assert run_denoise(model, "a.wav", "--overwrite", "-q") == 0
     assert capsys.readouterr() == ("", "")
-    assert run(model, "a.wav", "--overwrite") == 0
+    assert run_denoise(model, "a.wav", "--overwrite") == 0
     assert capsys.readouterr() == ("", "a.wav -> a-denoised.wav\n")
-    assert run(model, "a.wav", "--overwrite", "-v") == 0
+    assert run_denoise(model, "a.wav", "--overwrite", "-v") == 0
     assert "(0.25 s, 8000 Hz, 2 channel(s), WAV PCM_16, in " in capsys.readouterr().err
 
 
-def test_clipping_is_said() -> None:
+def test_clipping_is_reported() -> None:
     task = Task(Path("a.wav"), Path("b.wav"))
     report = Report(
         Path("a.wav"), Path("b.wav"), AudioFormat(8000, 1), Encoding("WAV", "PCM_16"), 80, 37, 0.1
     )
-    assert "37 samples clipped" in line(batch_runner.Outcome(task, report), False)[0]
+    assert "37 samples clipped" in format_outcome(batch_runner.Outcome(task, report), False)[0]
 
 
-def test_a_bar_where_a_person_watches(
+def test_a_progress_bar_appears_only_in_a_terminal(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record("a.wav", n_samples=200_000)
+    write_recording("a.wav", n_samples=200_000)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    assert run(model, "a.wav", "-o", "b.wav") == 0
+    assert run_denoise(model, "a.wav", "-o", "b.wav") == 0
     assert "%|" in capsys.readouterr().err
-    assert run(model, "a.wav", "-o", "c.wav", "-q") == 0
+    assert run_denoise(model, "a.wav", "-o", "c.wav", "-q") == 0
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("bad", ["missing.onnx", "text.onnx", "a.wav"])
-def test_a_model_that_is_missing_or_bad(bad: str, capsys: pytest.CaptureFixture[str]) -> None:
-    record("a.wav")
+def test_a_missing_or_invalid_model_is_an_error(
+    bad: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_recording("a.wav")
     Path("text.onnx").write_text("no model")
     assert main(["a.wav", "--model", bad]) == 3
     assert bad in capsys.readouterr().err
-    assert "a-denoised.wav" not in files()
+    assert "a-denoised.wav" not in list_files()
 
 
-def test_a_bundle_folder_is_loaded_by_tensorflow(
+def test_a_saved_model_folder_is_loaded_by_tensorflow(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record("a.wav")
-    Path("bundle").mkdir()
+    write_recording("a.wav")
+    Path("saved").mkdir()
     loaded = []
 
     def load_network(path: str) -> MaskNetwork:
@@ -327,136 +336,138 @@ def test_a_bundle_folder_is_loaded_by_tensorflow(
 
     stand_in = SimpleNamespace(load_network=load_network)
     monkeypatch.setitem(sys.modules, "denoise.network.saved_model", stand_in)
-    assert main(["a.wav", "--model", "bundle"]) == 0
-    assert loaded == ["bundle"]
+    assert main(["a.wav", "--model", "saved"]) == 0
+    assert loaded == ["saved"]
     monkeypatch.delitem(sys.modules, "denoise.network.saved_model")
     monkeypatch.setitem(sys.modules, "keras", None)
-    assert main(["a.wav", "--model", "bundle", "--overwrite"]) == 3
+    assert main(["a.wav", "--model", "saved", "--overwrite"]) == 3
     assert "needs keras, which is not installed" in capsys.readouterr().err
 
 
 def test_more_jobs_give_the_same_bytes(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    thread_counts = []
 
-    def work(
-        clean: batch_runner.Clean, tasks: Sequence[Task], n_threads: int
+    def run_tasks(
+        denoise_task: batch_runner.DenoiseTask, tasks: Sequence[Task], n_threads: int
     ) -> Iterator[batch_runner.Outcome]:
-        asked.append(n_threads)
-        return batch_runner.work(clean, tasks, n_threads)
+        thread_counts.append(n_threads)
+        return batch_runner.run_tasks(denoise_task, tasks, n_threads)
 
-    monkeypatch.setattr(cli, "work", work)
+    monkeypatch.setattr(cli, "run_tasks", run_tasks)
     for number in range(6):
-        record(f"in/{number}.wav", n_samples=30_000 + number, channels=1 + number % 2)
-    assert run(model, "in", "-o", "one", "--jobs", "1", "-q") == 0
-    assert run(model, "in", "-o", "four", "--jobs", "4", "-q") == 0
+        write_recording(f"in/{number}.wav", n_samples=30_000 + number, channels=1 + number % 2)
+    assert run_denoise(model, "in", "-o", "one", "--jobs", "1", "-q") == 0
+    assert run_denoise(model, "in", "-o", "four", "--jobs", "4", "-q") == 0
     for path in Path("one").iterdir():
         assert path.read_bytes() == Path("four", path.name).read_bytes()
-    assert asked == [1, 4]
+    assert thread_counts == [1, 4]
 
 
-def test_jobs_run_side_by_side_and_stop_when_called_off() -> None:
-    met = threading.Barrier(3, timeout=20)
+def test_jobs_run_in_parallel_and_stop_on_an_interrupt() -> None:
+    barrier = threading.Barrier(3, timeout=20)
     stopped = []
 
-    def clean(task: Task, progress: Progress) -> Report:
-        met.wait()
+    def denoise_task(task: Task, progress: Progress) -> Report:
+        barrier.wait()
         try:
             while True:
                 progress(0, None)
-        except batch_runner.Stopped:
+        except batch_runner.Cancelled:
             stopped.append(task)
             raise
 
-    def interrupted() -> None:
+    def run_and_interrupt() -> None:
         tasks = [Task(Path(str(number)), None) for number in range(9)]
-        outcomes = batch_runner.work(clean, tasks, 2)
-        threading.Thread(target=met.wait, daemon=True).start()
+        outcomes = batch_runner.run_tasks(denoise_task, tasks, 2)
+        threading.Thread(target=barrier.wait, daemon=True).start()
         timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
         timer.start()
         next(outcomes)
 
     with pytest.raises(KeyboardInterrupt):
-        interrupted()
+        run_and_interrupt()
     assert len(stopped) == 2
 
 
-def through(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> io.BytesIO:
-    """Put bytes into standard input; return what standard output gets."""
+def replace_stdio(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> io.BytesIO:
+    """Make standard input contain `sent`; return a buffer that receives standard output."""
     received = io.BytesIO()
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(sent)))
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(received, write_through=True))
     return received
 
 
-def test_a_pipe(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    noisy = record("a.flac", channels=2)
-    received = through(monkeypatch, Path("a.flac").read_bytes())
-    assert run(model, "-") == 0
+def test_pipes_carry_recordings(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noisy = write_recording("a.flac", channels=2)
+    received = replace_stdio(monkeypatch, Path("a.flac").read_bytes())
+    assert run_denoise(model, "-") == 0
     with soundfile.SoundFile(io.BytesIO(received.getvalue())) as sound:
         assert (sound.format, sound.samplerate, sound.frames) == ("WAV", RATE, len(noisy))
         np.testing.assert_allclose(sound.read(), 0.5 * noisy, atol=2e-4)
-    through(monkeypatch, Path("a.flac").read_bytes())
-    assert run(model, "-", "-o", "b.aiff") == 0
+    replace_stdio(monkeypatch, Path("a.flac").read_bytes())
+    assert run_denoise(model, "-", "-o", "b.aiff") == 0
     assert soundfile.info("b.aiff").format == "AIFF"
-    received = through(monkeypatch, b"")
-    assert run(model, "a.flac", "-o", "-", "--format", "flac") == 0
+    received = replace_stdio(monkeypatch, b"")
+    assert run_denoise(model, "a.flac", "-o", "-", "--format", "flac") == 0
     assert received.getvalue()[:4] == b"fLaC"
 
 
 @pytest.mark.parametrize(
     ("sent", "message"),
-    [(b"", "Nothing came through standard input"), (b"x" * 99, "standard input: This is no audio")],
+    [(b"", "Standard input is empty"), (b"x" * 99, "standard input: This is no audio")],
 )
-def test_a_pipe_of_no_audio_gives_nothing(
+def test_a_pipe_without_audio_gives_no_output(
     model: Path,
     sent: bytes,
     message: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    received = through(monkeypatch, sent)
-    assert run(model, "-") == 1
+    received = replace_stdio(monkeypatch, sent)
+    assert run_denoise(model, "-") == 1
     assert received.getvalue() == b""
     assert message in capsys.readouterr().err
 
 
-def test_terminals_are_no_place_for_audio(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    record("a.wav")
-    through(monkeypatch, b"")
+def test_audio_is_not_read_from_or_written_to_a_terminal(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_recording("a.wav")
+    replace_stdio(monkeypatch, b"")
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    assert run(model, "-", "-o", "b.wav") == 2
+    assert run_denoise(model, "-", "-o", "b.wav") == 2
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    assert run(model, "a.wav", "-o", "-") == 2
+    assert run_denoise(model, "a.wav", "-o", "-") == 2
 
 
-def test_python_m_denoise_through_real_pipes(model: Path) -> None:
-    record("a.wav", n_samples=100_000)
-    done = subprocess.run(
+def test_python_m_denoise_works_with_real_pipes(model: Path) -> None:
+    write_recording("a.wav", n_samples=100_000)
+    finished = subprocess.run(
         [sys.executable, "-m", "denoise", "-", "--model", str(model)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         input=Path("a.wav").read_bytes(),
         capture_output=True,
     )
-    assert (done.returncode, done.stderr) == (0, b"standard input -> standard output\n")
-    assert run(model, "a.wav", "-q") == 0
-    assert done.stdout == Path("a-denoised.wav").read_bytes()
+    assert (finished.returncode, finished.stderr) == (0, b"standard input -> standard output\n")
+    assert run_denoise(model, "a.wav", "-q") == 0
+    assert finished.stdout == Path("a-denoised.wav").read_bytes()
 
 
-SLOWLY = r"""
+PAUSE_AFTER_EACH_BLOCK = r"""
 import sys, time
 from denoise.inference import audio_io
 from denoise.cli.main import main
 
-blocks = audio_io.read_blocks
+read_blocks = audio_io.read_blocks
 
-def slowly(sound):
-    for block in blocks(sound):
+def read_slowly(sound):
+    for block in read_blocks(sound):
         yield block
         sys.stdout.write("block\n")
         sys.stdout.flush()
         time.sleep(0.05)
 
-audio_io.read_blocks = slowly
+audio_io.read_blocks = read_slowly
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -467,12 +478,12 @@ sys.exit(main(sys.argv[1:]))
     ("number", "message", "status"),
     [(signal.SIGINT, "interrupted", 130), (signal.SIGTERM, "terminated", 143)],
 )
-def test_a_signal_leaves_nothing_half_written(
+def test_a_signal_leaves_no_partial_output(
     model: Path, n_jobs: str, number: signal.Signals, message: str, status: int
 ) -> None:
     for name in ("a.wav", "b.wav", "c.wav"):
-        record(name, n_samples=3_000_000)
-    command = [sys.executable, "-c", SLOWLY, "a.wav", "b.wav", "c.wav", "-o", "x"]
+        write_recording(name, n_samples=3_000_000)
+    command = [sys.executable, "-c", PAUSE_AFTER_EACH_BLOCK, "a.wav", "b.wav", "c.wav", "-o", "x"]
     with subprocess.Popen(
         [*command, "--jobs", n_jobs, "--model", str(model)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -484,18 +495,20 @@ def test_a_signal_leaves_nothing_half_written(
         assert process.stdout.readline() == "block\n"
         process.send_signal(number)
         process.stdout.read()
-        assert process.stderr.read() == f"denoise: {message}; nothing half-written was kept\n"
+        assert process.stderr.read() == f"denoise: {message}; no partial output was kept\n"
     assert process.returncode == status
-    assert files() == {"a.wav", "b.wav", "c.wav"}
+    assert list_files() == {"a.wav", "b.wav", "c.wav"}
 
 
-@pytest.mark.skipif(os.name == "nt", reason="its processes know no SIGTERM")
-def test_a_signal_while_a_pipe_is_read_leaves_nothing(model: Path, here: Path) -> None:
-    (here / "spool").mkdir()
-    record("a.wav")
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGTERM on Windows")
+def test_a_signal_while_reading_a_pipe_leaves_no_temporary_file(
+    model: Path, working_folder: Path
+) -> None:
+    (working_folder / "temporary").mkdir()
+    write_recording("a.wav")
     with subprocess.Popen(
         [sys.executable, "-m", "denoise", "-", "--model", str(model)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(here / "spool")},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(working_folder / "temporary")},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -503,27 +516,27 @@ def test_a_signal_while_a_pipe_is_read_leaves_nothing(model: Path, here: Path) -
         assert process.stdin is not None and process.stderr is not None
         process.stdin.write(Path("a.wav").read_bytes())
         process.stdin.flush()
-        wait_until(lambda: any(here.glob("spool/*/in")))
+        wait_until(lambda: any(working_folder.glob("temporary/*/in")))
         process.send_signal(signal.SIGTERM)
         assert b"denoise: terminated" in process.stderr.read()
     assert process.returncode == 143
-    assert list(here.glob("spool/denoise*")) == []
+    assert list(working_folder.glob("temporary/denoise*")) == []
 
 
-def test_what_a_caller_does_at_sigterm_stays_theirs(model: Path) -> None:
-    record("a.wav")
+def test_the_caller_s_sigterm_handler_is_kept(model: Path) -> None:
+    write_recording("a.wav")
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    assert run(model, "a.wav") == 0
+    assert run_denoise(model, "a.wav") == 0
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        assert run(model, "a.wav", "--overwrite") == 0
+        assert run_denoise(model, "a.wav", "--overwrite") == 0
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-LISTS_MODULES = """
+LIST_MODULES = """
 import sys
 from denoise.cli.main import main
 try:
@@ -536,53 +549,53 @@ HEAVY = {
     "tensorflow", "keras", "librosa", "scipy", "pandas", "yaml", "onnx", "matplotlib", "dvc",
     "numba", "tqdm", "shtab",
 }  # fmt: skip
-AT_WORK = {"numpy", "onnxruntime", "soundfile", "soxr"}
+NEEDED_TO_DENOISE = {"numpy", "onnxruntime", "soundfile", "soxr"}
 
 
-@pytest.mark.parametrize("is_work", [False, True])
-def test_nothing_is_imported_that_is_not_needed(model: Path, is_work: bool) -> None:
-    record("a.wav")
-    arguments = ["a.wav", "--model", str(model)] if is_work else ["--help"]
-    done = subprocess.run(
-        [sys.executable, "-c", LISTS_MODULES, *arguments],
+@pytest.mark.parametrize("denoises", [False, True])
+def test_only_what_is_needed_is_imported(model: Path, denoises: bool) -> None:
+    write_recording("a.wav")
+    arguments = ["a.wav", "--model", str(model)] if denoises else ["--help"]
+    finished = subprocess.run(
+        [sys.executable, "-c", LIST_MODULES, *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=True,
     )
-    imported = set(done.stdout.splitlines()[-1].split())
+    imported = set(finished.stdout.splitlines()[-1].split())
     assert imported & HEAVY == set()
-    assert imported & AT_WORK == (AT_WORK if is_work else set())
+    assert imported & NEEDED_TO_DENOISE == (NEEDED_TO_DENOISE if denoises else set())
 
 
-def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_every_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0
     printed = capsys.readouterr().out
-    ends = (cli.DONE, cli.SOME_FAILED, cli.USAGE, cli.NO_MODEL, cli.INTERRUPTED, cli.TERMINATED)
-    for status in ends:
+    statuses = (cli.DONE, cli.SOME_FAILED, cli.USAGE, cli.NO_MODEL, cli.INTERRUPTED, cli.TERMINATED)
+    for status in statuses:
         assert f"{status} " in printed.split("exit status:")[1].replace("\n", " ")
 
 
-def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out == f"denoise {__version__}\n"
 
 
-def test_an_error_in_the_pipe_s_folder_is_an_error_to_mend(
+def test_an_error_in_the_temporary_folder_is_reported(
     monkeypatch: pytest.MonkeyPatch, model: Path
 ) -> None:
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    through(monkeypatch, b"x")
+    replace_stdio(monkeypatch, b"x")
     monkeypatch.setattr("shutil.copyfileobj", refuse)
-    assert run(model, "-", "-o", "x.wav") == 1
+    assert run_denoise(model, "-", "-o", "x.wav") == 1
 
 
-def test_the_wheel_holds_every_package_and_the_network() -> None:
+def test_the_wheel_contains_every_package_and_the_network() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     packages = {
         ".".join(path.parent.relative_to(ROOT).parts)
@@ -593,5 +606,5 @@ def test_the_wheel_holds_every_package_and_the_network() -> None:
     assert settings["package-data"]["denoise.models"] == ["*.onnx"]
 
 
-def test_errors_of_the_library_are_errors_of_the_command() -> None:
+def test_usage_errors_are_denoise_errors() -> None:
     assert issubclass(cli.UsageError, DenoiseError)

@@ -1,4 +1,4 @@
-"""denoise client against a server that answers what each test wants."""
+"""Test `denoise client` against a server whose responses each test sets."""
 
 import json
 import os
@@ -20,17 +20,17 @@ from denoise.cli.main import main
 from tests.closures import ROOT
 from tests.project import wait_until
 
-AUDIO = b"RIFF, as far as a client knows" * 1000
-Script = list[tuple[int, dict[str, str], bytes]]
+AUDIO = b"RIFF, which the client does not decode" * 1000
+Responses = list[tuple[int, dict[str, str], bytes]]
 
 
-class Scripted(ThreadingHTTPServer):
-    """Answers by a script, the last line again and again; keeps what was asked."""
+class FakeServer(ThreadingHTTPServer):
+    """Send the given responses in order and repeat the last one; keep all requests."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.script: Script = [(200, {}, AUDIO)]
-        self.asked: list[tuple[str, dict[str, str], bytes]] = []
+        self.responses: Responses = [(200, {}, AUDIO)]
+        self.requests: list[tuple[str, dict[str, str], bytes]] = []
 
     @property
     def url(self) -> str:
@@ -38,18 +38,18 @@ class Scripted(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    server: Scripted
+    server: FakeServer
 
     def do_POST(self) -> None:
-        sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.asked.append((self.path, dict(self.headers), sent))
-        status, headers, body = self.server.script[0]
-        del self.server.script[: len(self.server.script) > 1]
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.requests.append((self.path, dict(self.headers), body))
+        status, headers, response = self.server.responses[0]
+        del self.server.responses[: len(self.server.responses) > 1]
         self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+        for name, value in {"Content-Length": str(len(response)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(response)
 
     def do_GET(self) -> None:
         self.do_POST()
@@ -59,16 +59,16 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server() -> Iterator[Scripted]:
-    with Scripted() as scripted:
-        thread = threading.Thread(target=scripted.serve_forever, args=(0.01,), daemon=True)
+def server() -> Iterator[FakeServer]:
+    with FakeServer() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
-        yield scripted
-        scripted.shutdown()
+        yield server
+        server.shutdown()
 
 
 @pytest.fixture(autouse=True)
-def slept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+def waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DENOISE_TOKEN", raising=False)
     Path("talk.wav").write_bytes(b"noisy")
@@ -77,24 +77,24 @@ def slept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return seconds
 
 
-def run(server: Scripted, *options: str, output: str = "clean.wav") -> int:
+def run_client(server: FakeServer, *options: str, output: str = "clean.wav") -> int:
     return main(["client", server.url, "talk.wav", "-o", output, *options])
 
 
 def problem(status: int, **headers: str) -> tuple[int, dict[str, str], bytes]:
-    told = {"title": "Too much", "detail": "Send less.", "limit": 600, "actual": 601.5}
+    document = {"title": "Too much", "detail": "Send less.", "limit": 600, "actual": 601.5}
     return (
         status,
         {name.replace("_", "-"): text for name, text in headers.items()},
-        json.dumps(told).encode(),
+        json.dumps(document).encode(),
     )
 
 
-def test_it_sends_the_recording_and_writes_the_answer(server: Scripted) -> None:
-    assert run(server) == 0
+def test_the_recording_is_sent_and_the_response_written(server: FakeServer) -> None:
+    assert run_client(server) == 0
     assert Path("clean.wav").read_bytes() == AUDIO
-    ((path, headers, sent),) = server.asked
-    assert (path.rstrip("?"), sent) == ("/v1/denoise", b"noisy")
+    ((path, headers, body),) = server.requests
+    assert (path.rstrip("?"), body) == ("/v1/denoise", b"noisy")
     assert "Authorization" not in headers
 
 
@@ -109,129 +109,133 @@ def test_it_sends_the_recording_and_writes_the_answer(server: Scripted) -> None:
     ],
 )
 def test_options_become_the_query(
-    server: Scripted, options: list[str], output: str, query: str
+    server: FakeServer, options: list[str], output: str, query: str
 ) -> None:
-    assert run(server, *options, output=output) == 0
-    assert server.asked[0][0] == f"/v1/denoise?{query}"
+    assert run_client(server, *options, output=output) == 0
+    assert server.requests[0][0] == f"/v1/denoise?{query}"
 
 
 def test_the_token_comes_from_the_option_or_the_environment(
-    server: Scripted, monkeypatch: pytest.MonkeyPatch
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DENOISE_TOKEN", "one")
-    assert run(server) == 0
-    assert run(server, "--token", "two", "--overwrite") == 0
-    assert [headers["Authorization"] for _, headers, _ in server.asked] == [
+    assert run_client(server) == 0
+    assert run_client(server, "--token", "two", "--overwrite") == 0
+    assert [headers["Authorization"] for _, headers, _ in server.requests] == [
         "Bearer one",
         "Bearer two",
     ]
 
 
-def test_a_busy_server_is_asked_again_when_it_says(server: Scripted, slept: list[float]) -> None:
-    past = formatdate(0, usegmt=True)
-    waits = ("3", past, "9999", "soon", None)
-    server.script = [problem(503, **({"Retry_After": wait} if wait else {})) for wait in waits]
-    server.script.append((200, {}, AUDIO))
-    assert run(server) == 0
-    assert slept == [3, 0, 60, 1, 1]
-    assert [sent for _, _, sent in server.asked] == [b"noisy"] * 6
-
-
-def test_it_gives_up_in_the_end(
-    server: Scripted, slept: list[float], capsys: pytest.CaptureFixture[str]
+def test_a_busy_server_is_tried_again_after_the_time_it_gives(
+    server: FakeServer, waits: list[float]
 ) -> None:
-    server.script = [problem(503)]
-    assert run(server, "--retries", "2") == 1
-    assert len(server.asked) == 3 and len(slept) == 2
+    past = formatdate(0, usegmt=True)
+    values = ("3", past, "9999", "soon", None)
+    server.responses = [
+        problem(503, **({"Retry_After": value} if value else {})) for value in values
+    ]
+    server.responses.append((200, {}, AUDIO))
+    assert run_client(server) == 0
+    assert waits == [3, 0, 60, 1, 1]
+    assert [body for _, _, body in server.requests] == [b"noisy"] * 6
+
+
+def test_retries_are_limited(
+    server: FakeServer, waits: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.responses = [problem(503)]
+    assert run_client(server, "--retries", "2") == 1
+    assert len(server.requests) == 3 and len(waits) == 2
     assert "Too much: Send less. (limit 600, actual 601.5)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 413, 415, 422, 500, 504])
-def test_a_refusal_is_told_and_not_repeated(
-    server: Scripted, status: int, capsys: pytest.CaptureFixture[str]
+def test_a_refused_request_is_reported_and_not_repeated(
+    server: FakeServer, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server.script = [problem(status)]
-    assert run(server) == 1
+    server.responses = [problem(status)]
+    assert run_client(server) == 1
     assert capsys.readouterr().err.endswith("Send less. (limit 600, actual 601.5)\n")
-    assert len(server.asked) == 1 and not Path("clean.wav").exists()
+    assert len(server.requests) == 1 and not Path("clean.wav").exists()
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"title": 1}', b"\xff", b""])
-def test_what_is_no_problem_document_is_told_by_its_status(
-    server: Scripted, body: bytes, capsys: pytest.CaptureFixture[str]
+def test_a_response_without_a_problem_document_is_reported_by_its_status(
+    server: FakeServer, body: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server.script = [(502, {}, body)]
-    assert run(server) == 1
+    server.responses = [(502, {}, body)]
+    assert run_client(server) == 1
     assert "The server answered 502 Bad Gateway." in capsys.readouterr().err
 
 
-def test_a_redirect_is_not_followed(server: Scripted) -> None:
-    server.script = [(302, {"Location": f"{server.url}/elsewhere"}, b""), (200, {}, AUDIO)]
-    assert run(server, "--token", "s3cret") == 1
-    assert len(server.asked) == 1
+def test_a_redirect_is_not_followed(server: FakeServer) -> None:
+    server.responses = [(302, {"Location": f"{server.url}/elsewhere"}, b""), (200, {}, AUDIO)]
+    assert run_client(server, "--token", "s3cret") == 1
+    assert len(server.requests) == 1
 
 
-def test_an_answer_that_breaks_off_leaves_nothing(
-    server: Scripted, capsys: pytest.CaptureFixture[str]
+def test_an_incomplete_response_leaves_no_file(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("clean.wav").write_bytes(b"before")
-    server.script = [(200, {"Content-Length": "99999"}, AUDIO[:500])]
-    assert run(server, "--overwrite", "--timeout", "0.2") == 1
-    assert re_read() == {"talk.wav": b"noisy", "clean.wav": b"before"}
+    server.responses = [(200, {"Content-Length": "99999"}, AUDIO[:500])]
+    assert run_client(server, "--overwrite", "--timeout", "0.2") == 1
+    assert read_all() == {"talk.wav": b"noisy", "clean.wav": b"before"}
     assert "denoise: " in capsys.readouterr().err
 
 
-@pytest.mark.skipif(os.name == "nt", reason="its processes know no SIGTERM")
-def test_a_signal_leaves_nothing_half_written() -> None:
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGTERM on Windows")
+def test_a_signal_leaves_no_partial_output() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        words = ["client", url, "talk.wav", "-o", "clean.wav"]
+        arguments = ["client", url, "talk.wav", "-o", "clean.wav"]
         process = subprocess.Popen(
-            [sys.executable, "-m", "denoise", *words],
+            [sys.executable, "-m", "denoise", *arguments],
             env={"PYTHONPATH": str(ROOT), "PATH": ""},
             stderr=subprocess.PIPE,
         )
         connection, _ = listening.accept()
         with process, connection:
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\nRIFF")
-            wait_until(lambda: any(name.endswith(".partial") for name in re_read()))
+            wait_until(lambda: any(name.endswith(".partial") for name in read_all()))
             process.send_signal(signal.SIGTERM)
-            told = b"denoise: terminated; nothing half-written was kept\n"
-            assert process.stderr is not None and process.stderr.read() == told
+            message = b"denoise: terminated; no partial output was kept\n"
+            assert process.stderr is not None and process.stderr.read() == message
     assert process.returncode == 143
-    assert re_read() == {"talk.wav": b"noisy"}
+    assert read_all() == {"talk.wav": b"noisy"}
 
 
-def re_read() -> dict[str, bytes]:
+def read_all() -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in Path().iterdir()}
 
 
 @pytest.mark.parametrize(
-    ("words", "status", "message"),
+    ("arguments", "status", "message"),
     [
-        (["ftp://x", "talk.wav", "-o", "x.wav"], 2, "is no address like http"),
-        (["127.0.0.1:8765", "talk.wav", "-o", "x.wav"], 2, "is no address like http"),
+        (["ftp://x", "talk.wav", "-o", "x.wav"], 2, "is not an address like http"),
+        (["127.0.0.1:8765", "talk.wav", "-o", "x.wav"], 2, "is not an address like http"),
         (["http://127.0.0.1:1", "missing.wav", "-o", "x.wav"], 2, "No file at missing.wav"),
-        (["http://127.0.0.1:1", "talk.wav", "-o", "talk.wav"], 2, "say --overwrite"),
-        (["http://127.0.0.1:1", "talk.wav", "-o", "x.caf"], 2, "say --format wav"),
+        (["http://127.0.0.1:1", "talk.wav", "-o", "talk.wav"], 2, "Pass --overwrite"),
+        (["http://127.0.0.1:1", "talk.wav", "-o", "x.caf"], 2, "Pass --format wav"),
         (["http://127.0.0.1:1", "talk.wav", "-o", "x.txt"], 1, "No format is known"),
         (["http://127.0.0.1:1", "talk.wav", "-o", "x.wav"], 1, "does not answer"),
-        (["http://127.0.0.1:99999", "talk.wav", "-o", "x.wav"], 2, "is no address like http"),
+        (["http://127.0.0.1:99999", "talk.wav", "-o", "x.wav"], 2, "is not an address like http"),
     ],
 )
-def test_what_cannot_be_done_is_told(
-    words: list[str], status: int, message: str, capsys: pytest.CaptureFixture[str]
+def test_an_impossible_command_is_reported(
+    arguments: list[str], status: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["client", *words]) == status
+    assert main(["client", *arguments]) == status
     assert message in capsys.readouterr().err
-    assert re_read() == {"talk.wav": b"noisy"}
+    assert read_all() == {"talk.wav": b"noisy"}
 
 
 def through_pipes(
-    server: Scripted, *words: str, sent: bytes = b""
+    server: FakeServer, *arguments: str, sent: bytes = b""
 ) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, "-m", "denoise", "client", server.url, *words],
+        [sys.executable, "-m", "denoise", "client", server.url, *arguments],
         input=sent,
         capture_output=True,
         env={"PYTHONPATH": str(ROOT), "PATH": ""},
@@ -239,7 +243,7 @@ def through_pipes(
 
 
 @pytest.mark.parametrize(
-    ("words", "query", "kept"),
+    ("arguments", "query", "file_name"),
     [
         (["-", "-o", "-"], "format=wav", None),
         (["-", "-o", "-", "--format", "mp3"], "format=mp3", None),
@@ -249,78 +253,82 @@ def through_pipes(
     ],
     ids=str,
 )
-def test_real_pipes(server: Scripted, words: list[str], query: str, kept: str | None) -> None:
-    big = b"noisy" if words[0] == "talk.wav" else b"noisy" * 100_000  # more than a pipe holds
-    server.script = [problem(503, Retry_After="0"), (200, {}, AUDIO * 10)]
-    done = through_pipes(server, *words, sent=big)
-    assert (done.returncode, done.stdout) == (0, b"" if kept else AUDIO * 10)
-    assert done.stderr == b"denoise: the server is busy, again in 0 s\n"
-    assert [(path, sent) for path, _, sent in server.asked] == [(f"/v1/denoise?{query}", big)] * 2
-    assert re_read() == {"talk.wav": b"noisy"} | ({kept: AUDIO * 10} if kept else {})
+def test_it_works_with_real_pipes(
+    server: FakeServer, arguments: list[str], query: str, file_name: str | None
+) -> None:
+    sent = b"noisy" if arguments[0] == "talk.wav" else b"noisy" * 100_000  # more than a pipe holds
+    server.responses = [problem(503, Retry_After="0"), (200, {}, AUDIO * 10)]
+    finished = through_pipes(server, *arguments, sent=sent)
+    assert (finished.returncode, finished.stdout) == (0, b"" if file_name else AUDIO * 10)
+    assert finished.stderr == b"denoise: the server is busy, trying again in 0 s\n"
+    assert [(path, body) for path, _, body in server.requests] == [
+        (f"/v1/denoise?{query}", sent)
+    ] * 2
+    assert read_all() == {"talk.wav": b"noisy"} | ({file_name: AUDIO * 10} if file_name else {})
 
 
 @pytest.mark.parametrize(
-    ("sent", "answer", "message"),
+    ("sent", "response", "message"),
     [
-        (b"", (200, {}, AUDIO), b"Nothing came through standard input"),
+        (b"", (200, {}, AUDIO), b"Standard input is empty"),
         (b"noisy", problem(422), b"Too much: Send less."),
         (b"noisy", (200, {"Content-Length": "99999"}, AUDIO[:500]), b"denoise: "),
     ],
 )
-def test_a_pipe_gets_all_or_nothing(
-    server: Scripted, sent: bytes, answer: tuple[int, dict[str, str], bytes], message: bytes
+def test_a_pipe_receives_a_complete_output_or_none(
+    server: FakeServer, sent: bytes, response: tuple[int, dict[str, str], bytes], message: bytes
 ) -> None:
-    server.script = [answer]
-    done = through_pipes(server, "-", "-o", "-", "--timeout", "0.2", sent=sent)
-    assert (done.returncode, done.stdout) == (1, b"")
-    assert message in done.stderr and b"denoise-" not in done.stderr
-    assert len(server.asked) == (1 if sent else 0)
+    server.responses = [response]
+    finished = through_pipes(server, "-", "-o", "-", "--timeout", "0.2", sent=sent)
+    assert (finished.returncode, finished.stdout) == (1, b"")
+    assert message in finished.stderr and b"denoise-" not in finished.stderr
+    assert len(server.requests) == (1 if sent else 0)
 
 
 @pytest.mark.parametrize(
-    ("words", "stream", "message"),
+    ("arguments", "stream", "message"),
     [
         (["-", "-o", "x.wav"], "stdin", "Standard input is a terminal"),
         (["talk.wav", "-o", "-"], "stdout", "Standard output is a terminal"),
     ],
 )
-def test_terminals_are_no_place_for_audio(
-    server: Scripted,
-    words: list[str],
+def test_audio_is_not_read_from_or_written_to_a_terminal(
+    server: FakeServer,
+    arguments: list[str],
     stream: str,
     message: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True, raising=False)
-    assert main(["client", server.url, *words]) == 2
+    assert main(["client", server.url, *arguments]) == 2
     assert message in capsys.readouterr().err
-    assert server.asked == [] and re_read() == {"talk.wav": b"noisy"}
+    assert server.requests == [] and read_all() == {"talk.wav": b"noisy"}
 
 
-def test_an_error_names_standard_output_and_not_the_file_behind_it(
-    server: Scripted, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_an_error_names_standard_output_and_not_the_temporary_file(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("shutil.copyfileobj", refuse)
-    assert run(server, output="-") == 1
+    assert run_client(server, output="-") == 1
     assert capsys.readouterr().err == "denoise: standard output: No space left on device.\n"
 
 
-def test_it_imports_nothing_heavy(server: Scripted) -> None:
+def test_numpy_onnxruntime_and_flask_are_not_imported(server: FakeServer) -> None:
     program = (
         "import sys; from denoise.cli.main import main; status = main(sys.argv[1:]); "
         "print(sorted({'numpy', 'onnxruntime', 'soundfile', 'flask', 'denoise.inference.denoiser'} "
         "& set(sys.modules)), status)"
     )
-    words = ["client", server.url, "talk.wav", "-o", "clean.wav"]
-    done = subprocess.run(
-        [sys.executable, "-c", program, *words],
+    arguments = ["client", server.url, "talk.wav", "-o", "clean.wav"]
+    finished = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
         capture_output=True,
         text=True,
         env={"PYTHONPATH": str(ROOT), "PATH": ""},
         check=True,
     )
-    assert done.stdout == "[] 0\n"
+    assert finished.stdout == "[] 0\n"

@@ -1,4 +1,4 @@
-"""A file in, a file out: the form kept, the length to the sample, whole or not at all."""
+"""Denoising files: format, length and tags are kept, and outputs are complete or absent."""
 
 import os
 import subprocess
@@ -20,35 +20,35 @@ from tests.networks import RATE, gain_network
 HALF = gain_network(0.5)
 
 
-def tone(n_samples: int, channels: int, sample_rate: int, peak: float = 0.4) -> np.ndarray:
-    """Return a low tone that swells and fades, a little quieter in each further channel."""
+def make_tone(n_samples: int, channels: int, sample_rate: int, peak: float = 0.4) -> np.ndarray:
+    """Return a 300 Hz tone that fades in and out; channel i has 1/i of the amplitude."""
     time = np.arange(n_samples) / sample_rate
     wave = np.sin(2 * np.pi * 300 * time) * np.hanning(n_samples + 2)[1:-1]
     return (peak * wave[:, None] / np.arange(1, channels + 1)).astype(np.float32)
 
 
-def write(path: Path, samples: np.ndarray, rate: int, format: str, subtype: str) -> Path:
+def write_recording(path: Path, samples: np.ndarray, rate: int, format: str, subtype: str) -> Path:
     with soundfile.SoundFile(path, "w", rate, samples.shape[1], subtype, format=format) as file:
         for start in range(0, len(samples), 65_536):
             file.write(samples[start : start + 65_536])
     return path
 
 
-def noise(n_samples: int, channels: int = 1, scale: float = 0.1) -> np.ndarray:
+def make_noise(n_samples: int, channels: int = 1, scale: float = 0.1) -> np.ndarray:
     rng = np.random.default_rng(n_samples)
     return (scale * rng.standard_normal((n_samples, channels))).astype(np.float32)
 
 
-def read(path: Path) -> np.ndarray:
+def read_samples(path: Path) -> np.ndarray:
     samples, _ = soundfile.read(path, dtype="float32", always_2d=True)
     return np.asarray(samples)
 
 
-def left_in(folder: Path) -> set[str]:
+def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-KEPT = [
+FORMATS = [
     ("wav", "WAV", "PCM_16", 8000, 1, 1e-3),
     ("wav", "WAV", "PCM_24", 44_100, 2, 1e-3),
     ("wav", "WAV", "FLOAT", 16_000, 8, 1e-3),
@@ -70,25 +70,27 @@ KEPT = [
 ]
 
 
-@pytest.mark.parametrize(("extension", "format", "subtype", "rate", "channels", "close"), KEPT)
-def test_form_and_place_are_kept(
+@pytest.mark.parametrize(
+    ("extension", "format", "subtype", "rate", "channels", "tolerance"), FORMATS
+)
+def test_format_and_alignment_are_kept(
     tmp_path: Path,
     extension: str,
     format: str,
     subtype: str,
     rate: int,
     channels: int,
-    close: float,
+    tolerance: float,
 ) -> None:
-    samples = tone(rate * 3 // 4 + 1, channels, rate)
-    source = write(tmp_path / f"in.{extension}", samples, rate, format, subtype)
+    samples = make_tone(rate * 3 // 4 + 1, channels, rate)
+    source = write_recording(tmp_path / f"in.{extension}", samples, rate, format, subtype)
     target = tmp_path / f"out.{extension}"
     report = denoise_file(HALF, source, target)
     before, after = soundfile.info(source), soundfile.info(target)
     assert (after.format, after.subtype) == (before.format, before.subtype) == (format, subtype)
     assert (after.samplerate, after.channels) == (rate, channels)
     assert report.n_samples == after.frames == len(samples)
-    np.testing.assert_allclose(read(target), 0.5 * read(source), atol=close)
+    np.testing.assert_allclose(read_samples(target), 0.5 * read_samples(source), atol=tolerance)
 
 
 @pytest.mark.parametrize(
@@ -96,24 +98,28 @@ def test_form_and_place_are_kept(
     [("wav", "PCM_16"), ("flac", "PCM_16"), ("ogg", "VORBIS"), ("mp3", "MPEG_LAYER_III")],
 )
 @pytest.mark.parametrize("n_samples", [1, 2, 63, 64, 65, 1151, 65_536, 65_537, 200_001])
-def test_length_is_kept_to_the_sample(
+def test_the_exact_length_is_kept(
     tmp_path: Path, extension: str, subtype: str, n_samples: int
 ) -> None:
-    samples = tone(n_samples, 1, 16_000)
-    source = write(tmp_path / f"in.{extension}", samples, 16_000, extension.upper(), subtype)
+    samples = make_tone(n_samples, 1, 16_000)
+    source = write_recording(
+        tmp_path / f"in.{extension}", samples, 16_000, extension.upper(), subtype
+    )
     target = tmp_path / f"out.{extension}"
     assert denoise_file(HALF, source, target).n_samples == n_samples
-    assert len(read(target)) == n_samples
+    assert len(read_samples(target)) == n_samples
 
 
 @pytest.mark.parametrize("rate", [RATE, 44_100])
 @pytest.mark.parametrize("options", [Options(), Options(0.3), Options(0.7, residual=True)])
-def test_a_file_holds_what_an_array_gives(tmp_path: Path, rate: int, options: Options) -> None:
-    samples = noise(150_000, 2)
-    source = write(tmp_path / "in.wav", samples, rate, "WAV", "FLOAT")
+def test_a_file_gives_the_same_samples_as_an_array(
+    tmp_path: Path, rate: int, options: Options
+) -> None:
+    samples = make_noise(150_000, 2)
+    source = write_recording(tmp_path / "in.wav", samples, rate, "WAV", "FLOAT")
     Denoiser(HALF).denoise_file(source, tmp_path / "out.wav", options.strength, options.residual)
     expected = Denoiser(HALF).denoise(samples, rate, options.strength, options.residual)
-    np.testing.assert_array_equal(read(tmp_path / "out.wav"), expected)
+    np.testing.assert_array_equal(read_samples(tmp_path / "out.wav"), expected)
 
 
 @pytest.mark.parametrize(
@@ -129,15 +135,16 @@ def test_a_file_holds_what_an_array_gives(tmp_path: Path, rate: int, options: Op
         ("in.wav:WAV:PCM_24", "out", "flac", ("FLAC", "PCM_24")),
         ("in.wav:WAV:PCM_24", "out.wav", "mp3", ("MP3", "MPEG_LAYER_III")),
         ("in.wav:WAVEX:PCM_24", "out", "wav", ("WAVEX", "PCM_24")),
-        ("in.wav:FLAC:PCM_24", "out.wav", None, ("FLAC", "PCM_24")),  # misnamed, as it came
+        # The source's extension is wrong, and the output keeps the source's format.
+        ("in.wav:FLAC:PCM_24", "out.wav", None, ("FLAC", "PCM_24")),
         ("in.x:FLAC:PCM_16", "out.x", None, ("FLAC", "PCM_16")),
     ],
 )
-def test_another_format_where_one_is_named(
+def test_the_extension_or_an_option_chooses_another_format(
     tmp_path: Path, source: str, target: str, choice: str | None, expected: tuple[str, str]
 ) -> None:
     name, format, subtype = source.split(":")
-    path = write(tmp_path / name, tone(2000, 1, 16_000), 16_000, format, subtype)
+    path = write_recording(tmp_path / name, make_tone(2000, 1, 16_000), 16_000, format, subtype)
     report = denoise_file(HALF, path, tmp_path / target, Options(format=choice))
     info = soundfile.info(tmp_path / target)
     assert (info.format, info.subtype) == expected
@@ -154,121 +161,133 @@ def test_another_format_where_one_is_named(
         ("out.m4a", 8000, 1, "No format is known by the extension of .*out.m4a: .*--format"),
     ],
 )
-def test_what_cannot_be_written_is_an_error_that_names_what_can(
+def test_an_error_names_a_format_that_can_be_written(
     tmp_path: Path, target: str, rate: int, channels: int, message: str
 ) -> None:
-    source = write(tmp_path / "in.wav", tone(1000, channels, rate), rate, "WAV", "PCM_16")
+    source = write_recording(
+        tmp_path / "in.wav", make_tone(1000, channels, rate), rate, "WAV", "PCM_16"
+    )
     with pytest.raises(DenoiseError, match=message):
         denoise_file(HALF, source, tmp_path / target)
-    assert left_in(tmp_path) == {"in.wav"}
+    assert names_in(tmp_path) == {"in.wav"}
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "ULAW"])
-def test_what_is_beyond_full_scale_is_clipped_and_counted(tmp_path: Path, subtype: str) -> None:
-    source = write(tmp_path / "in.wav", tone(20_000, 2, RATE, peak=0.9), RATE, "WAV", subtype)
+def test_samples_beyond_full_scale_are_clipped_and_counted(tmp_path: Path, subtype: str) -> None:
+    source = write_recording(
+        tmp_path / "in.wav", make_tone(20_000, 2, RATE, peak=0.9), RATE, "WAV", subtype
+    )
     report = denoise_file(gain_network(2.0), source, tmp_path / "out.wav")
-    doubled = 2 * read(source)
+    doubled = 2 * read_samples(source)
     assert report.clipped_samples > 1000
     assert abs(report.clipped_samples - np.count_nonzero(np.abs(doubled) > 1)) < 20
-    np.testing.assert_allclose(read(tmp_path / "out.wav"), np.clip(doubled, -1, 1), atol=0.05)
+    np.testing.assert_allclose(
+        read_samples(tmp_path / "out.wav"), np.clip(doubled, -1, 1), atol=0.05
+    )
 
 
-def test_what_has_no_full_scale_is_not_clipped(tmp_path: Path) -> None:
-    source = write(tmp_path / "in.wav", tone(20_000, 1, RATE, peak=0.9), RATE, "WAV", "FLOAT")
+def test_floating_point_samples_are_not_clipped(tmp_path: Path) -> None:
+    source = write_recording(
+        tmp_path / "in.wav", make_tone(20_000, 1, RATE, peak=0.9), RATE, "WAV", "FLOAT"
+    )
     report = denoise_file(gain_network(2.0), source, tmp_path / "out.wav")
     assert report.clipped_samples == 0
-    assert np.abs(read(tmp_path / "out.wav")).max() > 1.7
+    assert np.abs(read_samples(tmp_path / "out.wav")).max() > 1.7
 
 
-def broken(path: Path) -> Path:
-    """Write a recording that is broken after some blocks."""
-    samples = noise(300_000)
+def write_broken(path: Path) -> Path:
+    """Write a recording with an invalid sample after some blocks."""
+    samples = make_noise(300_000)
     samples[250_000] = np.nan
-    return write(path, samples, RATE, "WAV", "FLOAT")
+    return write_recording(path, samples, RATE, "WAV", "FLOAT")
 
 
-def test_a_failure_in_the_middle_leaves_what_was_there(tmp_path: Path) -> None:
-    source = broken(tmp_path / "in.wav")
+def test_a_failure_in_the_middle_keeps_the_old_file(tmp_path: Path) -> None:
+    source = write_broken(tmp_path / "in.wav")
     target = tmp_path / "deep" / "out.wav"
     with pytest.raises(AudioError, match=r"in\.wav: .*not finite"):
         denoise_file(HALF, source, target)
-    assert left_in(target.parent) == set()
+    assert names_in(target.parent) == set()
     target.write_text("former")
     with pytest.raises(AudioError):
         denoise_file(HALF, source, target)
     assert target.read_text() == "former"
 
 
-def test_progress_is_told_and_can_end_the_work(tmp_path: Path) -> None:
-    source = write(tmp_path / "in.wav", noise(200_000), RATE, "WAV", "PCM_16")
-    told: list[tuple[int, int | None]] = []
-    denoise_file(HALF, source, tmp_path / "out.wav", None, lambda *each: told.append(each))
-    assert [done for done, _ in told] == [65_536, 131_072, 196_608, 200_000]
-    assert {claimed for _, claimed in told} == {200_000}
+def test_progress_is_reported_and_can_stop_the_work(tmp_path: Path) -> None:
+    source = write_recording(tmp_path / "in.wav", make_noise(200_000), RATE, "WAV", "PCM_16")
+    calls: list[tuple[int, int | None]] = []
+    denoise_file(HALF, source, tmp_path / "out.wav", None, lambda *each: calls.append(each))
+    assert [done for done, _ in calls] == [65_536, 131_072, 196_608, 200_000]
+    assert {declared for _, declared in calls} == {200_000}
 
-    def stop(done: int, claimed: int | None) -> None:
+    def stop(done: int, declared: int | None) -> None:
         raise KeyError("stop")
 
     with pytest.raises(KeyError, match="stop"):
         denoise_file(HALF, source, tmp_path / "no.wav", None, stop)
-    assert left_in(tmp_path) == {"in.wav", "out.wav"}
+    assert names_in(tmp_path) == {"in.wav", "out.wav"}
 
 
-def test_a_header_that_does_not_know_its_length(tmp_path: Path) -> None:
-    source = write(tmp_path / "in.flac", tone(100_000, 1, RATE), RATE, "FLAC", "PCM_16")
+def test_a_header_without_a_length(tmp_path: Path) -> None:
+    source = write_recording(
+        tmp_path / "in.flac", make_tone(100_000, 1, RATE), RATE, "FLAC", "PCM_16"
+    )
     header = bytearray(source.read_bytes())
-    header[21] &= 0xF0  # the number of samples, 36 bits from here on
+    header[21] &= 0xF0  # the number of samples is in the 36 bits from here on
     header[22:26] = bytes(4)
     source.write_bytes(header)
-    claims: set[int | None] = set()
+    lengths: set[int | None] = set()
     report = denoise_file(
-        HALF, source, tmp_path / "out.flac", None, lambda done, claimed: claims.add(claimed)
+        HALF, source, tmp_path / "out.flac", None, lambda done, declared: lengths.add(declared)
     )
-    assert claims == {None}
-    assert report.n_samples == len(read(tmp_path / "out.flac")) == 100_000
+    assert lengths == {None}
+    assert report.n_samples == len(read_samples(tmp_path / "out.flac")) == 100_000
 
 
-def test_four_gibibytes_of_wav_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_four_gibibytes_of_wav_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(audio_io, "MAX_BYTES", 200_000)
-    source = write(tmp_path / "in.wav", noise(200_000), RATE, "WAV", "PCM_16")
-    with pytest.raises(DenoiseError, match=r"4 GiB .*\.w64"):
+    source = write_recording(tmp_path / "in.wav", make_noise(200_000), RATE, "WAV", "PCM_16")
+    with pytest.raises(DenoiseError, match=r"4 GiB, .*\.w64"):
         denoise_file(HALF, source, tmp_path / "out.wav")
-    assert left_in(tmp_path) == {"in.wav"}
+    assert names_in(tmp_path) == {"in.wav"}
     assert denoise_file(HALF, source, tmp_path / "out.w64").n_samples == 200_000
 
 
-def test_files_that_cannot_be_used(tmp_path: Path) -> None:
-    source = write(tmp_path / "in.wav", noise(100), RATE, "WAV", "PCM_16")
+def test_unusable_files_are_errors(tmp_path: Path) -> None:
+    source = write_recording(tmp_path / "in.wav", make_noise(100), RATE, "WAV", "PCM_16")
     (tmp_path / "text.wav").write_text("no audio")
     for names, message in [
         (("missing.wav", "out.wav"), r"missing\.wav cannot be read: No such file"),
         (("text.wav", "out.wav"), r"text\.wav: This is no audio"),
         (("in.wav", "in.wav/out.wav"), r"out\.wav cannot be written: .*-o"),
-        (("in.wav", "./in.wav"), "the recording itself"),
+        (("in.wav", "./in.wav"), "the input itself"),
     ]:
         with pytest.raises(DenoiseError, match=message):
             denoise_file(HALF, tmp_path / names[0], tmp_path / names[1])
     with pytest.raises(ValueError, match="strength of 2"):
         denoise_file(HALF, source, tmp_path / "out.wav", Options(2.0))
-    assert left_in(tmp_path) == {"in.wav", "text.wav"}
+    assert names_in(tmp_path) == {"in.wav", "text.wav"}
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
-def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
-    source = write(tmp_path / "in.wav", noise(100), RATE, "WAV", "PCM_16")
-    strange = source.rename(tmp_path / os.fsdecode(b"caf\xe9.wav"))
-    denoise_file(HALF, strange, tmp_path / os.fsdecode(b"clean caf\xe9.wav"))
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux are file names bytes")
+def test_a_file_name_that_is_not_utf8(tmp_path: Path) -> None:
+    source = write_recording(tmp_path / "in.wav", make_noise(100), RATE, "WAV", "PCM_16")
+    renamed = source.rename(tmp_path / os.fsdecode(b"caf\xe9.wav"))
+    denoise_file(HALF, renamed, tmp_path / os.fsdecode(b"clean caf\xe9.wav"))
     assert len(list(tmp_path.glob("clean*.wav"))) == 1
 
 
-def run(script: str, *arguments: object) -> str:
-    """Run Python code on its own; return what it prints."""
+def run_python(script: str, *arguments: object) -> str:
+    """Run Python code in another process; return what it prints."""
     command = [sys.executable, "-c", script, *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return done.stdout
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return finished.stdout
 
 
-FILLS_THE_DISK = """
+FILL_THE_DISK = """
 import resource, signal, sys
 from pathlib import Path
 from denoise.errors import DenoiseError
@@ -284,34 +303,38 @@ for name in sys.argv[1:]:
     target.unlink()
     for room in (size - 1, size - 40, size // 2, resource.RLIM_INFINITY):
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
-        told = []
+        calls = []
         try:
-            denoise_file(gain_network(0.5), source, target, None, lambda *each: told.append(each))
+            denoise_file(gain_network(0.5), source, target, None, lambda *each: calls.append(each))
             target.unlink()
         except DenoiseError as error:
             print(error)
         if room == size // 2:
-            assert told[-1][0] < told[-1][1], "It went on with a full disk."
+            assert calls[-1][0] < calls[-1][1], "It did not stop when the disk was full."
 """
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of files")
-def test_a_full_disk_is_found_even_on_closing(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot limit the size of files")
+def test_a_full_disk_is_an_error_even_on_closing(tmp_path: Path) -> None:
     subtypes = {"wav": "PCM_16", "flac": "PCM_16", "mp3": "MPEG_LAYER_III", "aiff": "PCM_16"}
     sources = [
-        write(tmp_path / f"in.{extension}", noise(300_000), RATE, extension.upper(), subtype)
+        write_recording(
+            tmp_path / f"in.{extension}", make_noise(300_000), RATE, extension.upper(), subtype
+        )
         for extension, subtype in subtypes.items()
     ]
-    errors = run(FILLS_THE_DISK, *sources).splitlines()
+    errors = run_python(FILL_THE_DISK, *sources).splitlines()
     assert len(errors) == 3 * len(sources)
     assert all("cannot be written: File too large" in error for error in errors)
-    assert left_in(tmp_path) == {source.name for source in sources}
+    assert names_in(tmp_path) == {source.name for source in sources}
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     peaks = []
     for seconds in (30, 600):
-        source = write(tmp_path / "in.wav", noise(16_000 * seconds), 16_000, "WAV", "PCM_16")
+        source = write_recording(
+            tmp_path / "in.wav", make_noise(16_000 * seconds), 16_000, "WAV", "PCM_16"
+        )
         tracemalloc.start()
         report = denoise_file(HALF, source, tmp_path / "out.wav")
         peaks.append(tracemalloc.get_traced_memory()[1])
@@ -321,29 +344,29 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     assert peaks[1] < 20e6  # bytes; the recording has 38 MB in float32
 
 
-def test_a_report_says_what_was_done(tmp_path: Path) -> None:
-    source = write(tmp_path / "in.wav", noise(4000, 2), RATE, "WAV", "PCM_16")
+def test_the_report_describes_the_result(tmp_path: Path) -> None:
+    source = write_recording(tmp_path / "in.wav", make_noise(4000, 2), RATE, "WAV", "PCM_16")
     report = denoise_file(HALF, source, tmp_path / "out.wav")
     assert isinstance(report, Report)
     assert (report.source, report.target) == (source, tmp_path / "out.wav")
-    assert (report.form.sample_rate, report.form.channels) == (RATE, 2)
+    assert (report.audio_format.sample_rate, report.audio_format.channels) == (RATE, 2)
     assert report.duration_seconds == 0.5
     assert 0 < report.elapsed_seconds < 60
 
 
-@pytest.mark.parametrize("kept", ["wav", "flac", "ogg", "mp3", "aiff"])
-def test_what_a_recording_says_of_itself_goes_along(tmp_path: Path, kept: str) -> None:
+@pytest.mark.parametrize("extension", ["wav", "flac", "ogg", "mp3", "aiff"])
+def test_tags_are_copied(tmp_path: Path, extension: str) -> None:
     source = tmp_path / "talk.flac"
     with soundfile.SoundFile(source, "w", 16_000, 1, "PCM_16", format="FLAC") as sound:
         sound.title, sound.artist, sound.date = "Über alles", "Someone", "2026-11-23"
         sound.write(np.zeros(1600))
-    target = tmp_path / f"clean.{kept}"
+    target = tmp_path / f"clean.{extension}"
     denoise_file(gain_network(0.5), source, target)
     with soundfile.SoundFile(target) as sound:
         assert (sound.title, sound.artist, len(sound)) == ("Über alles", "Someone", 1600)
 
 
-def test_a_format_without_tags_is_written_all_the_same(tmp_path: Path) -> None:
+def test_tags_do_not_prevent_a_format_without_them(tmp_path: Path) -> None:
     source = tmp_path / "talk.wav"
     with soundfile.SoundFile(source, "w", 16_000, 1, "PCM_16") as sound:
         sound.title = "A talk"

@@ -23,7 +23,7 @@ PARTS = [
     b'name="file"\r\nContent-Type: text/plain; charset=%s',
     b'name="file"; filename="talk.wav"\r\n%s',
 ]
-TRICKS = [
+ATTACKS = [
     b"../../etc/passwd",
     b"..\\..\\boot.ini",
     b"a\0.wav",
@@ -34,7 +34,7 @@ TRICKS = [
     b"\xed\xa0\x80",  # half a surrogate pair
     b"." * 300,
 ]
-JUNK = st.binary(max_size=40) | st.sampled_from(TRICKS) | st.text(max_size=20).map(str.encode)
+JUNK = st.binary(max_size=40) | st.sampled_from(ATTACKS) | st.text(max_size=20).map(str.encode)
 
 
 def is_harmless(response: TestResponse) -> bool:
@@ -53,7 +53,7 @@ def is_harmless(response: TestResponse) -> bool:
 
 @pytest.mark.parametrize("part", PARTS, ids=bytes.decode)
 @given(junk=JUNK)
-def test_file_names_of_any_bytes(part: bytes, junk: bytes) -> None:
+def test_file_names_may_contain_any_bytes(part: bytes, junk: bytes) -> None:
     head = b"--x\r\nContent-Disposition: form-data; " + part.replace(b"%s", junk)
     body = head + b"\r\n\r\n" + WAV + b"\r\n--x--\r\n"
     media_type = "multipart/form-data; boundary=x"

@@ -1,4 +1,4 @@
-"""A stream gives, sample for sample, what one pass gives, whatever pieces it is fed."""
+"""Streaming gives the same samples as one pass, for input pieces of any size."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,28 +15,28 @@ from denoise.params import SpectrogramParams
 
 PARAMS = SpectrogramParams(n_fft=128, hop_length=64, win_length=128)
 RATE = 8000
-REACH = 3
+RADIUS = 3
 
 
-def neighbourly(spectrograms: np.ndarray) -> np.ndarray:
-    """Return a mask that depends on the frames within REACH, and on where the waveform ends."""
+def mask_from_neighbours(spectrograms: np.ndarray) -> np.ndarray:
+    """Return a mask that depends on RADIUS frames on each side, and on the waveform's ends."""
     power = np.square(spectrograms).sum(axis=-1)
-    padded = np.pad(power, ((0, 0), (REACH, REACH), (0, 0)))
+    padded = np.pad(power, ((0, 0), (RADIUS, RADIUS), (0, 0)))
     n_frames = power.shape[1]
-    around = sum(padded[:, shift : shift + n_frames] for shift in range(2 * REACH + 1))
+    around = sum(padded[:, shift : shift + n_frames] for shift in range(2 * RADIUS + 1))
     mask: np.ndarray = power / (around + np.float32(1e-3))
     return mask
 
 
-FORM = NetworkSpec(RATE, PARAMS, REACH, stride=1)
-NETWORK = MaskNetwork(neighbourly, FORM)
+SPEC = NetworkSpec(RATE, PARAMS, RADIUS, stride=1)
+NETWORK = MaskNetwork(mask_from_neighbours, SPEC)
 
 
-def noise(*shape: int) -> np.ndarray:
+def make_noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(len(shape)).standard_normal(shape, dtype=np.float32)
 
 
-def pieces(samples: np.ndarray, sizes: list[int]) -> Iterator[np.ndarray]:
+def split(samples: np.ndarray, sizes: list[int]) -> Iterator[np.ndarray]:
     start, number = 0, 0
     while start < len(samples):
         size = sizes[number % len(sizes)]
@@ -44,7 +44,7 @@ def pieces(samples: np.ndarray, sizes: list[int]) -> Iterator[np.ndarray]:
         start, number = start + size, number + 1
 
 
-def fed(stream: BlockDenoiser | Stream, parts: Iterator[np.ndarray]) -> np.ndarray:
+def run_stream(stream: BlockDenoiser | Stream, parts: Iterator[np.ndarray]) -> np.ndarray:
     ready = [stream.feed(part) for part in parts]
     return np.concatenate([*ready, stream.flush()])
 
@@ -54,60 +54,59 @@ def fed(stream: BlockDenoiser | Stream, parts: Iterator[np.ndarray]) -> np.ndarr
     n_samples=st.integers(0, 200_000),
     sizes=st.lists(st.integers(1, 60_000), min_size=1, max_size=4).filter(lambda s: max(s) > 50),
 )
-def test_blocks_give_what_the_whole_gives(n_samples: int, sizes: list[int]) -> None:
-    waveform = noise(n_samples)
-    streamed = fed(BlockDenoiser(NETWORK), pieces(waveform, sizes))
-    once = fed(BlockDenoiser(NETWORK), iter([waveform]))
+def test_blocks_give_the_same_result_as_one_pass(n_samples: int, sizes: list[int]) -> None:
+    waveform = make_noise(n_samples)
+    streamed = run_stream(BlockDenoiser(NETWORK), split(waveform, sizes))
+    once = run_stream(BlockDenoiser(NETWORK), iter([waveform]))
     np.testing.assert_array_equal(streamed, once)
     noisy = stft(waveform, PARAMS)
-    mask = neighbourly(to_real_imag(noisy)[None])[0]
+    mask = mask_from_neighbours(to_real_imag(noisy)[None])[0]
     np.testing.assert_allclose(once, istft(noisy * mask, PARAMS, n_samples), atol=1e-5)
 
 
-def test_a_network_that_looks_further_than_it_says_is_found_out() -> None:
-    short_sighted = MaskNetwork(neighbourly, replace(FORM, receptive_field_frames=REACH - 1))
-    waveform = noise(100_000)
-    ours = fed(BlockDenoiser(short_sighted), iter([waveform]))
-    assert np.abs(ours - fed(BlockDenoiser(NETWORK), iter([waveform]))).max() > 1e-4
+def test_a_receptive_field_that_is_too_small_changes_the_result() -> None:
+    wrong_spec = MaskNetwork(mask_from_neighbours, replace(SPEC, receptive_field_frames=RADIUS - 1))
+    waveform = make_noise(100_000)
+    denoised = run_stream(BlockDenoiser(wrong_spec), iter([waveform]))
+    assert np.abs(denoised - run_stream(BlockDenoiser(NETWORK), iter([waveform]))).max() > 1e-4
 
 
 @pytest.mark.parametrize("stride", [2, 3])
-def test_blocks_start_where_the_network_can_start(stride: int) -> None:
-    starts: list[int] = []
+def test_blocks_start_at_multiples_of_the_stride(stride: int) -> None:
+    lengths: list[int] = []
 
     def mask(spectrograms: np.ndarray) -> np.ndarray:
-        numbers = np.round(spectrograms[0, :, 0, 0] - spectrograms[0, 0, 0, 0])
-        starts.append(len(numbers))
+        lengths.append(spectrograms.shape[1])
         return np.ones(spectrograms.shape[:-1], np.float32)
 
-    form = NetworkSpec(RATE, PARAMS, receptive_field_frames=4, stride=stride)
-    fed(BlockDenoiser(MaskNetwork(mask, form)), iter([noise(150_000)]))
-    block, margin = block_frames(form), form.margin_frames
+    spec = NetworkSpec(RATE, PARAMS, receptive_field_frames=4, stride=stride)
+    run_stream(BlockDenoiser(MaskNetwork(mask, spec)), iter([make_noise(150_000)]))
+    block, margin = block_frames(spec), spec.margin_frames
     assert block % stride == 0 and margin % stride == 0
     assert margin >= 4
-    assert starts[:2] == [block + margin, block + 2 * margin]
+    assert lengths[:2] == [block + margin, block + 2 * margin]
 
 
 @pytest.mark.parametrize("rate", [4000, 7999, 8000, 44_100, 192_000])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_any_rate_gives_the_same_bytes_in_any_pieces(rate: int, channels: int) -> None:
-    samples = noise(9 * rate, channels)
-    once = fed(Stream(NETWORK, rate, channels, 0.7), iter([samples]))
+def test_pieces_of_any_size_give_the_same_bytes_at_any_rate(rate: int, channels: int) -> None:
+    samples = make_noise(9 * rate, channels)
+    once = run_stream(Stream(NETWORK, rate, channels, 0.7), iter([samples]))
     assert (once.dtype, once.shape) == (np.float32, samples.shape)
     for sizes in ([1000, 77_777, 3], [rate // 3]):
-        streamed = fed(Stream(NETWORK, rate, channels, 0.7), pieces(samples, sizes))
+        streamed = run_stream(Stream(NETWORK, rate, channels, 0.7), split(samples, sizes))
         np.testing.assert_array_equal(streamed, once)
 
 
 def test_memory_does_not_grow_with_the_stream() -> None:
     stream = Stream(NETWORK, 16_000, 2)
-    held = []
+    sizes = []
     for _ in range(40):
-        stream.feed(noise(16_000, 2))
-        held.append(sum(len(each._samples) for each in stream._denoisers) + len(stream._noisy))
-    longest = 2 * (block_frames(FORM) + 2 * FORM.margin_frames + 2) * PARAMS.hop_length
-    assert max(held) < 3 * longest
-    assert max(held[20:]) <= max(held[:20])
+        stream.feed(make_noise(16_000, 2))
+        sizes.append(sum(len(each._samples) for each in stream._denoisers) + len(stream._noisy))
+    longest = 2 * (block_frames(SPEC) + 2 * SPEC.margin_frames + 2) * PARAMS.hop_length
+    assert max(sizes) < 3 * longest
+    assert max(sizes[20:]) <= max(sizes[:20])
 
 
 @pytest.mark.parametrize("rate", [RATE, 44_100])
@@ -120,12 +119,16 @@ def test_an_empty_stream_and_a_single_sample(rate: int) -> None:
 
 @pytest.mark.parametrize(
     ("samples", "message"),
-    [(noise(4), "not"), (noise(4, 3), "not"), (np.full((1, 2), np.nan, np.float32), "finite")],
+    [
+        (make_noise(4), "not"),
+        (make_noise(4, 3), "not"),
+        (np.full((1, 2), np.nan, np.float32), "finite"),
+    ],
 )
-def test_what_a_stream_is_fed_is_checked(samples: np.ndarray, message: str) -> None:
+def test_invalid_samples_are_refused(samples: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Stream(NETWORK, RATE, 2).feed(samples)
 
 
 def test_silence_stays_silence() -> None:
-    assert not fed(Stream(NETWORK, 11_025), iter([np.zeros((30_000, 1), np.float32)])).any()
+    assert not run_stream(Stream(NETWORK, 11_025), iter([np.zeros((30_000, 1), np.float32)])).any()

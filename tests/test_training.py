@@ -225,6 +225,17 @@ def test_only_the_same_training_resumes_a_checkpoint(trained, tmp_path: Path) ->
         Checkpoint(tmp_path / "state", "one").load(fresh.weights)
 
 
+def test_a_checkpoint_is_recovered_after_a_kill_in_the_middle_of_a_save(
+    trained, tmp_path: Path
+) -> None:
+    model, config, _ = trained
+    history = epochs(3, 2, 1)
+    checkpoint = Checkpoint(tmp_path / "state", "one")
+    checkpoint.save(model.weights, history)
+    checkpoint.folder.rename(tmp_path / ".state.4000000000.former")  # no process has this number
+    assert checkpoint.load(config.build_model().weights) == history
+
+
 def test_a_checkpoint_restores_the_best_epoch(trained, tmp_path: Path) -> None:
     _, config, _ = trained
     model = config.build_model()

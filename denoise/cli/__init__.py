@@ -1,5 +1,5 @@
 """The command line: `denoise IN... [-o OUT]`, `denoise serve` and `denoise client`.
 
-It may import every other package, but does so late: numpy and onnxruntime are loaded only when
-there is something to denoise. Start with `main`; `io_plan` decides what is read and written.
+It may import every other package, but only inside functions: numpy and onnxruntime are loaded only
+when there is something to denoise. Start with `main`; `io_plan` decides what is read and written.
 """

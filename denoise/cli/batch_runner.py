@@ -1,4 +1,4 @@
-"""Tasks, one after another or side by side; one that fails does not stop the others."""
+"""Run tasks in threads. A task that fails does not stop the others."""
 
 import queue
 import threading
@@ -10,60 +10,62 @@ from typing import TYPE_CHECKING
 from denoise.cli.io_plan import Task
 from denoise.errors import DenoiseError
 
-if TYPE_CHECKING:  # numpy and soundfile start when there is work for them
+if TYPE_CHECKING:  # numpy and soundfile are imported only when there is something to denoise
     from denoise.inference.file_denoiser import Progress, Report
 
-POLL_SECONDS = 0.2  # Windows hands Ctrl-C over only between two waits
-Clean = Callable[[Task, "Progress"], "Report"]
+POLL_SECONDS = 0.2  # Windows delivers Ctrl-C only between two waits
+DenoiseTask = Callable[[Task, "Progress"], "Report"]
 
 
-class Stopped(Exception):  # noqa: N818 - no error: the work was called off
-    """Raised in a thread whose work is no longer wanted."""
+class Cancelled(Exception):  # noqa: N818 - not an error: the user stopped the work
+    """Raised in a thread whose task was cancelled."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task: a report, or the reason why there is none."""
+    """The result of a task: a report, or the error message that replaces it."""
 
     task: Task
     report: "Report | None" = None
     error: str | None = None
 
 
-def work(clean: Clean, tasks: Sequence[Task], n_threads: int) -> Iterator[Outcome]:
-    """Yield an outcome a task, as they come.
+def run_tasks(
+    denoise_task: DenoiseTask, tasks: Sequence[Task], n_threads: int
+) -> Iterator[Outcome]:
+    """Yield the outcome of each task, in the order in which they finish.
 
-    When the caller is interrupted or closes this, tasks that run stop at their next block. Even
-    a single thread is one of its own: Ctrl-C in the main one would be lost in libsndfile's calls.
+    If the caller is interrupted or closes the iterator, running tasks stop at their next block.
+    Even with one thread the work runs outside the main one: there, libsndfile would lose Ctrl-C.
     """
-    stopped = threading.Event()
+    cancelled = threading.Event()
 
-    def stop_or_go_on(done: int, claimed: int | None) -> None:
-        if stopped.is_set():
-            raise Stopped
+    def raise_if_cancelled(done: int, declared: int | None) -> None:
+        if cancelled.is_set():
+            raise Cancelled
 
     finished: queue.SimpleQueue[Future[Outcome]] = queue.SimpleQueue()
     with ThreadPoolExecutor(n_threads) as pool:
         try:
             for task in tasks:
-                future = pool.submit(attempt, clean, task, stop_or_go_on)
+                future = pool.submit(_run_task, denoise_task, task, raise_if_cancelled)
                 future.add_done_callback(finished.put)
             for _ in tasks:
-                yield _next(finished).result()
+                yield _wait_for_next(finished).result()
         finally:
-            stopped.set()
+            cancelled.set()
             pool.shutdown(cancel_futures=True)
 
 
-def attempt(clean: Clean, task: Task, progress: "Progress") -> Outcome:
-    """Do a task; what the user can mend becomes part of the outcome."""
+def _run_task(denoise_task: DenoiseTask, task: Task, progress: "Progress") -> Outcome:
+    """Run one task; a DenoiseError becomes part of its outcome."""
     try:
-        return Outcome(task, report=clean(task, progress))
+        return Outcome(task, report=denoise_task(task, progress))
     except DenoiseError as error:
         return Outcome(task, error=str(error))
 
 
-def _next(finished: "queue.SimpleQueue[Future[Outcome]]") -> "Future[Outcome]":
+def _wait_for_next(finished: "queue.SimpleQueue[Future[Outcome]]") -> "Future[Outcome]":
     while True:
         try:
             return finished.get(timeout=POLL_SECONDS)

@@ -1,64 +1,71 @@
-"""Scripts that complete the command line in a shell, that of further commands too."""
+"""Make completion scripts with shtab, from the parsers of the command line.
+
+shtab completes options and subcommands by itself. It has no way to say that the first argument is a
+file or a subcommand, so two shell functions complete that argument.
+"""
 
 import argparse
-from collections.abc import Mapping
 
-SHELLS = ("bash", "zsh", "tcsh")
-FILES = ("inputs", "input", "output", "model")  # arguments that name one
-# The first word is a file or a further command; shtab knows of the one or the other.
-FIRST_WORD = {
-    "bash": """
-_shtab_denoise_first_files() {
+import shtab
+
+from denoise.cli import client
+from denoise.cli.parser import INPUT_HELP, add_options
+from denoise.server import cli as server_cli
+
+# bash calls this with the word to complete. "_files" in the name makes shtab treat what it prints
+# as file names, which bash then escapes.
+BASH_FUNCTION = """
+_denoise_subcommands_or_files() {
   compgen -f -- "$1"
-  [ "$COMP_CWORD" != 1 ] || compgen -W "COMMANDS" -- "$1"
+  [ "$COMP_CWORD" != 1 ] || compgen -W "SUBCOMMANDS" -- "$1"
 }
-""",
-    "zsh": """
-_shtab_denoise() {
-  local context state line curcontext="$curcontext" name="_shtab_denoise_options"
-  if (( CURRENT > 2 )) && [[ " COMMANDS " == *" $words[2] "* ]]; then
-    name="_shtab_denoise_$words[2]_options"
-    shift words
-    (( CURRENT -= 1 ))
-  elif (( CURRENT == 2 )); then
+"""
+# zsh calls this for every word from the first one on that is not an option. It sets $words to these
+# words and $CURRENT to the position in them. shtab names its arrays after its documented prefix.
+ZSH_FUNCTION = """
+_denoise_arguments() {
+  if (( CURRENT == 1 )); then
     _shtab_denoise_commands
+    _files
+  elif [[ " SUBCOMMANDS " == *" $words[1] "* ]]; then
+    local options="_shtab_denoise_$words[1]_options"
+    _arguments -C -s "${(@P)options}"
+  else
+    _arguments -C -s "${(@)_shtab_denoise_options:#*_denoise_arguments}" "*:file:_files"
   fi
-  _arguments -C -s "${(@P)name}"
 }
-""",
+"""
+INPUT_COMPLETION = {
+    **shtab.FILE,
+    "bash": "_denoise_subcommands_or_files",
+    "zsh": "_denoise_arguments",
 }
 
 
-def script(
-    parser: argparse.ArgumentParser, further: Mapping[str, argparse.ArgumentParser], shell: str
-) -> str:
-    """Return a script for `denoise`, and for the commands that its first word may be."""
-    import shtab  # for this alone
-
-    if shell == "tcsh":  # it tells by the word before alone
-        _mingle(parser, further)
-    else:
-        commands = parser.add_subparsers()
-        for name, each in further.items():
-            about = each.description
-            commands.add_parser(name, help=about, parents=[each], add_help=False)
-    for action in [act for each in (parser, *further.values()) for act in each._actions]:
-        if action.dest in FILES:
-            action.complete = dict(shtab.FILE)  # type: ignore[attr-defined]
-        if action.dest == "inputs" and further:
-            action.complete["bash"] = "_shtab_denoise_first_files"  # type: ignore[attr-defined]
-    preamble = {
-        key: text.replace("COMMANDS", " ".join(further)) for key, text in FIRST_WORD.items()
+def completion_script(shell: str) -> str:
+    """Return the completion script of `denoise` and its subcommands for bash, zsh or tcsh."""
+    subcommands = {
+        "serve": server_cli.make_parser(shtab.FILE),
+        "client": client.make_parser(shtab.FILE),
     }
-    return str(shtab.complete(parser, shell, preamble=preamble))
+    root = argparse.ArgumentParser(prog="denoise")
+    # With REMAINDER, zsh calls the function for all further words, not for the first alone.
+    inputs = root.add_argument("inputs", nargs=argparse.REMAINDER, help=INPUT_HELP)
+    inputs.complete = INPUT_COMPLETION  # type: ignore[attr-defined]  # shtab reads it
+    add_options(root, shtab.FILE)
+    if shell == "tcsh":
+        root = _merged([root, *subcommands.values()])
+    else:
+        added = root.add_subparsers()
+        for name, parser in subcommands.items():
+            added.add_parser(name, help=parser.description, parents=[parser], add_help=False)
+    functions = {"bash": BASH_FUNCTION, "zsh": ZSH_FUNCTION}
+    function = functions.get(shell, "").replace("SUBCOMMANDS", " ".join(subcommands))
+    return str(shtab.complete(root, shell, preamble={shell: function}))
 
 
-def _mingle(
-    parser: argparse.ArgumentParser, further: Mapping[str, argparse.ArgumentParser]
-) -> None:
-    """Give a parser the options of further ones that it lacks."""
-    for action in (act for each in further.values() for act in each._actions):
-        if action.option_strings and not set(action.option_strings) & set(
-            parser._option_string_actions
-        ):
-            parser._add_action(action)
+def _merged(parsers: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Return a parser with the arguments of all: tcsh completes without regard to subcommands."""
+    return argparse.ArgumentParser(
+        prog="denoise", parents=parsers, add_help=False, conflict_handler="resolve"
+    )

@@ -1,4 +1,4 @@
-"""What a person sees on standard error: lines, and a progress bar where it is a terminal."""
+"""Print lines and a progress bar to standard error."""
 
 import sys
 import threading
@@ -10,26 +10,27 @@ BAR = "{percentage:3.0f} %|{bar}| {n:.1f} of {total} [{elapsed}<{remaining}]"
 
 
 class Console:
-    """Standard error, shared by all threads; used with `with`, which clears the bar away."""
+    """Standard error, shared by all threads. Use it in a `with` block, which clears the bar."""
 
-    def __init__(self, level: int, n_tasks: int) -> None:
-        """Show a bar for `n_tasks` unless `level` is QUIET, or nobody watches."""
-        self.level = level
+    def __init__(self, verbosity: int, n_tasks: int) -> None:
+        """Show a bar for `n_tasks`, unless `verbosity` is QUIET or there is no terminal."""
+        self.verbosity = verbosity
         self._lock = threading.Lock()
-        self._bar = _bar(n_tasks) if level > QUIET and n_tasks and sys.stderr.isatty() else None
+        has_bar = verbosity > QUIET and n_tasks > 0 and sys.stderr.isatty()
+        self._bar = _make_bar(n_tasks) if has_bar else None
 
     def __enter__(self) -> "Console":
-        """Start."""
+        """Return the console itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Clear the bar away."""
+        """Clear the bar."""
         if self._bar is not None:
             self._bar.close()
 
-    def say(self, line: str, level: int = NORMAL) -> None:
-        """Print a line for those who want to hear as much as `level`."""
-        if self.level < level:
+    def print_line(self, line: str, verbosity: int = NORMAL) -> None:
+        """Print a line if the console's verbosity is at least `verbosity`."""
+        if self.verbosity < verbosity:
             return
         with self._lock:
             if self._bar is None:
@@ -37,21 +38,21 @@ class Console:
             else:
                 self._bar.write(line, file=sys.stderr)
 
-    def follow(self) -> Callable[[float], None]:
-        """Return what takes the share of a task that is done, 0 to 1, to the bar."""
+    def track_task(self) -> Callable[[float], None]:
+        """Return a function that shows how much of one task is done, as a fraction 0 to 1."""
         shown = 0.0
 
-        def show(share: float) -> None:
+        def show(fraction: float) -> None:
             nonlocal shown
             if self._bar is not None:
                 with self._lock:
-                    self._bar.update(share - shown)
-                    shown = share
+                    self._bar.update(fraction - shown)
+                    shown = fraction
 
         return show
 
 
-def _bar(n_tasks: int) -> Any:
-    from tqdm import tqdm  # not for those who see none
+def _make_bar(n_tasks: int) -> Any:
+    from tqdm import tqdm  # only where a bar is shown
 
     return tqdm(total=n_tasks, bar_format=BAR, leave=False, file=sys.stderr)

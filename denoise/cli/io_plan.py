@@ -1,4 +1,4 @@
-"""What is to be read and written, found out in full before any work begins."""
+"""Decide what is read and what is written, before any work begins."""
 
 import glob
 import os
@@ -11,13 +11,13 @@ from denoise.dsp import formats
 from denoise.errors import DenoiseError, UsageError
 
 PIPE = "-"
-CASE_MATTERS = sys.platform not in ("win32", "darwin")
-MAX_NAMED = 5  # files in one error
+IS_CASE_SENSITIVE = sys.platform not in ("win32", "darwin")
+MAX_NAMED = 5  # files that one error message names
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for; `existing` is refuse, overwrite or skip."""
+    """The inputs and the output options; `existing` is refuse, overwrite or skip."""
 
     inputs: tuple[str, ...]
     output: str | None = None
@@ -27,8 +27,8 @@ class Request:
     existing: str = "refuse"
 
     @property
-    def suffixes(self) -> set[str]:
-        """Return the ends of names that are taken for results, not for recordings."""
+    def output_suffixes(self) -> set[str]:
+        """Return the suffixes that mark a file as an earlier output rather than a recording."""
         return {
             *formats.RESULT_SUFFIXES.values(),
             self.suffix or formats.RESULT_SUFFIXES[self.residual],
@@ -37,79 +37,79 @@ class Request:
 
 @dataclass(frozen=True)
 class Task:
-    """One recording to be cleaned, and where to; None is standard input, or standard output."""
+    """One recording to denoise; None as source or target is standard input or output."""
 
     source: Path | None
     target: Path | None
 
     @property
     def source_name(self) -> str:
-        """Return what to call the source."""
+        """Return the source's name in messages."""
         return "standard input" if self.source is None else str(self.source)
 
     @property
     def target_name(self) -> str:
-        """Return what to call the target."""
+        """Return the target's name in messages."""
         return "standard output" if self.target is None else str(self.target)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done, and what is left as it is, since it was done before."""
+    """The tasks to run, and those to skip because their target exists."""
 
     tasks: tuple[Task, ...]
     skipped: tuple[Task, ...] = ()
 
 
 @dataclass(frozen=True)
-class Found:
-    """A recording, and its place below the folder or the pattern that it was found by."""
+class FoundFile:
+    """A recording, and its path relative to the folder or pattern that it was found with."""
 
     path: Path
-    place: Path
+    relative_path: Path
 
 
 def make_plan(request: Request) -> Plan:
-    """Find all recordings and name their targets; nothing is written.
+    """Find all recordings and choose their targets; write nothing.
 
-    Raises UsageError for inputs that are missing, and for targets that would collide, are
-    themselves inputs, or exist and may not be replaced.
+    Raises UsageError for a missing input, and for a target that two inputs share, that is itself an
+    input, or that exists and may not be replaced.
     """
     if PIPE in (*request.inputs, request.output):
-        tasks = [_pipe(request)]
+        tasks = [_make_pipe_task(request)]
     else:
-        found = find(request.inputs, request)
-        into = _is_folder(request, len(found))
-        tasks = [Task(each.path, _target(each, request, into)) for each in found]
-    tasks = list(dict.fromkeys(tasks))  # a file that was named twice is cleaned once
+        found = find_recordings(request.inputs, request)
+        into_folder = _is_folder(request, len(found))
+        tasks = [Task(each.path, _choose_target(each, request, into_folder)) for each in found]
+    tasks = list(dict.fromkeys(tasks))  # a file that is named twice is denoised once
     _refuse_collisions(tasks)
-    return _sort_out_existing(tasks, request.existing)
+    return _sort_by_existing(tasks, request.existing)
 
 
-def _pipe(request: Request) -> Task:
-    """Return the one task that standard input or output takes part in."""
+def _make_pipe_task(request: Request) -> Task:
+    """Return the single task that uses standard input or output."""
     if len(request.inputs) != 1:
-        raise UsageError("- is one recording: name no other beside it.")
+        raise UsageError("- stands for one recording. Pass no other input with it.")
     (name,) = request.inputs
     source = None if name == PIPE else Path(name)
     if source is not None and not source.is_file():
-        raise UsageError(f"No file at {name}; only a file goes to standard output.")
+        raise UsageError(f"No file at {name}. Only a file can be written to standard output.")
     if request.output in (None, PIPE):
         return Task(source, None)
     target = Path(str(request.output))
     if _is_folder(request, 1):
-        raise UsageError(f"{target} is a folder: name a file for what comes through the pipe.")
-    return Task(source, _checked(Path(source or "pipe"), target, request))
+        raise UsageError(f"{target} is a folder. Name a file for the recording in standard input.")
+    return Task(source, _check_target(Path(source or "pipe"), target, request))
 
 
-def find(inputs: Iterable[str], request: Request) -> list[Found]:
-    """Return what files, folders and patterns stand for; raises UsageError for one of nothing."""
-    found: list[Found] = []
+def find_recordings(inputs: Iterable[str], request: Request) -> list[FoundFile]:
+    """Return the files that the inputs name; raises UsageError for an input that has none."""
+    found: list[FoundFile] = []
     for name in inputs:
         if _is_pattern(name):
-            found += _matches(name, request)
+            found += _find_matches(name, request)
         else:
-            found += _at(Path(name), Path(Path(name).name), request)
+            found += _find_at(Path(name), request)
     return found
 
 
@@ -117,77 +117,78 @@ def _is_pattern(name: str) -> bool:
     return glob.has_magic(name) and not Path(name).exists()
 
 
-def _matches(log_mel: str, request: Request) -> list[Found]:
-    """Return the audio that a pattern matches, that in matching folders included."""
-    names = sorted(glob.glob(log_mel, recursive=True))  # noqa: PTH207 - Path's finds hidden files
-    parts = Path(log_mel).parts
+def _find_matches(pattern: str, request: Request) -> list[FoundFile]:
+    """Return the audio files that match a pattern, and those in folders that match it."""
+    names = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path's finds hidden files
+    parts = Path(pattern).parts
     base = Path(*parts[: [glob.has_magic(part) for part in parts].index(True)])
-    found: list[Found] = []
+    found: list[FoundFile] = []
     for path in map(Path, names):
         if path.is_dir():
-            found += [Found(each.path, each.path.relative_to(base)) for each in _in(path, request)]
-        elif formats.is_audio(path) and not _is_result(path, request):
-            found.append(Found(path, path.relative_to(base)))
+            in_folder = _find_in_folder(path, request)
+            found += [FoundFile(each.path, each.path.relative_to(base)) for each in in_folder]
+        elif formats.is_audio(path) and not _is_ignored(path, request):
+            found.append(FoundFile(path, path.relative_to(base)))
     if not found:
-        raise UsageError(f"No audio matches {log_mel}.")
+        raise UsageError(f"No audio file matches {pattern}.")
     return found
 
 
-def _at(path: Path, place: Path, request: Request) -> list[Found]:
-    """Return the file, or all audio in the folder, at `path`."""
+def _find_at(path: Path, request: Request) -> list[FoundFile]:
+    """Return the file at `path`, or all audio files in the folder at `path`."""
     if path.is_file():
-        return [Found(path, place)]
+        return [FoundFile(path, Path(path.name))]
     if not path.exists():
         raise UsageError(f"No file or folder at {path}.")
     if not path.is_dir():
-        raise UsageError(f"{path} is neither file nor folder: send it through standard input (-).")
-    found = list(_in(path, request))
+        raise UsageError(f"{path} is neither a file nor a folder. Pipe it in and pass - instead.")
+    found = list(_find_in_folder(path, request))
     if not found:
         known = ", ".join(formats.BY_EXTENSION)
-        raise UsageError(f"The folder {path} holds no audio (files that end in {known}).")
+        raise UsageError(f"The folder {path} contains no audio files (known extensions: {known}).")
     return found
 
 
-def _in(folder: Path, request: Request) -> Iterator[Found]:
-    """Yield the audio in a folder and those below, hidden files and earlier results left out."""
-    written_to = None if request.output is None else Path(request.output).resolve()
-    for parent, folders, names in os.walk(folder, onerror=_raise):
+def _find_in_folder(folder: Path, request: Request) -> Iterator[FoundFile]:
+    """Yield the audio files in a folder and its subfolders, without the output folder."""
+    output = None if request.output is None else Path(request.output).resolve()
+    for parent, folders, names in os.walk(folder, onerror=_raise_unreadable):
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".") and Path(parent, name).resolve() != written_to
+            if not name.startswith(".") and Path(parent, name).resolve() != output
         )
         for path in (Path(parent, name) for name in sorted(names)):
-            if formats.is_audio(path) and not _is_result(path, request):
-                yield Found(path, path.relative_to(folder))
+            if formats.is_audio(path) and not _is_ignored(path, request):
+                yield FoundFile(path, path.relative_to(folder))
 
 
-def _raise(error: OSError) -> None:
+def _raise_unreadable(error: OSError) -> None:
     raise UsageError(f"The folder {error.filename} cannot be read: {error.strerror}.")
 
 
-def _is_result(path: Path, request: Request) -> bool:
-    """Tell whether a name that was not given itself is hidden, or lies beside its recording."""
-    is_result = request.output is None and path.stem.endswith(tuple(request.suffixes))
-    return path.name.startswith(".") or is_result
+def _is_ignored(path: Path, request: Request) -> bool:
+    """Tell whether a file that was not named itself is hidden or an earlier output."""
+    is_output = request.output is None and path.stem.endswith(tuple(request.output_suffixes))
+    return path.name.startswith(".") or is_output
 
 
 def _is_folder(request: Request, n_found: int) -> bool:
-    """Tell whether the output is a folder; raises UsageError where it cannot be the one it must."""
+    """Tell whether the output is a folder; raises UsageError if it must be one but is a file."""
     if request.output is None:
         return False
     output = Path(request.output)
-    is_named = request.output.endswith(("/", os.sep))
-    many = n_found > 1 or any(Path(name).is_dir() for name in request.inputs)
-    many |= any(map(_is_pattern, request.inputs)) and not formats.is_audio(output)
-    if many and output.exists() and not output.is_dir():
-        raise UsageError(f"{output} is a file: name a folder for more than one recording.")
-    return many or is_named or output.is_dir()
+    ends_in_slash = request.output.endswith(("/", os.sep))
+    is_for_several = n_found > 1 or any(Path(name).is_dir() for name in request.inputs)
+    is_for_several |= any(map(_is_pattern, request.inputs)) and not formats.is_audio(output)
+    if is_for_several and output.exists() and not output.is_dir():
+        raise UsageError(f"{output} is a file. Name a folder to write several recordings to.")
+    return is_for_several or ends_in_slash or output.is_dir()
 
 
-def _target(found: Found, request: Request, into_folder: bool) -> Path:
+def _choose_target(found: FoundFile, request: Request, into_folder: bool) -> Path:
     if request.output is not None and not into_folder:
-        return _checked(found.path, Path(request.output), request)
+        return _check_target(found.path, Path(request.output), request)
     name = found.path.name
     if request.format is not None:
         name = formats.rename(found.path, request.format)
@@ -196,14 +197,16 @@ def _target(found: Found, request: Request, into_folder: bool) -> Path:
     name = f"{Path(name).stem}{suffix}{Path(name).suffix}"
     if request.output is None:
         return found.path.with_name(name)
-    return Path(request.output, found.place.parent, name)
+    return Path(request.output, found.relative_path.parent, name)
 
 
-def _checked(source: Path, target: Path, request: Request) -> Path:
-    """Return a target that was named; raises UsageError where its extension is of no use."""
+def _check_target(source: Path, target: Path, request: Request) -> Path:
+    """Return a target that the user named; raises UsageError if its extension does not fit."""
     named = formats.BY_EXTENSION.get(formats.extension(target))
     if request.format is not None and named not in (None, formats.BY_EXTENSION[request.format]):
-        raise UsageError(f"{target} and --format {request.format} disagree: leave one out.")
+        raise UsageError(
+            f"{target} and --format {request.format} name different formats. Omit one of them."
+        )
     try:
         formats.choose(source, target, request.format)
     except DenoiseError as error:
@@ -211,40 +214,43 @@ def _checked(source: Path, target: Path, request: Request) -> Path:
     return target
 
 
-def _key(path: Path) -> str:
-    """Return what two names of one file have in common."""
+def _file_key(path: Path) -> str:
+    """Return a string that is the same for all names of one file."""
     resolved = str(path.resolve())
-    return resolved if CASE_MATTERS else resolved.casefold()
+    return resolved if IS_CASE_SENSITIVE else resolved.casefold()
 
 
 def _refuse_collisions(tasks: list[Task]) -> None:
-    sources = {_key(task.source) for task in tasks if task.source is not None}
+    """Raise UsageError if a target is an input, or the target of two tasks."""
+    sources = {_file_key(task.source) for task in tasks if task.source is not None}
     owners: dict[str, Task] = {}
     for task in tasks:
         if task.target is None:
             continue
-        key = _key(task.target)
+        key = _file_key(task.target)
         if key in sources:
-            raise UsageError(f"{task.target} is an input too: choose another --suffix, or -o.")
+            raise UsageError(f"{task.target} is also an input. Choose another --suffix or -o.")
         if key in owners:
             raise UsageError(
                 f"{owners[key].source_name} and {task.source_name} would both be written to "
-                f"{task.target}: rename one, or clean them one by one."
+                f"{task.target}. Rename one of them, or denoise them one at a time."
             )
         owners[key] = task
 
 
-def _sort_out_existing(tasks: list[Task], existing: str) -> Plan:
+def _sort_by_existing(tasks: list[Task], existing: str) -> Plan:
+    """Return a plan that treats targets that exist as `existing` says; may raise UsageError."""
     there = [task for task in tasks if task.target is not None and task.target.exists()]
     folders = [str(task.target) for task in there if task.target and task.target.is_dir()]
     if folders:
-        raise UsageError(f"{folders[0]} is a folder: a file cannot take its place.")
+        raise UsageError(f"{folders[0]} is a folder and cannot be replaced by a file.")
     if existing == "skip":
         return Plan(tuple(task for task in tasks if task not in there), tuple(there))
     if there and existing == "refuse":
         names = ", ".join(task.target_name for task in there[:MAX_NAMED])
         more = f" and {len(there) - MAX_NAMED} more" if len(there) > MAX_NAMED else ""
+        exist = "exists" if len(there) == 1 else "exist"
         raise UsageError(
-            f"{names}{more} would be replaced: say --overwrite, --skip-existing, or another name."
+            f"{names}{more} already {exist}. Pass --overwrite, --skip-existing or another name."
         )
     return Plan(tuple(tasks))

@@ -1,4 +1,4 @@
-"""The command line: denoise IN... [-o OUT], denoise serve, denoise client."""
+"""Run the command line: `denoise IN... [-o OUT]`, `denoise serve` and `denoise client`."""
 
 import argparse
 import os
@@ -10,16 +10,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from denoise.cli.batch_runner import work
+from denoise.cli.batch_runner import run_tasks
 from denoise.cli.console import NORMAL, QUIET, VERBOSE, Console
 from denoise.cli.io_plan import Plan, Request, Task, make_plan
 from denoise.cli.parser import make_parser
-from denoise.cli.results import Summary, line
-from denoise.cli.stdio import Files, check_terminals, connected, naming
+from denoise.cli.results import Summary, format_outcome
+from denoise.cli.stdio import Files, check_terminals, open_files, user_names_in_errors
 from denoise.errors import DenoiseError, ModelError, UsageError
 
-if TYPE_CHECKING:  # numpy, onnxruntime and soundfile start when there is work for them
-    from denoise.cli.batch_runner import Clean, Outcome
+if TYPE_CHECKING:  # numpy, onnxruntime and soundfile are imported only when needed
+    from denoise.cli.batch_runner import DenoiseTask, Outcome
     from denoise.inference.denoiser import Denoiser
     from denoise.inference.file_denoiser import Progress, Report
 
@@ -27,13 +27,13 @@ DONE, SOME_FAILED, USAGE, NO_MODEL, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 1
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came; it ends the work as Ctrl-C does."""
+    """Raised on SIGTERM; it stops the work as Ctrl-C does."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
     try:
-        with _terminable():
+        with _sigterm_as_exception():
             return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
     except UsageError as error:
         return _fail(error, USAGE)
@@ -41,53 +41,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error, NO_MODEL)
     except DenoiseError as error:
         return _fail(error, SOME_FAILED)
-    except BrokenPipeError:  # who read standard output has left
+    except BrokenPipeError:  # the reader of standard output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SOME_FAILED
     except Terminated:
-        return _fail("terminated; nothing half-written was kept", TERMINATED)
+        return _fail("terminated; no partial output was kept", TERMINATED)
     except KeyboardInterrupt:
-        return _fail("interrupted; nothing half-written was kept", INTERRUPTED)
+        return _fail("interrupted; no partial output was kept", INTERRUPTED)
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """Raise Terminated at SIGTERM, unless whoever calls has a way of their own with it."""
+def _sigterm_as_exception() -> Iterator[None]:
+    """Raise Terminated on SIGTERM, unless the caller has installed its own handler."""
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, _raise_terminated)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _terminate(*_: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would disturb the cleaning up
+def _raise_terminated(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the cleaning up
     raise Terminated
 
 
-def _dispatch(words: list[str]) -> int:
-    """Do what the first word names; a file of such a name is ./serve."""
-    if words[:1] == ["serve"]:
-        from denoise.server.cli import serve  # Flask and waitress, for this alone
+def _dispatch(arguments: list[str]) -> int:
+    """Run the subcommand that the first argument names, if it names one; a file can be ./serve."""
+    if arguments[:1] == ["serve"]:
+        from denoise.server.cli import serve  # Flask and waitress are imported only here
 
-        return serve(words[1:])
-    if words[:1] == ["client"]:
+        return serve(arguments[1:])
+    if arguments[:1] == ["client"]:
         from denoise.cli.client import run
 
-        return run(words[1:])
-    return clean(make_parser(_further).parse_args(words))
-
-
-def _further() -> dict[str, argparse.ArgumentParser]:
-    """Return the parsers of what a first word may name."""
-    from denoise.cli import client
-    from denoise.server import cli as server_cli
-
-    return {"serve": server_cli.make_parser(), "client": client.make_parser()}
+        return run(arguments[1:])
+    return denoise_files(make_parser().parse_args(arguments))
 
 
 def _fail(error: object, status: int) -> int:
@@ -95,33 +87,33 @@ def _fail(error: object, status: int) -> int:
     return status
 
 
-def clean(options: argparse.Namespace) -> int:
-    """Plan, load the model, clean, report; return the exit status."""
-    plan = make_plan(_request(options))
+def denoise_files(options: argparse.Namespace) -> int:
+    """Plan, load the model, denoise all files and report; return the exit status."""
+    plan = make_plan(_make_request(options))
     if options.json and not options.dry_run and any(task.target is None for task in plan.tasks):
-        raise UsageError("Standard output is taken by the recording: leave out --json.")
+        raise UsageError("--json and the recording cannot both use standard output. Omit --json.")
     check_terminals(plan.tasks, options.dry_run)
     if options.dry_run:
-        return _announce(plan, options.json)
-    level = QUIET if options.quiet else VERBOSE if options.verbose else NORMAL
+        return _print_plan(plan, options.json)
+    verbosity = QUIET if options.quiet else VERBOSE if options.verbose else NORMAL
     started = time.perf_counter()
-    outcomes = list(_outcomes(plan, options, level))
-    result = Summary(plan, outcomes, time.perf_counter() - started)
+    outcomes = list(_run_plan(plan, options, verbosity))
+    summary = Summary(plan, outcomes, time.perf_counter() - started)
     if options.json:
-        print(result.to_json())
-    if result.failed or (level > QUIET and len(plan.tasks) + len(plan.skipped) > 1):
-        print(result, file=sys.stderr)
-    return SOME_FAILED if result.failed else DONE
+        print(summary.to_json())
+    if summary.n_failed or (verbosity > QUIET and len(plan.tasks) + len(plan.skipped) > 1):
+        print(summary, file=sys.stderr)
+    return SOME_FAILED if summary.n_failed else DONE
 
 
-def _request(options: argparse.Namespace) -> Request:
+def _make_request(options: argparse.Namespace) -> Request:
     existing = "overwrite" if options.overwrite else "skip" if options.skip_existing else "refuse"
-    wanted = (options.output, options.suffix, options.format, options.residual)
-    return Request(tuple(options.inputs), *wanted, existing)
+    output = (options.output, options.suffix, options.format, options.residual)
+    return Request(tuple(options.inputs), *output, existing)
 
 
-def _announce(plan: Plan, as_json: bool) -> int:
-    """Say what would be done."""
+def _print_plan(plan: Plan, as_json: bool) -> int:
+    """Print what would be done; return the exit status."""
     if as_json:
         print(Summary(plan).to_json())
         return DONE
@@ -132,53 +124,53 @@ def _announce(plan: Plan, as_json: bool) -> int:
     return DONE
 
 
-def _outcomes(plan: Plan, options: argparse.Namespace, level: int) -> Iterator["Outcome"]:
-    """Yield what became of each task, once the console has told of it."""
-    with Console(level, len(plan.tasks)) as console:
+def _run_plan(plan: Plan, options: argparse.Namespace, verbosity: int) -> Iterator["Outcome"]:
+    """Run all tasks; print each outcome and yield it."""
+    with Console(verbosity, len(plan.tasks)) as console:
         for task in plan.skipped:
-            console.say(f"{task.target_name} exists: skipped", VERBOSE)
+            console.print_line(f"{task.target_name} exists: skipped", VERBOSE)
         if not plan.tasks:
             return
-        denoiser = _load(options.model)
-        with connected(plan.tasks) as files:
-            clean_one = _cleaner(denoiser, files, options, console)
-            for outcome in work(clean_one, plan.tasks, options.jobs):
-                console.say(*line(outcome, level >= VERBOSE))
+        denoiser = _load_denoiser(options.model)
+        with open_files(plan.tasks) as files:
+            denoise_task = _make_denoise_task(denoiser, files, options, console)
+            for outcome in run_tasks(denoise_task, plan.tasks, options.jobs):
+                console.print_line(*format_outcome(outcome, verbosity >= VERBOSE))
                 yield outcome
 
 
-def _load(model: str | None) -> "Denoiser":
-    """Load the model; raises BundleError where it is missing or bad."""
+def _load_denoiser(model: str | None) -> "Denoiser":
+    """Load the model; raises ModelError if it is missing or invalid."""
     from denoise.inference.denoiser import Denoiser
 
     try:
         return Denoiser.load(model)
     except ModuleNotFoundError as error:
         raise ModelError(
-            f"The model needs {error.name}, which is not installed. A bundle folder takes the "
-            "packages in requirements.txt, an ONNX file only what pip install . brings."
+            f"The model needs {error.name}, which is not installed. A saved model needs the "
+            "packages in requirements.txt; an ONNX file needs only what pip install . installs."
         ) from error
 
 
-def _cleaner(
+def _make_denoise_task(
     denoiser: "Denoiser", files: Files, options: argparse.Namespace, console: Console
-) -> "Clean":
-    """Return what cleans one task's file."""
+) -> "DenoiseTask":
+    """Return a function that denoises the file of one task."""
 
-    def clean_one(task: Task, check: "Progress") -> "Report":
+    def denoise_task(task: Task, check: "Progress") -> "Report":
         source, target = files[task]
-        asked = options.format or ("wav" if task.target is None else None)
-        show = console.follow()
+        audio_format = options.format or ("wav" if task.target is None else None)
+        show = console.track_task()
 
-        def progress(done: int, claimed: int | None) -> None:
-            check(done, claimed)
-            show(min(1.0, done / claimed) if claimed else 0.0)
+        def progress(done: int, declared: int | None) -> None:
+            check(done, declared)
+            show(min(1.0, done / declared) if declared else 0.0)
 
         try:
-            with naming(task, source, target):
-                how = (options.strength, options.residual, asked, progress)
-                return denoiser.denoise_file(source, target, *how)
+            with user_names_in_errors(task, source, target):
+                settings = (options.strength, options.residual, audio_format, progress)
+                return denoiser.denoise_file(source, target, *settings)
         finally:
             show(1.0)
 
-    return clean_one
+    return denoise_task

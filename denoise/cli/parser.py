@@ -1,129 +1,136 @@
-"""The options of the command line, and what its shells complete."""
+"""Define the options of `denoise IN...`."""
 
 import argparse
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-from denoise.cli.completion import SHELLS, script
 from denoise.dsp import formats
 from denoise.version import __version__
 
+SHELLS = ("bash", "zsh", "tcsh")
+INPUT_HELP = "a file, a folder, a pattern, or - (standard input)"
 EXAMPLES = """
 examples:
-  denoise talk.wav                     writes talk-denoised.wav beside it
+  denoise talk.wav                     write talk-denoised.wav beside it
   denoise talk.mp3 -o clean.wav
-  denoise recordings/ -o cleaned/      the same tree, cleaned
+  denoise recordings/ -o cleaned/      keep the structure of the folder
   denoise *.flac --jobs 4 --skip-existing
   ffmpeg -i film.mkv -f wav - | denoise - > clean.wav
-  denoise serve --help                 over HTTP
-  denoise client --help                sends a recording to a server
+  denoise serve --help                 serve over HTTP
+  denoise client --help                send a recording to a server
 
-exit status: 0 all done, 1 some failed, 2 a command line that cannot be done, 3 no model,
-130 interrupted, 143 terminated. Files appear whole or not at all.
+exit status: 0 all files done, 1 some files failed, 2 invalid command line, 3 missing or invalid
+model, 130 interrupted, 143 terminated. An output file appears complete or not at all.
 """
 
 
-Further = Callable[[], Mapping[str, argparse.ArgumentParser]]
-
-
 class PrintCompletion(argparse.Action):
-    """Print a script that completes this command line in a shell."""
+    """Print the completion script of a shell and exit."""
 
-    def __init__(self, *arguments: Any, further: Further, **options: Any) -> None:
-        """Take what returns the parsers of further commands, by their first word."""
-        super().__init__(*arguments, **options)
-        self._further = further
+    def __call__(self, parser: argparse.ArgumentParser, *arguments: object) -> None:
+        """Print the script of the shell that is the option's value."""
+        from denoise.cli.completion import completion_script  # shtab, which is slow to import
 
-    def __call__(self, parser: argparse.ArgumentParser, *arguments: Any) -> None:
-        """Print it and exit."""
-        print(script(parser, self._further(), arguments[1]))
+        print(completion_script(str(arguments[1])))
         parser.exit()
 
 
 def strength(text: str) -> float:
-    """Parse a share, 0 to 1."""
-    share = float(text)
-    if not 0 <= share <= 1:
+    """Parse a strength, 0 to 1. argparse shows this function's name in its errors."""
+    value = float(text)
+    if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} lies outside 0 to 1")
-    return share
+    return value
 
 
-def threads(text: str) -> int:
-    """Parse a number of threads, 1 or more."""
+def jobs(text: str) -> int:
+    """Parse a number of jobs, 1 or more. argparse shows this function's name in its errors."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
     return number
 
 
-def make_parser(further: Further = dict) -> argparse.ArgumentParser:
-    """Return the parser of the command line; `further` is asked for where shells complete it."""
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of `denoise IN...`."""
     parser = argparse.ArgumentParser(
         prog="denoise",
-        description="Clean speech of noise. Rate, channels, length and format are kept.",
+        description="Remove noise from recordings of speech. Sample rate, channels, length and "
+        "format stay the same.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "inputs", nargs="+", metavar="IN", help="a file, a folder, a pattern, or - (standard input)"
-    )
-    _add_what(parser)
-    _add_where(parser)
-    _add_how(parser, further)
+    parser.add_argument("inputs", nargs="+", metavar="IN", help=INPUT_HELP)
+    add_options(parser)
     return parser
 
 
-def _add_what(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what is done")
-    group.add_argument("--model", help="another model: an ONNX file, or a bundle folder")
+def add_options(
+    parser: argparse.ArgumentParser, file_completion: Mapping[str, str] | None = None
+) -> None:
+    """Add every option; `file_completion` is shtab.FILE where a completion script is made."""
+    _add_denoising(parser, file_completion)
+    _add_output(parser, file_completion)
+    _add_running(parser)
+
+
+def _add_denoising(
+    parser: argparse.ArgumentParser, file_completion: Mapping[str, str] | None
+) -> None:
+    group = parser.add_argument_group("denoising")
+    model = group.add_argument("--model", help="another model: an ONNX file or a saved model")
+    model.complete = file_completion  # type: ignore[attr-defined]  # shtab reads it
     group.add_argument(
         "--strength",
         type=strength,
         default=1.0,
         metavar="0..1",
-        help="the share of the cleaned in the result, the rest as recorded (default: 1)",
+        help="the share of the denoised signal in the output; the input makes up the rest "
+        "(default: 1)",
     )
     group.add_argument("--residual", action="store_true", help="write what is removed instead")
 
 
-def _add_where(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("where it goes")
-    group.add_argument(
+def _add_output(parser: argparse.ArgumentParser, file_completion: Mapping[str, str] | None) -> None:
+    group = parser.add_argument_group("output")
+    output = group.add_argument(
         "-o",
         "--output",
         metavar="OUT",
-        help="a file for one recording, a folder for more, or - (standard output, WAV); "
+        help="a file for one recording, a folder for several, or - (standard output, WAV); "
         "default: beside each recording",
     )
+    output.complete = file_completion  # type: ignore[attr-defined]  # shtab reads it
     group.add_argument(
         "--suffix",
-        help="goes between name and extension (default: -denoised, or -residual; none with -o)",
+        help="text between the name and the extension (default: none with -o, else -denoised, or "
+        "-residual with --residual)",
     )
     group.add_argument(
-        "--format", choices=formats.CHOICES, help="default: by the output's name, or as it was"
+        "--format",
+        choices=formats.CHOICES,
+        help="default: the format of the output's extension, else that of the input",
     )
     existing = group.add_mutually_exclusive_group()
-    existing.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    existing.add_argument("--skip-existing", action="store_true", help="leave them and go on")
+    existing.add_argument("--overwrite", action="store_true", help="replace existing files")
+    existing.add_argument("--skip-existing", action="store_true", help="leave existing files alone")
     group.add_argument(
-        "-n", "--dry-run", action="store_true", help="only say what would be written"
+        "-n", "--dry-run", action="store_true", help="write nothing, only list the outputs"
     )
 
 
-def _add_how(parser: argparse.ArgumentParser, further: Further) -> None:
-    group = parser.add_argument_group("how")
+def _add_running(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("running")
     group.add_argument(
-        "-j", "--jobs", type=threads, default=1, metavar="N", help="files at a time (default: 1)"
+        "-j", "--jobs", type=jobs, default=1, metavar="N", help="files at a time (default: 1)"
     )
-    group.add_argument("--json", action="store_true", help="a report on standard output")
-    level = group.add_mutually_exclusive_group()
-    level.add_argument("-q", "--quiet", action="store_true", help="print errors only")
-    level.add_argument("-v", "--verbose", action="store_true", help="print more of each file")
+    group.add_argument("--json", action="store_true", help="print a JSON report to standard output")
+    verbosity = group.add_mutually_exclusive_group()
+    verbosity.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    verbosity.add_argument("-v", "--verbose", action="store_true", help="print details of files")
     group.add_argument("--version", action="version", version=f"denoise {__version__}")
     group.add_argument(
         "--print-completion",
         action=PrintCompletion,
-        further=further,
         choices=SHELLS,
-        help="print a script for the shell's completion",
+        help="print a completion script for a shell",
     )

@@ -1,4 +1,7 @@
-"""Standard input and output as files: spooled on disk, so that memory does not grow."""
+"""Give standard input and output the interface of files.
+
+Both are stored in temporary files on disk, so that memory does not grow with their length.
+"""
 
 import shutil
 import sys
@@ -14,17 +17,17 @@ Files = Mapping[Task, tuple[Path, Path]]
 
 
 def check_terminals(tasks: Sequence[Task], is_dry_run: bool = False) -> None:
-    """Raise UsageError where audio would come from a keyboard, or go where it does no good."""
+    """Raise UsageError if audio would be read from the keyboard or written to the screen."""
     if any(task.source is None for task in tasks) and sys.stdin.isatty():
-        raise UsageError("Standard input is a terminal: pipe a recording into it.")
-    to_output = any(task.target is None for task in tasks) and not is_dry_run
-    if to_output and sys.stdout.isatty():
-        raise UsageError("Standard output is a terminal: name a file with -o, or pipe on.")
+        raise UsageError("Standard input is a terminal. Pipe a recording into it.")
+    writes_to_output = any(task.target is None for task in tasks) and not is_dry_run
+    if writes_to_output and sys.stdout.isatty():
+        raise UsageError("Standard output is a terminal. Name a file with -o, or use a pipe.")
 
 
 @contextmanager
-def naming(task: Task, source: Path, target: Path) -> Iterator[None]:
-    """Raise DenoiseErrors that name what a task reads and writes, not the files spooled for it."""
+def user_names_in_errors(task: Task, source: Path, target: Path) -> Iterator[None]:
+    """In DenoiseErrors, replace the names of temporary files by those that the user knows."""
     try:
         yield
     except DenoiseError as error:
@@ -33,40 +36,41 @@ def naming(task: Task, source: Path, target: Path) -> Iterator[None]:
 
 
 @contextmanager
-def connected(tasks: Sequence[Task]) -> Iterator[Files]:
-    """Yield the files that each task reads and writes.
+def open_files(tasks: Sequence[Task]) -> Iterator[Files]:
+    """Yield the source and target file of each task.
 
-    What stands for standard output is sent there in the end, if it was written, whole. Raises
-    DenoiseError where standard input cannot be kept.
+    A temporary file takes the place of standard input and output. At the end, if the one for
+    standard output was written, it is sent there as a whole. Raises DenoiseError if standard input
+    is empty or cannot be stored.
     """
     if all(task.source and task.target for task in tasks):
         yield {task: (task.source, task.target) for task in tasks if task.source and task.target}
         return
     (task,) = tasks
     with tempfile.TemporaryDirectory(prefix="denoise-") as folder:
-        source = task.source or _spool(Path(folder) / "in")
+        source = task.source or _store_input(Path(folder) / "in")
         target = task.target or Path(folder) / "out"
         yield {task: (source, target)}
         if task.target is None and target.exists():
-            _send(target)
+            _send_to_output(target)
 
 
-def _spool(path: Path) -> Path:
-    """Keep what comes through standard input."""
+def _store_input(path: Path) -> Path:
+    """Write standard input to `path`; return `path`."""
     try:
         with path.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
     except OSError as error:
         raise DenoiseError(
-            f"Standard input cannot be kept in {path.parent.parent}: {error.strerror}. Make room, "
-            "or name another folder in the environment variable TMPDIR."
+            f"Standard input cannot be stored in {path.parent.parent}: {error.strerror}. Free some "
+            "space, or set the environment variable TMPDIR to another folder."
         ) from error
     if path.stat().st_size == 0:
-        raise DenoiseError("Nothing came through standard input.")
+        raise DenoiseError("Standard input is empty.")
     return path
 
 
-def _send(path: Path) -> None:
+def _send_to_output(path: Path) -> None:
     with path.open("rb") as file:
         shutil.copyfileobj(file, sys.stdout.buffer)
     sys.stdout.buffer.flush()

@@ -1,6 +1,6 @@
-"""Denoising recordings with a trained network: arrays, streams and files.
+"""Denoise arrays, streams and files with a trained network.
 
-It imports `util`, `dsp` and `network` (whose TensorFlow part is loaded for a saved model alone),
-and runs the exported network with onnxruntime. Start with `denoiser`, the Python API; `streaming`
-is the block-by-block algorithm under it, and `file_denoiser` applies it to files.
+This package imports `util`, `dsp` and `network`, and TensorFlow only for a saved model; it runs an
+exported network with onnxruntime. Start with `denoiser`, the Python API. `streaming` is the
+block-by-block algorithm, and `file_denoiser` applies it to files.
 """

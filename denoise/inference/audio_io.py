@@ -1,4 +1,4 @@
-"""Recordings on disk, block by block: sources to be read and sinks to be written."""
+"""Read and write recordings block by block."""
 
 import io
 import os
@@ -14,8 +14,16 @@ import soundfile
 from denoise.dsp.audio import Waveform, open_audio, read_blocks
 from denoise.errors import AudioError, DenoiseError
 
-UNBOUNDED = {"FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"}
-SMALL = {"WAV", "WAVEX", "AIFF"}  # their headers count bytes in 32 bits
+UNCLIPPED_SUBTYPES = {
+    "FLOAT",
+    "DOUBLE",
+    "VORBIS",
+    "OPUS",
+    "MPEG_LAYER_I",
+    "MPEG_LAYER_II",
+    "MPEG_LAYER_III",
+}
+LIMITED_FORMATS = {"WAV", "WAVEX", "AIFF"}  # their headers count bytes in 32 bits
 MAX_BYTES = 2**32 - 2**20
 TAGS = (
     "title",
@@ -28,12 +36,12 @@ TAGS = (
     "copyright",
     "license",
 )
-UNKNOWN_LENGTH = 2**63 - 1  # what libsndfile says of a FLAC that was streamed
+UNKNOWN_LENGTH = 2**63 - 1  # what libsndfile returns for a streamed FLAC file
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How samples lie in a file, in libsndfile's words."""
+    """The encoding of a file, by libsndfile's names."""
 
     format: str
     subtype: str
@@ -41,26 +49,27 @@ class Encoding:
 
 @dataclass(frozen=True)
 class AudioFormat:
-    """The rate and the number of channels of a recording."""
+    """The sample rate, in Hz, and the number of channels of a recording."""
 
     sample_rate: int
     channels: int
 
 
 class ErrorKeepingFile:
-    """A file for libsndfile to write, which forgets errors, those on closing above all.
+    """A file for libsndfile to write to. libsndfile drops errors, above all those on closing.
 
-    The first is kept, an interruption included, since none gets through libsndfile.
+    The first error is kept, even a KeyboardInterrupt, because no exception passes through
+    libsndfile.
     """
 
     def __init__(self, file: io.FileIO) -> None:
-        """Take a file that is not buffered, so that no error comes late."""
+        """Wrap an unbuffered file, so that no error is delayed."""
         self._file = file
         self._error: BaseException | None = None
         self.read, self.seek, self.tell = file.read, file.seek, file.tell
 
     def write(self, samples: bytes) -> int:
-        """Write all bytes; return how many could be."""
+        """Write all bytes; return how many were written."""
         left = memoryview(samples)
         try:
             while left:
@@ -70,20 +79,20 @@ class ErrorKeepingFile:
         return len(samples) - len(left)
 
     def check(self) -> None:
-        """Raise the error that was kept."""
+        """Raise the error that was kept, if any."""
         if self._error is not None:
             raise self._error
 
 
 class SystemPath:
-    """A path as the system has it: soundfile by itself takes valid UTF-8 alone."""
+    """A path in the encoding of the file system: soundfile alone accepts only valid UTF-8."""
 
     def __init__(self, path: Path) -> None:
-        """Take any path."""
+        """Wrap any path."""
         self._path = path
 
     def __fspath__(self) -> str | bytes:
-        """Return what the system opens."""
+        """Return the path for the system's open function."""
         return str(self._path) if os.name == "nt" else os.fsencode(self._path)
 
 
@@ -91,30 +100,30 @@ class Source:
     """An open recording."""
 
     def __init__(self, path: Path, sound: soundfile.SoundFile) -> None:
-        """Take a file's path and what libsndfile found there."""
+        """Read the properties of an open sound file."""
         self.path = path
-        self.form = AudioFormat(int(sound.samplerate), int(sound.channels))
+        self.audio_format = AudioFormat(int(sound.samplerate), int(sound.channels))
         self.encoding = Encoding(sound.format, sound.subtype)
-        self.claimed_samples = sound.frames if 0 < sound.frames < UNKNOWN_LENGTH else None
+        self.declared_samples = sound.frames if 0 < sound.frames < UNKNOWN_LENGTH else None
         self.tags = {name: str(getattr(sound, name)) for name in TAGS if getattr(sound, name)}
         self._sound = sound
 
     def blocks(self) -> Iterator[Waveform]:
-        """Yield one block or more, float32 [n_samples, n_channels]; see `read_blocks`."""
+        """Yield at least one block, float32 [n_samples, n_channels]; see `read_blocks`."""
         return read_blocks(self._sound)
 
 
 class Sink:
-    """Takes samples to a file, and counts those that its encoding has to clip."""
+    """A file that is written block by block. It counts the samples that have to be clipped."""
 
     def __init__(self, file: ErrorKeepingFile, sound: soundfile.SoundFile) -> None:
-        """Take a file and the encoder that writes into it."""
+        """Wrap a file and the encoder that writes to it."""
         self.clipped_samples = 0
         self._file = file
         self._sound = sound
 
-    def tag(self, tags: Mapping[str, str]) -> None:
-        """Write what a recording says of itself, ahead of all samples, as far as the format can."""
+    def write_tags(self, tags: Mapping[str, str]) -> None:
+        """Write the tags that the format supports. Call this before writing samples."""
         for name, text in tags.items():
             with suppress(soundfile.LibsndfileError):
                 setattr(self._sound, name, text)
@@ -122,29 +131,29 @@ class Sink:
     def write(self, samples: Waveform) -> None:
         """Write float32 [n_samples, n_channels].
 
-        Raises OSError where the disk does not take them, DenoiseError where the format cannot.
+        Raises OSError if the disk cannot store them, DenoiseError if the format cannot.
         """
-        if self._sound.subtype not in UNBOUNDED:
+        if self._sound.subtype not in UNCLIPPED_SUBTYPES:
             self.clipped_samples += int(np.count_nonzero(np.abs(samples) > 1))
-            samples = np.clip(samples, -1, 1)  # libsndfile wraps them in some encodings
+            samples = np.clip(samples, -1, 1)  # in some encodings libsndfile wraps them around
         if len(samples):
             self._sound.write(samples)
         self._file.check()
-        if self._sound.format in SMALL and self._file.tell() > MAX_BYTES:
+        if self._sound.format in LIMITED_FORMATS and self._file.tell() > MAX_BYTES:
             raise DenoiseError(
-                f"{self._sound.format} holds 4 GiB at most, and this recording needs more: "
-                "end the output's name in .w64, or say --format flac."
+                f"{self._sound.format} files hold at most 4 GiB, and this recording needs more. "
+                "Give the output the extension .w64, or pass --format flac."
             )
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[Source]:
-    """Open a recording; raises DenoiseError, with its name, where it cannot be read."""
+    """Open a recording; raises DenoiseError, with the file's name, if it cannot be read."""
     try:
         with path.open("rb"):
-            pass  # the system's own words, which libsndfile would hide
+            pass  # gives the system's error message, which libsndfile would hide
     except OSError as error:
-        raise DenoiseError(f"{path} cannot be read: {reason(error)}.") from error
+        raise DenoiseError(f"{path} cannot be read: {describe_os_error(error)}.") from error
     try:
         with open_audio(cast(os.PathLike[str], SystemPath(path))) as sound:
             yield Source(path, sound)
@@ -153,12 +162,12 @@ def reading(path: Path) -> Iterator[Source]:
 
 
 @contextmanager
-def writing(path: Path, form: AudioFormat, encoding: Encoding) -> Iterator[Sink]:
-    """Open a recording to be written; raises OSError for whatever did not reach the disk."""
+def writing(path: Path, audio_format: AudioFormat, encoding: Encoding) -> Iterator[Sink]:
+    """Open a file to write a recording; raises OSError if anything did not reach the disk."""
     with path.open("w+b", buffering=0) as raw:
         file = ErrorKeepingFile(raw)
         try:
-            with _encoder(cast(BinaryIO, file), form, encoding) as sound:
+            with _open_encoder(cast(BinaryIO, file), audio_format, encoding) as sound:
                 yield Sink(file, sound)
         except (soundfile.LibsndfileError, AssertionError):  # soundfile asserts that all is written
             file.check()
@@ -166,21 +175,22 @@ def writing(path: Path, form: AudioFormat, encoding: Encoding) -> Iterator[Sink]
         file.check()
 
 
-def can_write(form: AudioFormat, encoding: Encoding) -> bool:
-    """Tell whether libsndfile writes this encoding of this form."""
+def can_write(audio_format: AudioFormat, encoding: Encoding) -> bool:
+    """Tell whether libsndfile can write this encoding at this sample rate and channel count."""
     try:
-        with _encoder(io.BytesIO(), form, encoding):
+        with _open_encoder(io.BytesIO(), audio_format, encoding):
             return True
-    except (soundfile.LibsndfileError, ValueError):  # ValueError: of a pair that never goes
+    except (soundfile.LibsndfileError, ValueError):  # ValueError: no such pair of names
         return False
 
 
-def _encoder(file: BinaryIO, form: AudioFormat, encoding: Encoding) -> soundfile.SoundFile:
-    return soundfile.SoundFile(
-        file, "w", form.sample_rate, form.channels, encoding.subtype, format=encoding.format
-    )
+def _open_encoder(
+    file: BinaryIO, audio_format: AudioFormat, encoding: Encoding
+) -> soundfile.SoundFile:
+    rate, channels = audio_format.sample_rate, audio_format.channels
+    return soundfile.SoundFile(file, "w", rate, channels, encoding.subtype, format=encoding.format)
 
 
-def reason(error: OSError) -> str:
-    """Return what the system says went wrong, without the names of temporary files."""
+def describe_os_error(error: OSError) -> str:
+    """Return the system's description of an error, without the names of temporary files."""
     return os.strerror(error.errno) if error.errno else str(error)

@@ -1,4 +1,4 @@
-"""Denoiser: a recording in, the denoised recording out, of the same length, rate and alignment."""
+"""The Python API: denoise a recording without changing its length, sample rate or alignment."""
 
 import os
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from denoise.network.spec import MaskNetwork
 
 @dataclass(frozen=True)
 class Denoiser:
-    """A network, and what one does with it.
+    """Denoise arrays, files and streams with one network.
 
     >>> denoiser = Denoiser.load()
     >>> denoiser.denoise(np.zeros((48_000, 2), np.float32), 48_000).shape
@@ -25,16 +25,16 @@ class Denoiser:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None) -> "Denoiser":
-        """Load the model that comes with the program, or another: an ONNX file, or a bundle folder.
+        """Load the built-in model, or the one at `path`: an ONNX file or a saved model's folder.
 
-        A bundle, as the train stage leaves it, runs on TensorFlow. Raises BundleError where there
-        is no such model.
+        The train stage writes a saved model, which runs on TensorFlow. Raises ModelError if there
+        is no valid model.
         """
         if path is not None and Path(path).is_dir():
-            from denoise.network.saved_model import load_network  # TensorFlow: seconds of start-up
+            from denoise.network.saved_model import load_network  # TensorFlow takes seconds to load
 
             return cls(load_network(path))
-        from denoise.inference import onnx_runtime  # a folder's network needs no onnxruntime
+        from denoise.inference import onnx_runtime  # a saved model does not need onnxruntime
 
         return cls(onnx_runtime.load_network(onnx_runtime.BUILT_IN if path is None else path))
 
@@ -45,18 +45,18 @@ class Denoiser:
         strength: float = 1.0,
         residual: bool = False,
     ) -> Waveform:
-        """Clean float32 [n_samples] or [n_samples, n_channels]; the result has the same shape.
+        """Denoise float32 [n_samples] or [n_samples, n_channels]; the result has the same shape.
 
-        `strength`, 0 to 1, is the share of the denoised in the result, the rest being the recording
-        as it is; `residual` gives what is taken away instead. Rates are 4 to 192 kHz. Raises
-        ValueError for anything else, and for samples that are not finite.
+        `strength`, 0 to 1, is the share of the denoised signal in the result; the input makes up
+        the rest. With `residual`, return what is removed instead. `sample_rate` is 4000 to
+        192 000 Hz. Raises ValueError for anything else, and for samples that are not finite.
         """
         if waveform.ndim not in (1, 2):
             raise ValueError(f"{waveform.shape} is not [n_samples] or [n_samples, n_channels].")
         channels = np.asarray(waveform[:, None] if waveform.ndim == 1 else waveform, np.float32)
         stream = self.stream(sample_rate, channels.shape[1], strength, residual)
-        ready = np.concatenate([stream.feed(channels), stream.flush()])
-        return ready.reshape(waveform.shape)
+        denoised = np.concatenate([stream.feed(channels), stream.flush()])
+        return denoised.reshape(waveform.shape)
 
     def denoise_file(
         self,
@@ -67,10 +67,10 @@ class Denoiser:
         format: str | None = None,
         progress: Progress | None = None,
     ) -> Report:
-        """Clean one file of any length into another; see `denoise.inference.file_denoiser`.
+        """Denoise a file of any length; see `denoise.inference.file_denoiser.denoise_file`.
 
-        The target keeps rate, channels, length, format and subtype, unless its extension or
-        `format` (wav, flac, ogg, mp3, aiff) says otherwise. Raises DenoiseError.
+        The target keeps the sample rate, channels, length, format and subtype, unless its extension
+        or `format` (wav, flac, ogg, mp3, aiff) names another format. Raises DenoiseError.
         """
         options = Options(strength, residual, format)
         return denoise_file(self.network, source, target, options, progress)
@@ -78,7 +78,10 @@ class Denoiser:
     def stream(
         self, sample_rate: int, channels: int = 1, strength: float = 1.0, residual: bool = False
     ) -> Stream:
-        """Return a stream, to be fed piece by piece and flushed: the same samples as one pass.
+        """Return a stream that denoises audio in pieces, with the same result as one pass.
+
+        Feed it all pieces, then flush it. Its output is about seven seconds late: a block of six
+        and the network's look-ahead.
 
         >>> stream = Denoiser.load().stream(16_000, channels=1)
         >>> pieces = [stream.feed(np.zeros((1000, 1), np.float32)) for _ in range(5)]

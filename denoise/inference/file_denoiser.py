@@ -1,4 +1,4 @@
-"""Recordings in files, cleaned into other files, in memory that does not grow."""
+"""Denoise one file into another, with memory that does not grow with the file's length."""
 
 import os
 import time
@@ -17,8 +17,8 @@ from denoise.inference.audio_io import (
     Sink,
     Source,
     can_write,
+    describe_os_error,
     reading,
-    reason,
     writing,
 )
 from denoise.inference.streaming import Stream
@@ -30,7 +30,7 @@ Progress = Callable[[int, int | None], None]
 
 @dataclass(frozen=True)
 class Options:
-    """How a file is cleaned, and one of `formats.CHOICES` to write it in, where one is asked for.
+    """How to denoise a file, and the output format, one of `formats.CHOICES`, if it is given.
 
     See `Denoiser.denoise` for `strength` and `residual`.
     """
@@ -42,11 +42,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a file. `clipped_samples` were beyond full scale and had to be cut."""
+    """The result for one file. `clipped_samples` counts samples that were beyond full scale."""
 
     source: Path
     target: Path
-    form: AudioFormat
+    audio_format: AudioFormat
     encoding: Encoding
     n_samples: int
     clipped_samples: int
@@ -54,8 +54,8 @@ class Report:
 
     @property
     def duration_seconds(self) -> float:
-        """Return how long the recording lasts."""
-        return self.n_samples / self.form.sample_rate
+        """Return the duration of the recording."""
+        return self.n_samples / self.audio_format.sample_rate
 
 
 def denoise_file(
@@ -65,76 +65,81 @@ def denoise_file(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Clean `source` into `target`, which appears whole or not at all and replaces what was there.
+    """Denoise `source` and write `target`, which appears complete or not at all.
 
-    `progress` hears how many samples were read, and how many the header claims there are, or None;
-    what it raises ends the work. Raises DenoiseError for a file that cannot be read or written,
-    AudioError, a kind of it, for one that is no audio, and ValueError for a bad strength.
+    A file that exists at `target` is replaced.
+    After each block, `progress` is called with the number of samples read so far and the number
+    that the header declares, or None; an exception that it raises stops the work. Raises
+    DenoiseError for a file that cannot be read or written, its subclass AudioError for a file that
+    is not audio, and ValueError for an invalid strength.
     """
     source, target, started = Path(source), Path(target), time.perf_counter()
     options = options or Options()
     if target.exists() and source.exists() and source.samefile(target):
-        raise DenoiseError(f"{target} is the recording itself: write to another file.")
-    with reading(source) as recording, _errors_of(target):
-        form = recording.form
+        raise DenoiseError(f"{target} is the input itself. Write to another file.")
+    with reading(source) as recording, _writing_errors(target):
+        audio_format = recording.audio_format
+        rate, channels = audio_format.sample_rate, audio_format.channels
         encoding = choose_encoding(recording, target, options.format)
-        stream = Stream(
-            network, form.sample_rate, form.channels, options.strength, options.residual
-        )
-        with replacing(target) as temporary, writing(temporary, form, encoding) as sink:
-            sink.tag(recording.tags)
-            n_samples = _clean(recording, stream, sink, progress)
+        stream = Stream(network, rate, channels, options.strength, options.residual)
+        with replacing(target) as temporary, writing(temporary, audio_format, encoding) as sink:
+            sink.write_tags(recording.tags)
+            n_samples = _denoise_blocks(recording, stream, sink, progress)
     elapsed = time.perf_counter() - started
-    return Report(source, target, form, encoding, n_samples, sink.clipped_samples, elapsed)
+    return Report(source, target, audio_format, encoding, n_samples, sink.clipped_samples, elapsed)
 
 
-def _clean(source: Source, stream: Stream, sink: Sink, progress: Progress | None) -> int:
-    """Take all of a recording through a stream into a sink; return how many samples it has."""
+def _denoise_blocks(source: Source, stream: Stream, sink: Sink, progress: Progress | None) -> int:
+    """Read a recording, denoise it and write it; return its number of samples."""
     n_samples = 0
     for block in source.blocks():
         sink.write(stream.feed(block))
         n_samples += len(block)
         if progress is not None:
-            progress(n_samples, source.claimed_samples)
+            progress(n_samples, source.declared_samples)
     sink.write(stream.flush())
     return n_samples
 
 
 def choose_encoding(source: Source, target: Path, choice: str | None) -> Encoding:
-    """Keep a recording's encoding as far as the target's name and the format asked for let it.
+    """Return the recording's encoding, or the one that the target's name or `choice` needs.
 
-    Raises DenoiseError where it cannot be written; the error names a format that can.
+    Raises DenoiseError if it cannot be written; the message names a format that can.
     """
-    asked = formats.choose(source.path, target, choice)
-    encodings = _candidates(source.encoding, asked, formats.extension(target), choice is not None)
+    wanted = formats.choose(source.path, target, choice)
+    encodings = _list_encodings(
+        source.encoding, wanted, formats.extension(target), choice is not None
+    )
     for encoding in encodings:
-        if can_write(source.form, encoding):
+        if can_write(source.audio_format, encoding):
             return encoding
-    last, form = encodings[-1], source.form
+    last, audio_format = encodings[-1], source.audio_format
     raise DenoiseError(
         f"{source.path}: {last.format} ({last.subtype}) cannot be written with "
-        f"{form.channels} channel(s) at {form.sample_rate} Hz. WAV can: end the output in .wav, "
-        "or say --format wav."
+        f"{audio_format.channels} channel(s) at {audio_format.sample_rate} Hz. WAV can: give the "
+        "output the extension .wav, or pass --format wav."
     )
 
 
-def _candidates(kept: Encoding, asked: str | None, extension: str, is_free: bool) -> list[Encoding]:
-    """Return the encodings that would do, the best first; `is_free` allows another subtype."""
-    if asked is not None and not formats.is_same(asked, kept.format):
+def _list_encodings(
+    source: Encoding, wanted: str | None, extension: str, may_change_subtype: bool
+) -> list[Encoding]:
+    """Return the suitable encodings, the best one first; `wanted` is None for the source's."""
+    if wanted is not None and not formats.is_same(wanted, source.format):
         named = formats.SUBTYPES.get(extension)
-        subtypes = [named] if named else [kept.subtype, soundfile.default_subtype(asked)]
-        return [Encoding(asked, subtype) for subtype in subtypes]
-    default = Encoding(kept.format, soundfile.default_subtype(kept.format))
-    return [kept, default] if is_free else [kept]
+        subtypes = [named] if named else [source.subtype, soundfile.default_subtype(wanted)]
+        return [Encoding(wanted, subtype) for subtype in subtypes]
+    default = Encoding(source.format, soundfile.default_subtype(source.format))
+    return [source, default] if may_change_subtype else [source]
 
 
 @contextmanager
-def _errors_of(target: Path) -> Iterator[None]:
-    """Raise OSErrors as DenoiseErrors that name `target`."""
+def _writing_errors(target: Path) -> Iterator[None]:
+    """Convert OSErrors to DenoiseErrors that name `target`."""
     try:
         yield
     except OSError as error:
         raise DenoiseError(
-            f"{target} cannot be written: {reason(error)}. Nothing half-written was kept; "
-            "make room, or name another place with -o."
+            f"{target} cannot be written: {describe_os_error(error)}. No partial file was kept. "
+            "Free some space, or choose another place with -o."
         ) from error

@@ -1,6 +1,6 @@
-"""The light runtime: a network in one ONNX file, run by onnxruntime.
+"""Run an exported network, a single ONNX file, with onnxruntime.
 
-The file's metadata hold, under KEY, what inference needs beside the graph, as JSON.
+The file's metadata hold a JSON text with everything that inference needs beside the graph.
 """
 
 import os
@@ -12,7 +12,7 @@ import onnxruntime
 from denoise.errors import ModelError, ParamsError
 from denoise.network.spec import MaskNetwork, from_metadata
 
-_STATE = onnxruntime.capi.onnxruntime_pybind11_state  # its errors have no base of their own
+_STATE = onnxruntime.capi.onnxruntime_pybind11_state  # its errors have no common base class
 LOADING_ERRORS: tuple[type[Exception], ...] = (
     _STATE.Fail,
     _STATE.InvalidArgument,
@@ -24,17 +24,17 @@ LOADING_ERRORS: tuple[type[Exception], ...] = (
     ParamsError,
 )
 _PACKAGE = Path(__file__).parent.parent
-_MODELS = _PACKAGE / "models"  # in an installed package; a checkout has them beside the package
+_MODELS = _PACKAGE / "models"  # in an installed package; in a checkout, models/ is beside denoise/
 BUILT_IN = (_MODELS if _MODELS.is_dir() else _PACKAGE.parent / "models") / "denoiser.onnx"
 
 
 def load_network(path: str | os.PathLike[str]) -> MaskNetwork:
-    """Load an ONNX file that the export stage wrote; raises BundleError where it is none.
+    """Load an ONNX file that the export stage wrote; raises ModelError if it is not one.
 
-    It runs on the calling thread alone, so that many calls run side by side.
+    The network runs on the calling thread only, so that many calls can run in parallel.
     """
     if not Path(path).is_file():
-        raise ModelError(f"No model at {path}. Name another, or run dvc repro export.")
+        raise ModelError(f"No model at {path}. Pass another path, or run dvc repro export.")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
@@ -44,7 +44,7 @@ def load_network(path: str | os.PathLike[str]) -> MaskNetwork:
         (stft,), (mask,) = session.get_inputs(), session.get_outputs()
     except LOADING_ERRORS as error:
         reason = str(error).splitlines()[0]
-        raise ModelError(f"{path} is no model of this program: {reason}") from error
+        raise ModelError(f"{path} is not a model of this program: {reason}") from error
 
     def run(spectrograms: np.ndarray) -> np.ndarray:
         (masks,) = session.run([mask.name], {stft.name: spectrograms})

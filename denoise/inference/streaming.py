@@ -1,7 +1,7 @@
-"""Denoising without an end: block by block, each with all that the network sees around it.
+"""Denoise audio of any length in blocks, each with the context that the network needs.
 
-Blocks lie at fixed places, whatever the pieces that a waveform arrives in. So every piece size
-gives the same bytes, and memory does not grow.
+The block boundaries do not depend on the pieces in which the audio arrives. So pieces of any size
+give the same bytes, and memory does not grow.
 """
 
 from collections.abc import Callable
@@ -14,98 +14,99 @@ from denoise.dsp.stft import Stft, count_frames, overlap_add_sums, stft_uncentre
 from denoise.network.spec import MaskNetwork, NetworkSpec
 
 BLOCK_SECONDS = 6.0
-MIN_WEIGHT = np.float32(1e-6)  # outside the waveform the windows fade out
+MIN_WEIGHT = np.float32(1e-6)  # the windows fade out beyond the ends of the waveform
 
 
 def block_frames(spec: NetworkSpec) -> int:
-    """Return the frames of a block, a multiple of the network's stride."""
+    """Return the number of frames in a block, a multiple of the network's stride."""
     frames = BLOCK_SECONDS * spec.sample_rate / spec.spectrogram.hop_length
     return spec.stride * max(1, round(frames / spec.stride))
 
 
 class BlockDenoiser:
-    """Cleans one channel at the network's own rate."""
+    """Denoise one channel at the network's sample rate."""
 
     def __init__(self, network: MaskNetwork) -> None:
-        """Start before the first sample."""
+        """Start a new waveform."""
         self._mask, self._spec = network.mask, network.spec
         self._spectrogram = network.spec.spectrogram
         self._block_frames = block_frames(network.spec)
-        self._before = self._spectrogram.n_fft // 2
-        self._samples = np.zeros(self._before, np.float32)  # from the first frame that is kept
-        self._first = 0  # that frame
-        self._next = 0  # the first frame that is not cleaned yet
-        self._received = 0
-        self._sums = np.zeros((2, 0), np.float32)  # of frames so far, from where output stands
-        self._ahead = self._before  # samples of the first frame that lie before the waveform
-        self._sent = 0
+        self._padding = self._spectrogram.n_fft // 2
+        self._samples = np.zeros(self._padding, np.float32)  # from frame _first_frame on
+        self._first_frame = 0  # the first frame whose samples are still kept
+        self._next_frame = 0  # the first frame that is not denoised yet
+        self._n_received = 0
+        self._sums = np.zeros((2, 0), np.float32)  # overlap-add sums of incomplete samples
+        self._n_leading = self._padding  # samples of padding that are still to be dropped
+        self._n_sent = 0
 
     def feed(self, samples: Waveform) -> Waveform:
-        """Take float32 [n_samples]; return what is ready, [n_ready]."""
+        """Add float32 [n_samples]; return the samples that are ready, [n_ready]."""
         self._samples = np.concatenate([self._samples, samples])
-        self._received += len(samples)
+        self._n_received += len(samples)
         hop, ready = self._spectrogram.hop_length, []
-        while self._received >= (self._seen() - 1) * hop + self._before:
-            ready.append(self._clean_block(self._seen()))
-        return self._emit(ready)
+        while self._n_received >= (self._context_end() - 1) * hop + self._padding:
+            ready.append(self._denoise_block(self._context_end()))
+        return self._trim(ready)
 
     def flush(self) -> Waveform:
-        """End the waveform; return the rest of it."""
-        if self._received == 0:
+        """End the waveform; return its remaining samples."""
+        if self._n_received == 0:
             return np.zeros(0, np.float32)
         spectrogram, ready = self._spectrogram, []
-        count = count_frames(self._received, spectrogram)
+        count = count_frames(self._n_received, spectrogram)
         end = (count - 1) * spectrogram.hop_length + spectrogram.n_fft
-        self._samples = np.pad(self._samples, (0, end - self._before - self._received))
-        while self._next < count:
-            ready.append(self._clean_block(min(count, self._seen())))
-        return self._emit([*ready, self._sums[0] / np.maximum(self._sums[1], MIN_WEIGHT)])
+        self._samples = np.pad(self._samples, (0, end - self._padding - self._n_received))
+        while self._next_frame < count:
+            ready.append(self._denoise_block(min(count, self._context_end())))
+        return self._trim([*ready, self._sums[0] / np.maximum(self._sums[1], MIN_WEIGHT)])
 
-    def _seen(self) -> int:
-        """Return the end of the frames that the next block is cleaned with."""
-        return self._next + self._block_frames + self._spec.margin_frames
+    def _context_end(self) -> int:
+        """Return the end of the frames that the next block needs, its context included."""
+        return self._next_frame + self._block_frames + self._spec.margin_frames
 
-    def _emit(self, parts: list[Waveform]) -> Waveform:
-        """Join samples, those before the first and after the last of the waveform left out."""
+    def _trim(self, parts: list[Waveform]) -> Waveform:
+        """Join samples; drop the padding before the waveform and whatever lies after its end."""
         joined = np.concatenate([np.zeros(0, np.float32), *parts])
-        kept = joined[self._ahead :][: self._received - self._sent]
-        self._ahead = max(0, self._ahead - len(joined))
-        self._sent += len(kept)
+        kept = joined[self._n_leading :][: self._n_received - self._n_sent]
+        self._n_leading = max(0, self._n_leading - len(joined))
+        self._n_sent += len(kept)
         return kept
 
-    def _clean_block(self, last: int) -> Waveform:
-        """Clean the next block, seeing frames up to `last`; return the samples it completes."""
+    def _denoise_block(self, context_end: int) -> Waveform:
+        """Denoise the next block, with frames up to `context_end`; return completed samples."""
         spectrogram = self._spectrogram
-        end = min(last, self._next + self._block_frames)
-        seen = (last - self._first - 1) * spectrogram.hop_length + spectrogram.n_fft
-        noisy = stft_uncentred(self._samples[:seen], spectrogram)
+        end = min(context_end, self._next_frame + self._block_frames)
+        last_start = (context_end - self._first_frame - 1) * spectrogram.hop_length
+        noisy = stft_uncentred(self._samples[: last_start + spectrogram.n_fft], spectrogram)
         mask = self._mask(to_real_imag(noisy)[None])[0]
-        block = slice(self._next - self._first, end - self._first)
-        complete = self._add(noisy[block] * mask[block])
-        self._next = end
-        self._forget(max(0, end - self._spec.margin_frames))
-        return complete
+        block = slice(self._next_frame - self._first_frame, end - self._first_frame)
+        completed = self._overlap_add(noisy[block] * mask[block])
+        self._next_frame = end
+        self._discard_before(max(0, end - self._spec.margin_frames))
+        return completed
 
-    def _add(self, cleaned: Stft) -> Waveform:
-        """Add the frames of a block to those before; return the samples that no more will touch."""
-        sums = np.stack(overlap_add_sums(cleaned, self._spectrogram))
+    def _overlap_add(self, denoised: Stft) -> Waveform:
+        """Add the frames of a block to the sums; return the samples that no later frame changes."""
+        sums = np.stack(overlap_add_sums(denoised, self._spectrogram))
         sums[:, : self._sums.shape[1]] += self._sums
-        complete = len(cleaned) * self._spectrogram.hop_length
-        self._sums = sums[:, complete:]
-        added, weights = sums[:, :complete]
-        return added / np.maximum(weights, MIN_WEIGHT)
+        n_completed = len(denoised) * self._spectrogram.hop_length
+        self._sums = sums[:, n_completed:]
+        signal, weights = sums[:, :n_completed]
+        return signal / np.maximum(weights, MIN_WEIGHT)
 
-    def _forget(self, first: int) -> None:
-        """Let go of the samples before frame `first`."""
-        forgotten = (first - self._first) * self._spectrogram.hop_length
-        self._samples = self._samples[forgotten:]
-        self._first = first
+    def _discard_before(self, frame: int) -> None:
+        """Discard the samples before a frame."""
+        n_discarded = (frame - self._first_frame) * self._spectrogram.hop_length
+        self._samples = self._samples[n_discarded:]
+        self._first_frame = frame
 
 
 class Stream:
-    """Cleans audio of any rate, each of its channels alone, fed piece by piece.
+    """Denoise audio of any sample rate in pieces, each channel independently.
 
-    What comes out is as long as what went in, to the sample, once `flush` was called.
+    After `flush`, the output has exactly as many samples as the input. It is late by a block
+    (BLOCK_SECONDS) and the network's look-ahead.
     """
 
     def __init__(
@@ -116,59 +117,60 @@ class Stream:
         strength: float = 1.0,
         residual: bool = False,
     ) -> None:
-        """Start before the first sample.
+        """Start a new recording.
 
-        `strength` is the share of the denoised in what comes out, the rest being the recording as
-        it is; `residual` asks for what that takes away instead. Raises ValueError for a rate, a
-        number of channels or a strength out of range.
+        `strength` is the share of the denoised signal in the output; the input makes up the rest.
+        With `residual`, the output is what is removed instead. Raises ValueError for a sample
+        rate, a number of channels or a strength out of range.
         """
         if excess := out_of_range(sample_rate, channels):
             raise ValueError(excess.message)
         if not 0 <= strength <= 1:
             raise ValueError(f"A strength of {strength:g} lies outside 0 to 1.")
-        self._channels, inner = channels, network.spec.sample_rate
-        self._to_network, self._from_network = (
-            _resampler(*rates, channels) for rates in ((sample_rate, inner), (inner, sample_rate))
-        )
+        self._channels, network_rate = channels, network.spec.sample_rate
+        self._to_network = _make_resampler(sample_rate, network_rate, channels)
+        self._from_network = _make_resampler(network_rate, sample_rate, channels)
         self._denoisers = [BlockDenoiser(network) for _ in range(channels)]
-        self._noisy = np.zeros((0, channels), np.float32)  # what has no counterpart yet
-        shares = (strength, -strength) if residual else (1 - strength, strength)
-        self._of_noisy, self._of_denoised = (np.float32(share) for share in shares)
+        self._noisy = np.zeros((0, channels), np.float32)  # input whose output is not ready yet
+        weights = (strength, -strength) if residual else (1 - strength, strength)
+        self._noisy_weight, self._denoised_weight = (np.float32(weight) for weight in weights)
 
     def feed(self, samples: Waveform) -> Waveform:
-        """Take float32 [n_samples, n_channels]; return what is ready, [n_ready, n_channels].
+        """Add float32 [n_samples, n_channels]; return what is ready, [n_ready, n_channels].
 
-        Raises ValueError for another number of channels, or samples that are not finite.
+        Raises ValueError for another number of channels, and for samples that are not finite.
         """
         if samples.ndim != 2 or samples.shape[1] != self._channels:
             raise ValueError(f"{samples.shape} is not [n_samples, {self._channels}].")
         if not np.isfinite(samples).all():
             raise ValueError("Samples must be finite numbers.")
         self._noisy = np.concatenate([self._noisy, samples])
-        heard = self._to_network(samples, False)
-        parts = [each.feed(part) for each, part in zip(self._denoisers, heard.T, strict=True)]
+        resampled = self._to_network(samples, False)
+        parts = [each.feed(part) for each, part in zip(self._denoisers, resampled.T, strict=True)]
         return self._mix(self._from_network(np.stack(parts, axis=1), False))
 
     def flush(self) -> Waveform:
         """End the audio; return the rest of it, [n_ready, n_channels]."""
-        heard = self._to_network(np.zeros((0, self._channels), np.float32), True)
+        resampled = self._to_network(np.zeros((0, self._channels), np.float32), True)
         rest = [
             np.concatenate([each.feed(part), each.flush()])
-            for each, part in zip(self._denoisers, heard.T, strict=True)
+            for each, part in zip(self._denoisers, resampled.T, strict=True)
         ]
         denoised = self._from_network(np.stack(rest, axis=1), True)
-        missing = max(0, len(self._noisy) - len(denoised))
-        return self._mix(np.pad(denoised, ((0, missing), (0, 0))))
+        n_missing = max(0, len(self._noisy) - len(denoised))
+        return self._mix(np.pad(denoised, ((0, n_missing), (0, 0))))
 
     def _mix(self, denoised: Waveform) -> Waveform:
-        """Put denoised samples and the noisy ones in their place together."""
+        """Mix denoised samples with the noisy samples at the same position."""
         denoised = denoised[: len(self._noisy)]
         noisy, self._noisy = np.split(self._noisy, [len(denoised)])
-        return self._of_noisy * noisy + self._of_denoised * denoised
+        return self._noisy_weight * noisy + self._denoised_weight * denoised
 
 
-def _resampler(from_rate: int, to_rate: int, channels: int) -> Callable[[Waveform, bool], Waveform]:
-    """Return a function of the next samples, and whether they are the last, to resampled ones."""
+def _make_resampler(
+    from_rate: int, to_rate: int, channels: int
+) -> Callable[[Waveform, bool], Waveform]:
+    """Return a function that resamples the next samples; its second argument marks the last."""
     if from_rate == to_rate:
         return lambda samples, is_last: samples
     stream = soxr.ResampleStream(from_rate, to_rate, channels, dtype="float32", quality=QUALITY)

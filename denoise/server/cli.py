@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from denoise.errors import UsageError
@@ -17,8 +17,8 @@ if TYPE_CHECKING:  # Flask, waitress and prometheus_client are optional dependen
 DEFAULTS = Limits()
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the argument parser of `denoise serve`."""
+def make_parser(file_completion: Mapping[str, str] | None = None) -> argparse.ArgumentParser:
+    """Return the parser of `denoise serve`; for a completion script, pass shtab.FILE."""
     parser = argparse.ArgumentParser(
         prog="denoise serve", description="Serve the denoiser over HTTP; see docs/server.md."
     )
@@ -38,7 +38,8 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="a further host name to accept in the Host header; repeatable",
     )
-    parser.add_argument("--model", help="an ONNX file or the folder of a saved model")
+    model = parser.add_argument("--model", help="an ONNX file or the folder of a saved model")
+    model.complete = file_completion  # type: ignore[attr-defined]  # shtab reads it
     parser.add_argument(
         "--token", help=f"token that clients must send (default: ${TOKEN_VARIABLE})"
     )

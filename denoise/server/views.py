@@ -128,7 +128,7 @@ def _make_audio_response(
     report: Report, name: str, options: Options, cleanup: ExitStack
 ) -> Response:
     """Return the denoised recording, described by its headers."""
-    audio_format, encoding = report.form, report.encoding
+    audio_format, encoding = report.audio_format, report.encoding
     extension = EXTENSIONS.get(encoding.format, "wav")
     suffix = formats.RESULT_SUFFIXES[options.residual]
     file_name = request_parsing.make_safe_name(name, suffix, extension)

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from denoise.network.npz_store import load_weights, save_weights
-from denoise.util.atomic import replacing_folder, write_text
+from denoise.util.atomic import recover_folder, replacing_folder, write_text
 
 History = list[dict[str, float]]
 """What is known of each epoch so far: epoch, learning_rate, loss, validation_loss."""
@@ -47,6 +47,7 @@ class Checkpoint:
 
     def load(self, variables: Variables) -> History:
         """Restore the state after the last epoch and return its history, [] if there is none."""
+        recover_folder(self.folder)
         try:
             state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
