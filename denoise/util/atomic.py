@@ -83,7 +83,7 @@ def recover_folder(path: str | os.PathLike[str]) -> None:
     leftovers = _leftovers(path)
     formers = [each for each in leftovers if each.suffix == ".former"]
     is_being_replaced = any(_is_in_use(each) for each in formers)
-    if formers and not _is_there(path, RENAME_SECONDS if is_being_replaced else 0.0):
+    if formers and not _appears(path, RENAME_SECONDS if is_being_replaced else 0.0):
         with suppress(FileNotFoundError):  # another process has just moved it
             max(formers, key=_modified).replace(path)
     for leftover in leftovers:
@@ -99,11 +99,11 @@ def _leftovers(path: Path) -> list[Path]:
     return [each for each in path.parent.iterdir() if name.fullmatch(each.name) and each.is_dir()]
 
 
-def _is_there(path: Path, seconds: float) -> bool:
-    """Tell whether `path` exists, or begins to exist within `seconds`.
+def _appears(path: Path, seconds: float) -> bool:
+    """Tell whether `path` exists, or is created within `seconds`.
 
-    A writer that runs ends its second rename at once. If nothing appears, the process that has the
-    number in the leftover's name is another one: numbers are used again, soonest in containers.
+    A running writer does its second rename at once. If nothing appears, the number in the
+    leftover's name now belongs to another process: numbers are reused, above all in containers.
     """
     deadline = time.monotonic() + seconds
     while not path.exists():
@@ -122,7 +122,10 @@ def _modified(folder: Path) -> int:
 
 
 def _is_in_use(leftover: Path) -> bool:
-    """Tell whether the process that made a leftover may still run; this process makes none."""
+    """Tell whether the process that made a leftover may still run.
+
+    A leftover with the number of this process is from an earlier process with the same number.
+    """
     process_id = int(leftover.name.split(".")[-2])
     return process_id != os.getpid() and _is_running(process_id)
 
