@@ -39,7 +39,7 @@ def run(main: Callable[[Params, argparse.Namespace], None], *path_names: str) ->
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         reason = os.strerror(error.errno) if error.errno else str(error)
-        sys.exit(f"error: {reason}{where}. Nothing half-written was kept.")
+        sys.exit(f"error: {reason}{where}. No partial output was kept.")
     except sqlite3.Error as error:  # DVCLive opens DVC's database
         sys.exit(f"error: {error}. Is the disk full?")
     except KeyboardInterrupt:

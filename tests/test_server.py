@@ -29,7 +29,7 @@ from denoise.server.routes import ROUTES
 from tests.closures import ROOT
 from tests.corpora import encode
 from tests.networks import RATE, gain_network
-from tests.test_audio import flac_claiming
+from tests.test_audio import encode_flac_with_length
 
 LIMITS = Limits(body_bytes=200_000, channel_seconds=20, deadline_seconds=30, workers=1, queue=0)
 NOISY = (0.1 * np.random.default_rng(5).standard_normal((3000, 1))).astype(np.float32)
@@ -444,7 +444,7 @@ SILENCE = np.zeros((30 * 48_000, 1), np.float32)  # a few kilobytes of FLAC
 NAN, INFINITE = NOISY.copy(), NOISY.copy()
 NAN[1000], INFINITE[2000] = np.nan, np.inf
 HOSTILE: list[tuple[str, Callable[[], bytes], int, dict[str, float]]] = [
-    ("a FLAC header of 2^36 samples", lambda: flac_claiming(2**36 - 1, NOISY), 200, {}),
+    ("a FLAC header of 2^36 samples", lambda: encode_flac_with_length(2**36 - 1, NOISY), 200, {}),
     ("a truncated FLAC", lambda: encode(NOISY, "FLAC", "PCM_16", RATE)[:-900], 422, {}),
     ("a truncated WAV", lambda: WAV[:-5000], 200, {}),
     (
@@ -498,7 +498,7 @@ def test_hostile_audio(
 
 @pytest.mark.parametrize(
     ("content", "seconds"),
-    [(mp3_claiming(2**31 - 1), 1.875), (flac_claiming(2**36 - 1, NOISY), 3000 / 8000)],
+    [(mp3_claiming(2**31 - 1), 1.875), (encode_flac_with_length(2**36 - 1, NOISY), 3000 / 8000)],
 )
 def test_the_decoded_duration_counts_and_not_the_header_s(
     client: FlaskClient, content: bytes, seconds: float

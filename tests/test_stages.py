@@ -115,13 +115,13 @@ def test_a_missing_path_is_named(
         (KeyboardInterrupt(), 130),
         (
             OSError(errno.ENOSPC, "No space left on device", "data/features/x.npy"),
-            "error: No space left on device (data/features/x.npy). Nothing half-written was kept.",
+            "error: No space left on device (data/features/x.npy). No partial output was kept.",
         ),
         (
             OSError(errno.ENOSPC, "No space left on device"),
-            "error: No space left on device. Nothing half-written was kept.",
+            "error: No space left on device. No partial output was kept.",
         ),
-        (OSError("odd"), "error: odd. Nothing half-written was kept."),
+        (OSError("odd"), "error: odd. No partial output was kept."),
     ],
 )
 def test_an_error_that_the_user_can_fix_is_one_line(
@@ -190,7 +190,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
     options["features"] = out / "features"
     full = run_module("features", tiny_yaml, 100_000, **options)
     assert full.returncode == 1
-    assert full.stderr.splitlines()[-1] == "error: File too large. Nothing half-written was kept."
+    assert full.stderr.splitlines()[-1] == "error: File too large. No partial output was kept."
     assert "Traceback" not in full.stderr
     assert list(out.iterdir()) == []
 
