@@ -133,7 +133,7 @@ def test_mask_has_the_shape_of_its_input_and_no_level(trained, frames: int) -> N
         np.testing.assert_allclose(np.asarray(model(noisy * np.float32(gain))), mask, atol=1e-4)
 
 
-def test_the_receptive_field_is_what_the_readme_says() -> None:
+def test_the_receptive_field_is_what_the_documentation_says() -> None:
     config = ModelConfig(COMMITTED.audio, COMMITTED.spectrogram, COMMITTED.model, 1.0)
     model, hop_length = config.build_model(), COMMITTED.spectrogram.hop_length
     rng = np.random.default_rng(0)
