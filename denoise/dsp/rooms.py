@@ -21,8 +21,8 @@ DECAY = np.float32(-6.9078)  # natural logarithm of 60 dB in amplitude
 def draw_room_response(rng: Generator, sample_rate: int) -> Waveform:
     """Draw a room's impulse response, float32 [n_samples], with the direct sound at sample 0.
 
-    Early reflections are single echoes; the tail is Gaussian noise that decays exponentially, faster
-    at high frequencies than at low ones. The direct sound has an amplitude of 1, and the rest the
+    Early reflections are single echoes. The tail is Gaussian noise that decays exponentially, and
+    faster at high frequencies than at low ones. The direct sound has an amplitude of 1, and the rest the
     energy that a random direct-to-reverberant ratio leaves it.
     """
     rt60 = rng.uniform(*REVERBERATION_SECONDS)
@@ -35,9 +35,8 @@ def draw_room_response(rng: Generator, sample_rate: int) -> Waveform:
     )
     tail = low * slow + high * fast
     tail[: int(rng.uniform(*PRE_DELAY_SECONDS) * sample_rate)] = 0
-    response = _unit_energy(tail) + _unit_energy(
-        _draw_early_reflections(rng, n_samples, sample_rate)
-    )
+    early = _draw_early_reflections(rng, n_samples, sample_rate)
+    response = _unit_energy(tail) + _unit_energy(early)
     ratio_db = rng.uniform(*DIRECT_TO_REVERBERANT_DB)
     response = _unit_energy(response) * np.float32(round(10 ** (-ratio_db / 20), 6))
     response[0] = 1

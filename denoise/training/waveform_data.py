@@ -125,10 +125,10 @@ class WaveformSource:
         if augmentation is None:
             return self._crop(rng, self._speech.read(row))
         is_oov = bool(len(self._oov)) and rng.random() < augmentation.oov_probability
-        bank, row = (
-            (self._oov, int(rng.integers(len(self._oov)))) if is_oov else (self._speech, row)
-        )
-        waveform = bank.read(row)
+        if is_oov:
+            waveform = self._oov.read(int(rng.integers(len(self._oov))))
+        else:
+            waveform = self._speech.read(row)
         if has_speed:
             speed = float(rng.choice(self._params.features.speed_perturbation))
             waveform = change_speed(waveform, speed, self._rate)
@@ -137,7 +137,7 @@ class WaveformSource:
         crop = self._crop(rng, waveform)
         if len(self._oov) and rng.random() < augmentation.time_reversal_probability:
             crop = np.ascontiguousarray(crop[::-1])
-        spectrum = np.fft.rfft(crop)[None, None]
+        spectrum = np.fft.rfft(crop)[None, None].astype(np.complex64, copy=False)
         equalised = random_eq(spectrum, augmentation.random_eq_db, rng)[0, 0]
         return np.fft.irfft(equalised, n=len(crop)).astype(np.float32)
 
