@@ -22,8 +22,8 @@ def draw_room_response(rng: Generator, sample_rate: int) -> Waveform:
     """Draw a room's impulse response, float32 [n_samples], with the direct sound at sample 0.
 
     Early reflections are single echoes. The tail is Gaussian noise that decays exponentially, and
-    faster at high frequencies than at low ones. The direct sound has an amplitude of 1, and the rest the
-    energy that a random direct-to-reverberant ratio leaves it.
+    faster at high frequencies than at low ones. The direct sound has an amplitude of 1; the energy
+    of the rest follows from a random direct-to-reverberant ratio.
     """
     rt60 = rng.uniform(*REVERBERATION_SECONDS)
     n_samples = max(2, int(rt60 * sample_rate))
