@@ -83,8 +83,9 @@ class SpectrogramParams:
 
 @dataclass(frozen=True)
 class FeaturesParams:
-    """Augmentation that is computed once, when the features are cached."""
+    """What is cached for training, and the speeds at which clips are played."""
 
+    cache: Annotated[str, Choices("spectrograms", "waveforms")]
     speed_perturbation: Annotated[tuple[float, ...], Range(0.5, 2.0)]
 
     @property
@@ -171,6 +172,7 @@ class TrainParams:
     band_limit_probability: Annotated[float, Range(0.0, 1.0)]
     oov_probability: Annotated[float, Range(0.0, 1.0)]
     time_reversal_probability: Annotated[float, Range(0.0, 1.0)]
+    room_probability: Annotated[float, Range(0.0, 1.0)]
     crop_seconds: Annotated[float, Range(0.4, 3600.0)]
     data_shards: Annotated[int, Range(1, 256)]
     seed: Annotated[int, Range(0, MAX_SEED)]

@@ -1,10 +1,10 @@
-"""Cache the spectrograms of training and validation clips, clean and mixed with noise."""
+"""Cache what training reads: spectrograms of clean and noisy clips, or banks of waveforms."""
 
 import argparse
 
 from denoise.corpus.archive import CorpusArchive
 from denoise.corpus.manifest import read_manifest
-from denoise.features.build import write_features
+from denoise.features.build import write_banks, write_features
 from denoise.noise.archive import NoiseArchive
 from denoise.noise.sources import open_noise_sources
 from denoise.params import Params
@@ -20,8 +20,11 @@ def main(params: Params, paths: argparse.Namespace) -> None:
         NoiseArchive(paths.noise) as noise,
         replacing_folder(paths.features) as folder,
     ):
-        sources = open_noise_sources(corpus, manifest, noise, noise.training, params.audio)
-        rejections = write_features(corpus, manifest, sources, params, folder)
+        if params.features.cache == "waveforms":
+            rejections = write_banks(corpus, manifest, noise, params, folder)
+        else:
+            sources = open_noise_sources(corpus, manifest, noise, noise.training, params.audio)
+            rejections = write_features(corpus, manifest, sources, params, folder)
     print(rejections.report())
 
 

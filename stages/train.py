@@ -14,6 +14,7 @@ from denoise.training.checkpoint import Checkpoint, best_epoch, fingerprint
 from denoise.training.data import BatchSource
 from denoise.training.losses import loss_for, peak_for
 from denoise.training.trainer import fit
+from denoise.training.waveform_data import WaveformSource
 from denoise.util.malloc import keep_freed_memory
 from stages import run, source_files
 
@@ -24,8 +25,9 @@ def main(params: Params, paths: argparse.Namespace) -> None:
     """Write the model at `paths.model` and the curves at `paths.curves` from `paths.features`."""
     keep_freed_memory()
     make_deterministic(inter_op_threads=params.train.data_shards)
+    source = WaveformSource if params.features.cache == "waveforms" else BatchSource
     train, validation = (
-        BatchSource.open(paths.features, split, params.train) for split in ("train", "validation")
+        source.open(paths.features, split, params) for split in ("train", "validation")
     )
     peak = peak_for(params, train)
     config = ModelConfig(params.audio, params.spectrogram, params.model, peak)

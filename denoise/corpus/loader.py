@@ -1,7 +1,7 @@
 """Decode the clips that manifest rows list, and OOV speech; collect the recordings that fail."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pandas as pd
@@ -12,6 +12,8 @@ from denoise.corpus.manifest import utterance_of
 from denoise.dsp.audio import Waveform, load_clip
 from denoise.errors import AudioError
 from denoise.params import AudioParams
+
+Load = Callable[[bytes, AudioParams], Waveform]
 
 
 class Rejections:
@@ -38,19 +40,26 @@ class Rejections:
 
 
 def load_clips(
-    corpus: CorpusArchive, rows: pd.DataFrame, params: AudioParams, rejections: Rejections
+    corpus: CorpusArchive,
+    rows: pd.DataFrame,
+    params: AudioParams,
+    rejections: Rejections,
+    load: Load = load_clip,
 ) -> "Iterator[tuple[pd.Series[object], Waveform]]":
-    """Yield each manifest row with its clip, float32 [params.n_samples]; collect failures."""
+    """Yield each manifest row with its clip, float32 [params.n_samples]; collect failures.
+
+    With `load_utterance` in place of `load_clip`, utterances keep their own length.
+    """
     progress = tqdm(rows.iterrows(), total=len(rows), unit="clip", disable=not sys.stderr.isatty())
     for _, row in progress:
         with rejections.collect(str(row["utterance_id"])):
-            yield row, load_clip(corpus.read(utterance_of(row)), params)
+            yield row, load(corpus.read(utterance_of(row)), params)
 
 
 def load_oov(
-    corpus: CorpusArchive, params: AudioParams, rejections: Rejections
+    corpus: CorpusArchive, params: AudioParams, rejections: Rejections, load: Load = load_clip
 ) -> Iterator[Waveform]:
     """Yield the corpus's OOV utterances, float32 [params.n_samples]; collect failures."""
     for oov in corpus.oov_utterances:
         with rejections.collect(oov.member):
-            yield load_clip(corpus.read_oov(oov), params)
+            yield load(corpus.read_oov(oov), params)

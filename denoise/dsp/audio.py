@@ -156,9 +156,23 @@ def load_clip(source: bytes | BinaryIO, params: AudioParams) -> Waveform:
     The channels are averaged and the DC offset is removed before the rate and the length are
     changed. Raises AudioError if the recording is broken or silent.
     """
-    channels, sample_rate = decode(source)
+    return _check_sound(fit_length(_decode_mono(source, params.sample_rate), params.n_samples))
+
+
+def load_utterance(source: bytes | BinaryIO, params: AudioParams) -> Waveform:
+    """Decode a recording as `load_clip` does, but do not pad it: at most params.n_samples."""
+    mono = _decode_mono(source, params.sample_rate)
+    return _check_sound(fit_length(mono, min(len(mono), params.n_samples)))
+
+
+def _decode_mono(source: bytes | BinaryIO, sample_rate: int) -> Waveform:
+    channels, own_rate = decode(source)
     mono = remove_dc(channels.mean(axis=1, dtype=np.float32))
-    clip = fit_length(resample(mono, sample_rate, params.sample_rate), params.n_samples)
+    return resample(mono, own_rate, sample_rate)
+
+
+def _check_sound(clip: Waveform) -> Waveform:
+    """Return a clip; raises AudioError if it is silent."""
     if is_silent(clip):
         raise AudioError(f"It is silent: its RMS, {rms(clip):.1e}, is below {SILENCE_RMS:.0e}.")
     return clip

@@ -1,4 +1,4 @@
-"""Builds the spectrogram caches that training reads, from a corpus and its manifest."""
+"""Builds the spectrogram caches or waveform banks that training reads, from a corpus."""
 
 from contextlib import closing
 from pathlib import Path
@@ -7,10 +7,19 @@ import pandas as pd
 
 from denoise.corpus.archive import CorpusArchive
 from denoise.corpus.loader import Rejections, load_clips, load_oov
-from denoise.dsp.audio import Waveform, change_speed, fit_length
+from denoise.dsp.audio import (
+    Waveform,
+    change_speed,
+    decode,
+    fit_length,
+    load_utterance,
+    resample,
+)
 from denoise.dsp.stft import count_frames
 from denoise.errors import CorpusError
+from denoise.features.bank import BankWriter
 from denoise.features.cache import SplitWriter
+from denoise.noise.archive import MAX_PIECE_SECONDS, NoiseArchive
 from denoise.noise.mixing import NoiseDistribution, NoiseSources, draw_noisy_versions
 from denoise.params import NoiseParams, Params
 
@@ -52,9 +61,53 @@ def write_features(
         index += _write_split(corpus, manifest, sources, params, folder, split, rejections)
     table = pd.DataFrame(index, columns=INDEX_COLUMNS).round({"snr_db": 3})
     table.to_csv(folder / "index.csv", index=False, lineterminator="\n")
+    _write_rejected(rejections, folder)
+    return rejections
+
+
+def write_banks(
+    corpus: CorpusArchive,
+    manifest: pd.DataFrame,
+    noise: NoiseArchive,
+    params: Params,
+    folder: Path,
+) -> Rejections:
+    """Write the waveform banks of both splits, of OOV speech and of noise into `folder`.
+
+    `rejected.csv` lists the utterances that could not be used. Raises CorpusError where a split
+    has no usable utterance.
+    """
+    rejections = Rejections()
+    for split in ("train", "validation"):
+        rows = manifest[manifest["split"] == split]
+        speakers = {name: number for number, name in enumerate(sorted(set(rows["speaker_id"])))}
+        with closing(BankWriter(folder, split)) as bank:
+            clips = load_clips(corpus, rows, params.audio, rejections, load_utterance)
+            for row, clip in clips:
+                bank.append(clip, speakers[str(row["speaker_id"])])
+            if not bank.n_rows:
+                raise CorpusError(
+                    f"None of the {len(rows)} {split} recordings is usable: {rejections.report()}."
+                )
+    with closing(BankWriter(folder, "oov")) as bank:
+        for clip in load_oov(corpus, params.audio, rejections, load_utterance):
+            bank.append(clip, bank.n_rows)
+    with closing(BankWriter(folder, "noise")) as bank:
+        for number, recording in enumerate(noise.training):
+            for piece in recording:
+                bank.append(_load_piece(noise, piece, params.audio.sample_rate), number)
+    _write_rejected(rejections, folder)
+    return rejections
+
+
+def _load_piece(noise: NoiseArchive, piece: str, sample_rate: int) -> Waveform:
+    channels, own_rate = decode(noise.read(piece), MAX_PIECE_SECONDS)
+    return resample(channels[:, 0], own_rate, sample_rate)
+
+
+def _write_rejected(rejections: Rejections, folder: Path) -> None:
     rejected = pd.DataFrame(sorted(rejections.reasons.items()), columns=["utterance_id", "reason"])
     rejected.to_csv(folder / "rejected.csv", index=False, lineterminator="\n")
-    return rejections
 
 
 def _write_split(

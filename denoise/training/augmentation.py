@@ -41,6 +41,7 @@ class Augmentation:
     band_limit_probability: float = 0.0
     oov_probability: float = 0.0
     time_reversal_probability: float = 0.0
+    room_probability: float = 0.0
     n_frames: int = sys.maxsize
 
     @classmethod
@@ -56,6 +57,7 @@ class Augmentation:
             band_limit_probability=train.band_limit_probability,
             oov_probability=train.oov_probability,
             time_reversal_probability=train.time_reversal_probability,
+            room_probability=train.room_probability,
             n_frames=round(train.crop_seconds * params.audio.sample_rate / hop_length),
         )
 

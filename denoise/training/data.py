@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.random import Generator
@@ -9,7 +10,7 @@ from numpy.random import Generator
 from denoise.dsp.stft import Stft, to_real_imag
 from denoise.features.cache import Rows, SpectrogramCache, read_noise_types
 from denoise.noise.mixing import SPEECH_NOISE_TYPES, draw_n_voices, overlay_voices, roll_time
-from denoise.params import TrainParams
+from denoise.params import Params
 from denoise.training.augmentation import (
     Augmentation,
     band_limit,
@@ -21,6 +22,24 @@ from denoise.training.augmentation import (
 )
 
 Pair = tuple[np.ndarray, np.ndarray]
+
+
+class Batches(Protocol):
+    """The batches of one split: noisy and clean spectrograms, [batch, n_frames, n_bins] each."""
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+
+    def cached(self, number: int) -> tuple[Stft, Stft]:
+        """Return batch `number` without augmentation, the same each time."""
+
+    def noisy(self, number: int) -> Stft:
+        """Return the noisy half of `cached(number)`."""
+
+    def shuffled(
+        self, epoch: int, number: int, augmentation: Augmentation | None
+    ) -> tuple[Stft, Stft]:
+        """Return batch `number` of `epoch` in shuffled order, augmented."""
 
 
 def to_network_input(noisy: Stft, clean: Stft) -> tuple[np.ndarray, Pair]:
@@ -43,10 +62,10 @@ class BatchSource:
         self._seed = seed
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str], split: str, params: TrainParams) -> "BatchSource":
+    def open(cls, folder: str | os.PathLike[str], split: str, params: Params) -> "BatchSource":
         """Draw from a split of the features in `folder`."""
         cache, noise_types = SpectrogramCache(folder, split), read_noise_types(folder, split)
-        return cls(cache, noise_types, params.batch_size, params.seed)
+        return cls(cache, noise_types, params.train.batch_size, params.train.seed)
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch; the last one may be smaller."""

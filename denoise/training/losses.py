@@ -14,7 +14,7 @@ from keras import ops
 from denoise.dsp.stft import overlap_add, to_real_imag, window
 from denoise.network.architectures import power_of, reference_level
 from denoise.params import LossWeights, Params, SpectrogramParams
-from denoise.training.data import BatchSource
+from denoise.training.data import Batches
 from denoise.training.estoi_loss import envelope_correlation, third_octave_filterbank
 from denoise.training.log_mel_loss import log_mel_distance, mean_power_filterbank
 from denoise.training.pesq_loss import make_hearing_model, pesq_disturbance
@@ -152,7 +152,7 @@ def loss_for(params: Params, peak: float) -> keras.losses.Loss:
     return SpectralLoss(params.spectrogram, params.audio.sample_rate, params.train.loss)
 
 
-def peak_for(params: Params, train: BatchSource) -> float:
+def peak_for(params: Params, train: Batches) -> float:
     """Return the largest magnitude relative to the local level in the noisy training set.
 
     Only the reference autoencoder needs it; for other architectures it is 1.

@@ -20,7 +20,7 @@ from denoise.errors import TrainingError
 from denoise.params import TrainParams
 from denoise.training.augmentation import Augmentation
 from denoise.training.checkpoint import Checkpoint, History, best_epoch
-from denoise.training.data import BatchSource, Pair, to_network_input
+from denoise.training.data import Batches, Pair, to_network_input
 from denoise.training.muon import build_optimizer
 from denoise.training.schedule import warmup_cosine, warmup_factor
 from denoise.training.train_step import TrainStep
@@ -135,7 +135,7 @@ def prefetch(
 def fit(
     model: keras.Model,
     loss: keras.losses.Loss,
-    sources: tuple[BatchSource, BatchSource],
+    sources: tuple[Batches, Batches],
     params: TrainParams,
     augmentation: Augmentation | None,
     checkpoint: Checkpoint,
@@ -164,8 +164,8 @@ def fit(
 
 def _run_epoch(
     train_step: TrainStep,
-    train: BatchSource,
-    validation: BatchSource,
+    train: Batches,
+    validation: Batches,
     params: TrainParams,
     augmentation: Augmentation | None,
     history: History,

@@ -1,0 +1,166 @@
+"""Batches from waveform banks: speech and noise are cropped, augmented and mixed for each batch.
+
+It has the interface of `data.BatchSource`, whose clips come from spectrogram caches. Here noise is
+drawn anew for every pair, utterances may have any length, and the STFT is computed in the loop.
+"""
+
+import os
+
+import numpy as np
+from numpy.random import Generator
+
+from denoise.dsp.audio import Waveform, change_speed
+from denoise.dsp.rooms import convolve, draw_room_response
+from denoise.dsp.stft import Stft, stft
+from denoise.features.bank import Bank
+from denoise.features.cache import Rows
+from denoise.noise.mixing import SPEECH_NOISE_TYPES as VOICES
+from denoise.noise.mixing import (
+    NoiseSources,
+    draw_noise,
+    draw_noise_type,
+    mix,
+)
+from denoise.params import Params
+from denoise.training.augmentation import (
+    CLEAN_SNR_DB,
+    Augmentation,
+    band_limit,
+    random_eq,
+)
+
+MAX_DRAWS = 100
+ACTIVE_FRACTION = 0.3  # a crop holds at least this share of the energy of the loudest crop
+"""Crops of silence teach nothing, and have no SNR."""
+
+
+class WaveformSource:
+    """Draws the batches of one split from its banks."""
+
+    def __init__(self, speech: Bank, oov: Bank, noise: Bank, params: Params) -> None:
+        """Draw speech from `speech` and `oov`, and the noise type `recordings` from `noise`."""
+        self._speech, self._oov, self._noise = speech, oov, noise
+        self._params = params
+        self._rate = params.audio.sample_rate
+        frames = round(params.train.crop_seconds * self._rate / params.spectrogram.hop_length)
+        self._n_crop = max(1, frames - 1) * params.spectrogram.hop_length
+        self._weights = vars(params.noise.weights)
+        self._groups = np.array(speech.groups)
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str], split: str, params: Params) -> "WaveformSource":
+        """Open the banks of a split in the features' folder."""
+        return cls(Bank(folder, split), Bank(folder, "oov"), Bank(folder, "noise"), params)
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch; the last one may be smaller."""
+        return -(-len(self._speech) // self._params.train.batch_size)
+
+    def _rows(self, number: int) -> Rows:
+        start = number * self._params.train.batch_size
+        return np.arange(start, min(start + self._params.train.batch_size, len(self._speech)))
+
+    def cached(self, number: int) -> tuple[Stft, Stft]:
+        """Return batch `number` in the order of the bank, without augmentation, always the same."""
+        rows = self._rows(number)
+        rng = np.random.default_rng([self._params.train.seed, number])
+        return self._spectra([self._draw_pair(rng, int(row), None) for row in rows])
+
+    def noisy(self, number: int) -> Stft:
+        """Return the noisy half of `cached(number)`."""
+        return self.cached(number)[0]
+
+    def shuffled(
+        self, epoch: int, number: int, augmentation: Augmentation | None
+    ) -> tuple[Stft, Stft]:
+        """Return batch `number` of `epoch` in shuffled order: noisy and clean spectrograms."""
+        seed = self._params.train.seed
+        order = np.random.default_rng([seed, epoch]).permutation(len(self._speech))
+        # Numbers start at 1: NumPy treats a trailing 0 as no seed, which is the generator of order.
+        rng = np.random.default_rng([seed, epoch, number + 1])
+        rows = order[self._rows(number)]
+        pairs = [self._draw_pair(rng, int(row), augmentation) for row in rows]
+        noisy, clean = self._spectra(pairs)
+        if augmentation is None:
+            return noisy, clean
+        return band_limit(noisy, clean, augmentation.band_limit_probability, rng)
+
+    def _spectra(self, pairs: list[tuple[Waveform, Waveform]]) -> tuple[Stft, Stft]:
+        noisy, clean = (
+            np.stack([stft(pair[i], self._params.spectrogram) for pair in pairs]) for i in (0, 1)
+        )
+        return noisy, clean
+
+    def _draw_pair(
+        self, rng: Generator, row: int, augmentation: Augmentation | None
+    ) -> tuple[Waveform, Waveform]:
+        """Return a noisy and a clean crop, float32 [n_crop]."""
+        noise_type = draw_noise_type(self._weights, rng)
+        clean = self._draw_speech(rng, row, augmentation, noise_type not in VOICES)
+        sources = NoiseSources(
+            lambda rng: self._draw_speech(rng, self._other_row(rng, row), augmentation, False),
+            self._draw_recording,
+        )
+        noise = draw_noise(rng, noise_type, len(clean), self._rate, sources)
+        return mix(clean, noise, self._draw_snr_db(rng, augmentation)), clean
+
+    def _draw_snr_db(self, rng: Generator, augmentation: Augmentation | None) -> float:
+        low, high = self._params.noise.snr_db
+        snr_db = float(rng.uniform(low, high))
+        is_clean = augmentation and rng.random() < augmentation.clean_probability
+        return CLEAN_SNR_DB if is_clean else snr_db
+
+    def _other_row(self, rng: Generator, row: int) -> int:
+        """Draw a row of another speaker, or any row where there is only one speaker."""
+        (others,) = np.nonzero(self._groups != self._groups[row])
+        return int(rng.choice(others)) if len(others) else int(rng.integers(len(self._groups)))
+
+    def _draw_speech(
+        self, rng: Generator, row: int, augmentation: Augmentation | None, has_speed: bool
+    ) -> Waveform:
+        """Return an augmented crop of a row, or of OOV speech in its place, float32 [n_crop].
+
+        Where other voices are the noise, all voices keep their own speed.
+        """
+        if augmentation is None:
+            return self._crop(rng, self._speech.read(row))
+        is_oov = bool(len(self._oov)) and rng.random() < augmentation.oov_probability
+        if is_oov:
+            waveform = self._oov.read(int(rng.integers(len(self._oov))))
+        else:
+            waveform = self._speech.read(row)
+        if has_speed:
+            speed = float(rng.choice(self._params.features.speed_perturbation))
+            waveform = change_speed(waveform, speed, self._rate)
+        if rng.random() < augmentation.room_probability:
+            waveform = convolve(waveform, draw_room_response(rng, self._rate))
+        crop = self._crop(rng, waveform)
+        if len(self._oov) and rng.random() < augmentation.time_reversal_probability:
+            crop = np.ascontiguousarray(crop[::-1])
+        spectrum = np.fft.rfft(crop)[None, None].astype(np.complex64, copy=False)
+        equalised = random_eq(spectrum, augmentation.random_eq_db, rng)[0, 0]
+        return np.fft.irfft(equalised, n=len(crop)).astype(np.float32)
+
+    def _crop(self, rng: Generator, waveform: Waveform) -> Waveform:
+        """Return [n_crop] samples from a random place with speech; short ones are padded."""
+        missing = self._n_crop - len(waveform)
+        if missing >= 0:
+            before = int(rng.integers(missing + 1))
+            return np.pad(waveform, (before, missing - before))
+        energy = np.concatenate(([0.0], np.cumsum(np.square(waveform, dtype=np.float64))))
+        by_start = energy[self._n_crop :] - energy[: -self._n_crop]
+        (starts,) = np.nonzero(by_start >= ACTIVE_FRACTION * by_start.max())
+        start = int(rng.choice(starts))
+        return waveform[start : start + self._n_crop]
+
+    def _draw_recording(self, rng: Generator) -> Waveform:
+        """Return a segment of a noise recording, each recording equally often."""
+        groups = np.array(self._noise.groups)
+        (rows,) = np.nonzero(groups == rng.choice(np.unique(groups)))
+        for _ in range(MAX_DRAWS):
+            row = int(rng.choice(rows))
+            spare = self._noise.n_samples(row) - self._n_crop
+            segment = self._noise.read(row, int(rng.integers(max(0, spare) + 1)), self._n_crop)
+            if segment.any():
+                break
+        return np.resize(segment, self._n_crop)
