@@ -9,7 +9,18 @@ from typing import Annotated
 
 from denoise.schema import Choices, Range
 
-NOISE_TYPES = ("white", "pink", "brown", "blue", "violet", "hum", "babble", "speech", "recordings")
+NOISE_TYPES = (
+    "white",
+    "pink",
+    "brown",
+    "blue",
+    "violet",
+    "hum",
+    "textures",
+    "babble",
+    "speech",
+    "recordings",
+)
 MAX_SEED = 2**32 - 1
 
 
@@ -104,6 +115,7 @@ class NoiseWeights:
     blue: Annotated[float, Range(0, 1000)]
     violet: Annotated[float, Range(0, 1000)]
     hum: Annotated[float, Range(0, 1000)]
+    textures: Annotated[float, Range(0, 1000)]
     babble: Annotated[float, Range(0, 1000)]
     speech: Annotated[float, Range(0, 1000)]
     recordings: Annotated[float, Range(0, 1000)]

@@ -275,7 +275,7 @@ def test_noise_types_are_drawn_in_proportion_to_their_weights() -> None:
 
 
 @given(
-    weights=st.lists(st.floats(0, 1000), min_size=8, max_size=8).filter(any),
+    weights=st.lists(st.floats(0, 1000), min_size=9, max_size=9).filter(any),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_a_noise_type_of_weight_0_does_not_change_the_draws(

@@ -1,4 +1,4 @@
-"""Noise that is computed: white, coloured, and mains hum."""
+"""Noise that is computed: white, coloured, mains hum, and textures, which are like the world's."""
 
 from collections.abc import Callable, Mapping
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from denoise.dsp.audio import Waveform
+from denoise.noise.textures import textures
 
 NoiseGenerator = Callable[[Generator, int, int], Waveform]
 """(rng, n_samples, sample_rate) -> float32 [n_samples], at any level except silence."""
@@ -54,4 +55,5 @@ GENERATORS: Mapping[str, NoiseGenerator] = {
     "blue": blue,
     "violet": violet,
     "hum": hum,
+    "textures": textures,
 }
