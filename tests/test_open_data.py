@@ -397,6 +397,11 @@ def test_nothing_of_a_fetched_repository_or_of_the_user_is_executed(
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / ".gitconfig"))
     monkeypatch.setenv("GIT_DIR", str(setting.mirror))
+    for name, value in {"COUNT": "1", "KEY_0": "core.hooksPath", "VALUE_0": str(home)}.items():
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
+    (home / "git").mkdir()
+    (home / "git" / "attributes").write_bytes(attributes)
     setting.fetch()
     committed = {**RECORDINGS, "audio/ünï code/b.flac": b"second\n"}  # git add normalised it
     assert setting.fetched() == committed and not proof.exists()
