@@ -7,7 +7,7 @@ nothing but the standard library is imported here.
 from dataclasses import dataclass
 from typing import Annotated
 
-from denoise.schema import Choices, Range
+from denoise.schema import Choices, Names, Range
 
 NOISE_TYPES = (
     "white",
@@ -45,12 +45,22 @@ class KaggleParams:
 
 
 @dataclass(frozen=True)
+class OpenParams:
+    """The entries of the catalogue of open recordings that are fetched, and local mirrors."""
+
+    speech: Annotated[tuple[str, ...], Names()]
+    noise: Annotated[tuple[str, ...], Names()]
+    mirrors: str
+
+
+@dataclass(frozen=True)
 class DownloadParams:
     """Where the corpus and the noise recordings come from."""
 
-    source: Annotated[str, Choices("synthetic", "kaggle", "local")]
+    source: Annotated[str, Choices("synthetic", "kaggle", "local", "open")]
     synthetic: SyntheticParams
     kaggle: KaggleParams
+    open: OpenParams
     local: str
     noise: str
 

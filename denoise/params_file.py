@@ -135,10 +135,15 @@ def _check_sources(params: Params) -> None:
         raise ParamsError(
             "download.local: '' names no folder or zip, and download.source is local."
         )
+    if download.source == "open" and not download.open.speech:
+        raise ParamsError("download.open.speech: [] names no speech, and download.source is open.")
     reasons = {
         "noise.weights.recordings is more than 0": params.noise.weights.recordings > 0,
         "evaluate.noise_types holds recordings": "recordings" in params.evaluate.noise_types,
     }
     for reason, is_needed in reasons.items():
-        if is_needed and not download.noise:
-            raise ParamsError(f"download.noise: '' names no folder or zip, and {reason}.")
+        if is_needed and not (download.noise or download.open.noise):
+            raise ParamsError(
+                f"download.noise: '' names no folder or zip, download.open.noise is empty, and "
+                f"{reason}."
+            )

@@ -28,6 +28,10 @@ class Choices:
         self.values = values
 
 
+class Names:
+    """The list may be empty, and may hold each string once."""
+
+
 def build(section: type, tree: Any, key: str = "") -> Any:
     """Build the dataclass `section` from a mapping.
 
@@ -62,16 +66,19 @@ def _value(hint: Any, value: Any, key: str) -> Any:
     return _leaf(expected, bounds, value, key)
 
 
-def _tuple(expected: Any, bounds: Range | Choices | None, value: Any, key: str) -> tuple[Any, ...]:
-    if not isinstance(value, list) or not value:
+def _tuple(
+    expected: Any, bounds: Range | Choices | Names | None, value: Any, key: str
+) -> tuple[Any, ...]:
+    may_be_empty = isinstance(bounds, Names)
+    if not isinstance(value, list) or not (value or may_be_empty):
         raise ParamsError(f"{key}: {value!r} is not a list of at least one {expected.__name__}.")
     values = tuple(_leaf(expected, bounds, item, key) for item in value)
-    if isinstance(bounds, Choices) and len(set(values)) < len(values):
+    if isinstance(bounds, Choices | Names) and len(set(values)) < len(values):
         raise ParamsError(f"{key}: {value!r} names a value twice.")
     return values
 
 
-def _leaf(expected: Any, bounds: Range | Choices | None, value: Any, key: str) -> Any:
+def _leaf(expected: Any, bounds: Range | Choices | Names | None, value: Any, key: str) -> Any:
     parsed = _parse_scientific_notation(value) if expected is float else value
     if type(parsed) is not expected and (expected, type(parsed)) != (float, int):
         raise ParamsError(f"{key}: {value!r} is not of type {expected.__name__}.")

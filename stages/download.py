@@ -13,7 +13,7 @@ from stages import run
 
 def main(params: Params, paths: argparse.Namespace) -> None:
     """Write the corpus at `paths.archive` and its provenance at `paths.provenance`."""
-    source = write_archive(params.download, paths.archive)
+    source = write_archive(params.download, paths.archive, paths.catalogue)
     with CorpusArchive(paths.archive) as corpus:
         n_files = len(corpus.utterances)
         n_speakers = len({utterance.speaker_id for utterance in corpus.utterances})
@@ -22,10 +22,10 @@ def main(params: Params, paths: argparse.Namespace) -> None:
     print(f"{paths.archive}: {n_files} recordings of {n_speakers} speakers", file=sys.stderr)
 
 
-def write_archive(params: DownloadParams, archive: Path) -> dict[str, Any]:
+def write_archive(params: DownloadParams, archive: Path, catalogue: Path) -> dict[str, Any]:
     """Write the archive from `params.source`; return the provenance that the source gives.
 
-    Only the module of that source is imported.
+    `catalogue` is the catalogue of open recordings. Only the modules of the source are imported.
     """
     if params.source == "kaggle":
         from denoise.corpus.kaggle import download_kaggle
@@ -35,10 +35,21 @@ def write_archive(params: DownloadParams, archive: Path) -> dict[str, Any]:
         from denoise.corpus.local import import_local
 
         return import_local(params.local, archive)
+    if params.source == "open":
+        from denoise.corpus.local import import_local
+        from denoise.corpus.open_data import open_recordings
+
+        names, mirrors = params.open.speech, params.open.mirrors
+        with open_recordings(catalogue, "speech", names, mirrors) as fetched:
+            return {
+                **import_local(str(fetched.folder), archive),
+                "source": "open",
+                **fetched.provenance,
+            }
     from denoise.corpus.synthetic.build import synthesise_corpus
 
     return synthesise_corpus(params.synthetic, archive)
 
 
 if __name__ == "__main__":
-    run(main, "archive", "provenance")
+    run(main, "catalogue", "archive", "provenance")

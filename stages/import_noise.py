@@ -1,7 +1,8 @@
-"""Write the archive of the user's noise recordings, which is empty if there are none."""
+"""Write the archive of the noise recordings, which is empty if the params name none."""
 
 import argparse
 
+from denoise.corpus.open_data import open_recordings
 from denoise.corpus.provenance import write_provenance
 from denoise.noise.importer import import_noise
 from denoise.params import Params
@@ -9,10 +10,13 @@ from stages import run
 
 
 def main(params: Params, paths: argparse.Namespace) -> None:
-    """Write the recordings of `download.noise` to `paths.noise`, and `paths.provenance`."""
-    provenance = import_noise(params.download.noise, paths.noise)
-    write_provenance(paths.provenance, paths.noise, provenance)
+    """Write the user's and the open recordings to `paths.noise`, and `paths.provenance`."""
+    download = params.download
+    names, mirrors = download.open.noise, download.open.mirrors
+    with open_recordings(paths.catalogue, "noise", names, mirrors) as fetched:
+        provenance = import_noise(download.noise, paths.noise, fetched.folder)
+    write_provenance(paths.provenance, paths.noise, {**provenance, **fetched.provenance})
 
 
 if __name__ == "__main__":
-    run(main, "noise", "provenance")
+    run(main, "catalogue", "noise", "provenance")

@@ -604,6 +604,7 @@ def test_the_wheel_contains_every_package_and_the_network() -> None:
     assert set(settings["packages"]) == packages | {"denoise.models"}
     assert settings["package-dir"]["denoise.models"] == "models"
     assert settings["package-data"]["denoise.models"] == ["*.onnx"]
+    assert settings["package-data"]["denoise.corpus"] == ["open_data.yaml"]  # the attributions
 
 
 def test_usage_errors_are_denoise_errors() -> None:

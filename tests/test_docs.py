@@ -1,6 +1,7 @@
 """The documentation, held to the source: keys, commands, links, examples."""
 
 import ast
+import dataclasses
 import re
 import shutil
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 import soundfile
 import yaml
 
+from benchmarks.open_data import page_tables
 from benchmarks.table import condition_table, overall_table, read_breakdown
+from denoise.corpus.open_catalogue import Source, read_catalogue
 from denoise.params import NOISE_TYPES
 from denoise.params_file import parse_params
 from tests.closures import ROOT, module_files
@@ -89,6 +92,22 @@ def test_results_page_gives_the_committed_figures() -> None:
     expected = "\n".join(condition_table(read_breakdown()))
     advice = "Run python -m benchmarks.table --by-condition and paste what it prints."
     assert expected in page, advice
+
+
+def test_open_data_page_gives_the_catalogue() -> None:
+    page = (ROOT / "docs" / "open-data.md").read_text(encoding="utf-8")
+    expected = "\n".join(page_tables(read_catalogue()))
+    assert expected in page, "Run python -m benchmarks.open_data and paste what it prints."
+
+
+def test_open_data_page_describes_every_key_of_an_entry() -> None:
+    page = (ROOT / "docs" / "open-data.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| (`[a-z]+`(?:, `[a-z]+`)*) \|", page.split("## Adding an entry")[1], re.M
+    )
+    described = re.findall(r"\w+", " ".join(rows))
+    keys = [field.name for field in dataclasses.fields(Source)]
+    assert described == [*keys, "excluded", "works"]
 
 
 def test_python_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

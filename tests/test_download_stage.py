@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,13 +11,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from denoise.corpus.archive import CorpusArchive
+from denoise.corpus.open_catalogue import CATALOGUE
+from denoise.dsp.audio import decode
 from denoise.noise.archive import NoiseArchive
 from tests.corpora import encode, noise_waveform, wav, write_corpus, write_tree
 from tests.kaggle_standin import Fault, kaggle_standin
+from tests.repositories import make_entry, write_catalogue, write_repository
 
 REPOSITORY = Path(__file__).parent.parent
 ARCHIVES = {"download": ("--archive", "corpus"), "import_noise": ("--noise", "noise")}
@@ -35,6 +40,7 @@ class Stage:
         self.folder = folder
         self.name = name
         self.option, self.output_name = ARCHIVES[name]
+        self.catalogue = CATALOGUE
         folder.mkdir(exist_ok=True)
         tree = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
         tree["download"].update(download)
@@ -53,6 +59,7 @@ class Stage:
     ) -> subprocess.Popen[str]:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("KAGGLE_")}
         paths = [self.option, str(self.archive), "--provenance", str(self.provenance)]
+        paths += ["--catalogue", str(self.catalogue)]
         return subprocess.Popen(
             [sys.executable, "-c", RUN_MODULE, f"stages.{self.name}", *paths],
             cwd=self.folder,
@@ -187,6 +194,62 @@ def test_missing_noise_is_an_error(tmp_path: Path) -> None:
         "error: No folder or zip at no/such.zip. Set download.noise to an existing folder or zip."
     )
     assert not list(stage.folder.glob("data/*"))
+
+
+def open_stage(tmp_path: Path, name: str, kind: str, **download: Any) -> Stage:
+    """Return a stage whose catalogue has one entry, `mine`, of two recordings, in a mirror."""
+    files = {"a/7_ann_0.wav": wav(1), "a/3_bob_0.wav": wav(2), "LICENSE": b"Free."}
+    commit = write_repository(tmp_path / "mirrors" / "owner+voices", files)
+    names = {"speech": [], "noise": [], kind: ["mine"], "mirrors": str(tmp_path / "mirrors")}
+    stage = Stage(tmp_path / "stage", name, open=names, **download)
+    entry = make_entry(
+        "https://example.com/owner/voices", commit, folders=["a"], files=2, kind=kind
+    )
+    stage.catalogue = write_catalogue(tmp_path / "catalogue.yaml", {"mine": entry})
+    return stage
+
+
+def test_open_speech_is_fetched_and_imported(tmp_path: Path) -> None:
+    stage = open_stage(tmp_path, "download", "speech", source="open")
+    imported = stage.run()
+    check_outputs(stage, "open", files=2, speakers=2)
+    (source,) = json.loads(stage.provenance.read_text(encoding="utf-8"))["repositories"]
+    assert (source["name"], source["files"], source["licence"]) == ("mine", 2, "CC0-1.0")
+    assert source["url"] == "https://example.com/owner/voices"
+    assert not {"kaggle", "requests", "tensorflow"} & imported
+    first = stage.archive.read_bytes(), stage.provenance.read_bytes()
+    objects = tmp_path / "mirrors" / "owner+voices" / "objects"
+    shutil.rmtree(objects)  # the second run reads nothing from the mirror
+    objects.mkdir()
+    stage.run()
+    assert (stage.archive.read_bytes(), stage.provenance.read_bytes()) == first
+    assert [path.name for path in (stage.folder / ".scratch/open").iterdir()] == ["repositories"]
+
+
+def test_open_noise_comes_after_the_user_s_own(tmp_path: Path) -> None:
+    mine = write_tree(tmp_path / "own", {"x.wav": wav(3)})
+    stage = open_stage(tmp_path, "import_noise", "noise", noise=str(mine))
+    stage.run()
+    provenance = json.loads(stage.provenance.read_text(encoding="utf-8"))
+    assert (provenance["name"], provenance["recordings"]) == ("own", 3)
+    assert [source["name"] for source in provenance["repositories"]] == ["mine"]
+    with NoiseArchive(stage.archive) as archive:
+        pieces = [archive.read(piece) for recording in archive.recordings for piece in recording]
+    waveforms = [decode(piece)[0] for piece in pieces]
+    for waveform, seed in zip(waveforms, (3, 2, 1), strict=True):  # the open ones by their names
+        expected = decode(wav(seed))[0]
+        np.testing.assert_allclose(waveform, expected - expected.mean(), atol=2**-14)
+
+
+def test_a_name_that_is_not_in_the_catalogue_is_an_error(tmp_path: Path) -> None:
+    stage = open_stage(tmp_path, "download", "noise", source="open")
+    tree = yaml.safe_load((stage.folder / "params.yaml").read_text(encoding="utf-8"))
+    tree["download"]["open"]["speech"] = ["mine"]
+    (stage.folder / "params.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+    assert stage.check_fails() == (
+        "error: download.open.speech: 'mine' is not in the catalogue of open recordings; "
+        "the speech there is none."
+    )
 
 
 @pytest.fixture

@@ -15,9 +15,6 @@ import os
 import re
 import shutil
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -27,6 +24,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from denoise.corpus.archive import CorpusArchive
+from denoise.corpus.retry import DEFAULT_RETRY, RetryPolicy
 from denoise.errors import CorpusError
 from denoise.params import KaggleParams
 from denoise.util.atomic import replacing
@@ -50,31 +48,11 @@ _REFUSALS = {
 }
 
 
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How many attempts in a row may fail without progress, and the wait between, in seconds."""
-
-    max_attempts: int = 6
-    first_wait_seconds: float = 1.0
-    max_wait_seconds: float = 60.0
-    timeout_seconds: float = 60.0  # without a byte from the server
-    sleep: Callable[[float], None] = time.sleep
-
-    def wait_seconds(self, n_failures: int, retry_after_seconds: float) -> float:
-        """Return the wait after `n_failures` in a row.
-
-        It doubles from one failure to the next, up to `max_wait_seconds`, and is at least
-        `retry_after_seconds`, which the server demands.
-        """
-        doubled = self.first_wait_seconds * 2 ** (n_failures - 1)
-        return max(retry_after_seconds, min(doubled, self.max_wait_seconds))
-
-
 def download_kaggle(
     params: KaggleParams,
     archive: str | os.PathLike[str],
     scratch: str | os.PathLike[str] = SCRATCH,
-    retry: RetryPolicy = RetryPolicy(),
+    retry: RetryPolicy = DEFAULT_RETRY,
 ) -> dict[str, Any]:
     """Download the data set's zip to `archive` and return its provenance.
 

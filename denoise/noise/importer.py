@@ -1,4 +1,4 @@
-"""Import noise from a folder or a zip of the user's own recordings, whatever their names.
+"""Import noise from folders or a zip of recordings, whatever their names.
 
 Each recording becomes mono with 16 bits per sample, at its own sample rate, in pieces of about a
 minute. It is read in blocks, so memory use does not grow with its length. Silent pieces are
@@ -33,38 +33,49 @@ Block = tuple[Waveform, int]
 """Samples, float32 [n_samples], and their sample rate."""
 
 
-def import_noise(noise: str, archive: str | os.PathLike[str]) -> dict[str, Any]:
+def import_noise(
+    noise: str, archive: str | os.PathLike[str], open_folder: Path | None = None
+) -> dict[str, Any]:
     """Copy the recordings in the folder or zip `noise` to a noise archive; return its provenance.
 
-    If `noise` is an empty string, the archive is empty. Raises CorpusError if `noise` does not
-    exist or has no usable recording.
+    Those in `open_folder`, which holds the open recordings, come after them. If `noise` is an empty
+    string and there is no `open_folder`, the archive is empty. Raises CorpusError if either does
+    not exist or has no usable recording.
     """
+    sources = {"download.noise": Path(noise).expanduser()} if noise else {}
+    if open_folder:
+        sources["download.open.noise"] = open_folder
+    skipped, durations = SkippedFiles(), list[float]()
     with create_noise_archive(archive) as writer:
-        return _import_all(Path(noise).expanduser(), writer) if noise else {"recordings": 0}
+        for key, source in sources.items():
+            durations += _import_all(source, key, writer, len(durations), skipped)
+    if not sources:
+        return {"recordings": 0}
+    name = {"name": Path(noise).expanduser().resolve().name} if noise else {}
+    minutes = round(sum(durations) / 60, 2)
+    print(f"{len(durations)} noise recordings, {minutes} minutes; {skipped}", file=sys.stderr)
+    left_out = skipped.reasons()
+    return {**name, "recordings": len(durations), "minutes": minutes, "left_out": left_out}
 
 
-def _import_all(source: Path, writer: NoiseWriter) -> dict[str, Any]:
-    skipped = SkippedFiles()
-    with list_files(source, "download.noise", skipped.add) as files:
-        durations = _copy(files, writer, skipped)
+def _import_all(
+    source: Path, key: str, writer: NoiseWriter, first: int, skipped: SkippedFiles
+) -> list[float]:
+    """Write the recordings in `source`, numbered from `first`; return the duration of each."""
+    with list_files(source, key, skipped.add) as files:
+        durations = _copy(files, writer, first, skipped)
     if not durations:
         suffixes = ", ".join(sorted(suffix[1:] for suffix in AUDIO_SUFFIXES))
         raise CorpusError(
             f"No recording in {source} can be used as noise. Looked for {suffixes} files.\n"
             f"{skipped}"
         )
-    minutes = round(sum(durations) / 60, 2)
-    summary = f"{len(durations)} noise recordings, {minutes} minutes"
-    print(f"{source}: {summary}; {skipped}", file=sys.stderr)
-    return {
-        "name": source.resolve().name,
-        "recordings": len(durations),
-        "minutes": minutes,
-        "left_out": skipped.reasons(),
-    }
+    return durations
 
 
-def _copy(files: Sequence[SourceFile], writer: NoiseWriter, skipped: SkippedFiles) -> list[float]:
+def _copy(
+    files: Sequence[SourceFile], writer: NoiseWriter, first: int, skipped: SkippedFiles
+) -> list[float]:
     """Write the usable recordings in order; return the duration in seconds that each keeps."""
     durations: list[float] = []
     for file in files:
@@ -75,7 +86,7 @@ def _copy(files: Sequence[SourceFile], writer: NoiseWriter, skipped: SkippedFile
             with file.open_copy() as source:
                 duration = _check(source)
                 for number, (piece, sample_rate) in enumerate(_read_pieces(source)):
-                    writer.add(len(durations), number, encode_wav(piece, sample_rate, 16))
+                    writer.add(first + len(durations), number, encode_wav(piece, sample_rate, 16))
             durations.append(duration)
         except AudioError as error:
             skipped.add(file.name, str(error))
