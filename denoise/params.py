@@ -41,6 +41,8 @@ class DownloadParams:
     synthetic: SyntheticParams
     kaggle: KaggleParams
     local: str
+    local_content: Annotated[str, Choices("auto", "digits", "speech")]
+    max_damaged_fraction: Annotated[float, Range(0.0, 1.0)]
     noise: str
 
 

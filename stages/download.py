@@ -34,7 +34,8 @@ def write_archive(params: DownloadParams, archive: Path) -> dict[str, Any]:
     if params.source == "local":
         from denoise.corpus.local import import_local
 
-        return import_local(params.local, archive)
+        damaged = params.max_damaged_fraction
+        return import_local(params.local, archive, params.local_content, damaged)
     from denoise.corpus.synthetic.build import synthesise_corpus
 
     return synthesise_corpus(params.synthetic, archive)
