@@ -101,8 +101,8 @@ def read_clips(
     return clips, rejections
 
 
-def _digit(row: "pd.Series[object]") -> int:
-    return int(str(row["digit"]))
+def _digit(row: "pd.Series[object]") -> int | None:
+    return None if pd.isna(row["digit"]) else int(str(row["digit"]))
 
 
 def compare(options: argparse.Namespace) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -139,13 +139,17 @@ def compare(options: argparse.Namespace) -> tuple[dict[str, Any], pd.DataFrame]:
 
 def load_recogniser(saved_model: Path) -> tuple[Recognise | None, dict[str, str]]:
     """Load the digit recognisers; if there are none, return the reason for leaving digits out."""
-    from denoise.recogniser.model import DigitRecognisers
+    from denoise.recogniser.model import NoRecognisers, load_recognisers
 
     try:
-        return DigitRecognisers.load(saved_model).recognise, {}
+        recognisers = load_recognisers(saved_model)
+        if not isinstance(recognisers, NoRecognisers):
+            return recognisers.recognise, {}
+        reason = recognisers.reason
     except ModelError as error:
-        print(f"Digit accuracy is left out: {error}", flush=True)
-        return None, {"digit accuracy": str(error)}
+        reason = str(error)
+    print(f"Digit accuracy is left out: {reason}", flush=True)
+    return None, {"digit accuracy": reason}
 
 
 def select_methods(options: argparse.Namespace, clips: Sequence[quality.Clip]) -> list[Method]:

@@ -17,7 +17,7 @@ class Clip:
 
     utterance_id: str
     speaker_id: str
-    digit: int
+    digit: int | None
     clean: Waveform
     sample_rate: int
 
@@ -65,7 +65,8 @@ def make_scorer(with_pesq: bool, recognise: Recognise | None) -> Scorer:
             score_waveform(clip.clean, waveform, clip.sample_rate, with_pesq)
             for waveform in denoised
         ]
-        for name, digits in (recognise(denoised) if recognise else {}).items():
+        recognised = recognise(denoised) if recognise and clip.digit is not None else {}
+        for name, digits in recognised.items():
             for row, digit in zip(scores, digits, strict=True):
                 row[name] = float(digit == clip.digit)
         return scores

@@ -62,6 +62,8 @@ class DownloadParams:
     kaggle: KaggleParams
     open: OpenParams
     local: str
+    local_content: Annotated[str, Choices("auto", "digits", "speech")]
+    max_damaged_fraction: Annotated[float, Range(0.0, 1.0)]
     noise: str
 
 

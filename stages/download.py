@@ -34,15 +34,17 @@ def write_archive(params: DownloadParams, archive: Path, catalogue: Path) -> dic
     if params.source == "local":
         from denoise.corpus.local import import_local
 
-        return import_local(params.local, archive)
+        content, damaged = params.local_content, params.max_damaged_fraction
+        return import_local(params.local, archive, content, damaged)
     if params.source == "open":
         from denoise.corpus.local import import_local
         from denoise.corpus.open_data import open_recordings
 
         names, mirrors = params.open.speech, params.open.mirrors
+        content, damaged = params.local_content, params.max_damaged_fraction
         with open_recordings(catalogue, "speech", names, mirrors) as fetched:
             return {
-                **import_local(str(fetched.folder), archive),
+                **import_local(str(fetched.folder), archive, content, damaged),
                 "source": "open",
                 **fetched.provenance,
             }

@@ -16,7 +16,7 @@ from denoise.network.saved_model import load_network
 from denoise.noise.archive import NoiseArchive
 from denoise.noise.sources import open_noise_sources
 from denoise.params import Params
-from denoise.recogniser.model import DigitRecognisers
+from denoise.recogniser.model import load_recognisers
 from denoise.util.atomic import replacing_folder, write_text
 from stages import run
 
@@ -25,7 +25,7 @@ def main(params: Params, paths: argparse.Namespace) -> None:
     """Write `paths.metrics`, tables and plots in `paths.report`, recordings in `paths.audio`."""
     make_deterministic(params.evaluate.threads)
     denoise = clip_denoiser(load_network(paths.model), params.reconstruction)
-    recogniser = DigitRecognisers.load(paths.recogniser)
+    recogniser = load_recognisers(paths.recogniser)
     manifest, rejections = read_manifest(paths.manifest), Rejections()
     with (
         CorpusArchive(paths.archive) as corpus,

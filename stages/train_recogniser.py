@@ -7,16 +7,23 @@ from denoise.corpus.loader import Rejections
 from denoise.corpus.manifest import read_manifest
 from denoise.network.determinism import make_deterministic
 from denoise.params import Params
-from denoise.recogniser.data import prepare_datasets
-from denoise.recogniser.model import RecogniserConfig
+from denoise.recogniser.data import has_digits, prepare_datasets
+from denoise.recogniser.model import NO_DIGITS, NoRecognisers, RecogniserConfig
 from denoise.recogniser.train import train_recognisers
 from stages import run
 
 
 def main(params: Params, paths: argparse.Namespace) -> None:
-    """Write the recognisers at `paths.recogniser` from `paths.archive` and `paths.manifest`."""
+    """Write the recognisers at `paths.recogniser` from `paths.archive` and `paths.manifest`.
+
+    For a corpus without digits, this writes that there are none.
+    """
     make_deterministic(params.recogniser.threads)
     manifest, rejections = read_manifest(paths.manifest), Rejections()
+    if not has_digits(manifest):
+        NoRecognisers(NO_DIGITS).save(paths.recogniser)
+        print(f"{NO_DIGITS} The recognisers are left out.")
+        return
     with CorpusArchive(paths.archive) as corpus:
         datasets = prepare_datasets(corpus, manifest, params.audio, params.recogniser, rejections)
     print(rejections.report())

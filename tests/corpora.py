@@ -62,3 +62,31 @@ def write_tree(folder: Path, files: Mapping[str, bytes]) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return folder
+
+
+def speech_waveform(
+    seed: int, *parts: tuple[str, float], sample_rate: int = 8000
+) -> npt.NDArray[np.float64]:
+    """Return [n_samples] made of `(what, seconds)` parts: `speech`, `pause` or `click`.
+
+    Speech is noise in syllables of 0.2 s, 40 dB above the background noise of the pauses. A click
+    is a pause that begins with a loud sound of 20 ms.
+    """
+    rng = np.random.default_rng(seed)
+    waveforms = []
+    for what, seconds in parts:
+        n_samples = round(seconds * sample_rate)
+        time = np.arange(n_samples) / sample_rate
+        gain = np.full(n_samples, 0.002)
+        if what == "speech":
+            gain = 0.2 * np.abs(np.cos(np.pi * time / 0.2)) + 0.02
+        elif what == "click":
+            gain[: round(0.02 * sample_rate)] = 0.9
+        waveforms.append(gain * rng.uniform(-1, 1, n_samples))
+    return np.concatenate(waveforms)
+
+
+def speech(seed: int, *parts: tuple[str, float], file_format: str = "WAV") -> bytes:
+    """Return the bytes of a file of `speech_waveform`; by default, two seconds of speech."""
+    waveform = speech_waveform(seed, *(parts or [("speech", 2.0)]))
+    return encode(waveform[:, None], file_format)

@@ -65,6 +65,33 @@ def test_other_file_names_are_not_oov_utterances(tmp_path: Path, name: str) -> N
         assert archive.oov_utterances == []
 
 
+def test_speech_and_digits_are_read_in_the_order_of_speakers(tmp_path: Path) -> None:
+    digit, first, second = (
+        Utterance("07", 3, 5),
+        Utterance("07", None, 2),
+        Utterance("12", None, 0),
+    )
+    last = Utterance("07", None, 10)
+    with create_archive(tmp_path / "corpus.zip") as writer:
+        for number, utterance in enumerate([second, digit, last, first]):
+            writer.add(utterance, wav(number))
+        writer.add_speakers({"07": {"gender": "male"}})
+    with CorpusArchive(tmp_path / "corpus.zip") as archive:
+        assert archive.utterances == [first, last, digit, second]
+        assert [archive.read(u) for u in archive.utterances] == [wav(3), wav(2), wav(1), wav(0)]
+    assert (first.utterance_id, first.member) == ("speech_07_2", "speech/07/speech_07_2.wav")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["speech/07/speech_08_1.wav", "a/speech/07/speech_07_1.wav", "speech/07/speech_07_01.wav",
+     "speech/07/speech_7_1.wav", "speech/07/speech_07_1.flac"],
+)  # fmt: skip
+def test_other_file_names_are_not_speech(tmp_path: Path, name: str) -> None:
+    with CorpusArchive(write_zip(tmp_path / "c.zip", {NAMES[0]: b"x", name: b"y"})) as archive:
+        assert [u.member for u in archive.utterances] == [NAMES[0]]
+
+
 def test_members_are_named_as_in_audiomnist() -> None:
     utterance = Utterance("07", 3, 12)
     assert utterance.utterance_id == "3_07_12"

@@ -37,6 +37,7 @@ LOSSLESS = [
     ("FLAC", "PCM_16", 2**-14),
     ("FLAC", "PCM_24", 2**-22),
     ("AIFF", "PCM_16", 2**-14),
+    ("NIST", "PCM_16", 2**-14),
 ]
 FORMATS = [*[(file_format, subtype) for file_format, subtype, _ in LOSSLESS], ("OGG", "VORBIS")]
 
@@ -309,3 +310,17 @@ def test_channels_in_opposite_phase_are_silent() -> None:
 def test_the_rms_of_a_square_wave_is_its_amplitude(amplitude: float, n_samples: int) -> None:
     wave = np.float32(amplitude) * (-1) ** np.arange(n_samples, dtype=np.float32)
     assert rms(wave.astype(np.float32)) == pytest.approx(amplitude, rel=1e-6)
+
+
+def test_sphere_compressed_by_shorten_is_named_as_such(tmp_path: Path) -> None:
+    sphere = encode(tone(440, 0.5, 8000), "NIST")
+    content = sphere.replace(b"-s3 pcm", b"-s26 pcm,embedded-shorten-v2.00", 1)
+    path = tmp_path / "x.sph"
+    path.write_bytes(content)
+    for source in (content, io.BytesIO(content), path, str(path)):
+        with pytest.raises(AudioError, match="compressed by Shorten"):
+            decode(source)
+    other = sphere.replace(b"-s3 pcm", b"-s4 mu-l", 1)
+    with pytest.raises(AudioError) as raised:
+        decode(other)
+    assert "Shorten" not in str(raised.value)

@@ -229,6 +229,17 @@ def test_pesq_is_computed_only_if_it_is_installed(
     assert "PESQ is left out" in capsys.readouterr().out
 
 
+def test_a_clip_that_is_no_digit_is_scored_without_the_recognisers() -> None:
+    def recognise(clips: np.ndarray) -> dict[str, list[int]]:
+        return {"digits_clean_trained": [7] * len(clips)}
+
+    digit, speech = (Clip("a", "1", digit, CLEAN, SAMPLE_RATE) for digit in (7, None))
+    score = make_scorer(False, recognise)
+    ((of_digit,), (of_speech,)) = (score(clip, CLEAN[None]) for clip in (digit, speech))
+    assert of_digit["digits_clean_trained"] == 1
+    assert of_speech.keys() == {"si_sdr_db", "estoi", "lsd_db"}
+
+
 def test_cost_is_measured_in_a_separate_process() -> None:
     noisy = np.stack([CLEAN + white(CLEAN, 0)])
     options = cost.model_options(MISSING, MISSING, {})

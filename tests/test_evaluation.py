@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from denoise.evaluation.run import Corrupter, evaluate, score_digits
+from denoise.evaluation.tables import table_csv
 from denoise.noise.mixing import NoiseSources, no_recordings
 from denoise.params import EvaluateParams
 from tests.speechlike import SAMPLE_RATE, voice
@@ -60,3 +61,23 @@ def test_digit_scores_keep_methods_and_conditions_apart() -> None:
         {"digits_clean": 1, "digits_noisy": 0, "digits_denoised": 0},
         {"digits_clean": 1, "digits_noisy": 1, "digits_denoised": 1},
     ]
+
+
+def test_speech_without_a_digit_is_scored_without_the_recognisers() -> None:
+    clean = voice()
+    recogniser = FakeRecogniser(clean)
+    utterances = [
+        pd.Series({"utterance_id": name, "speaker_id": "01", "digit": digit, "gender": "male"})
+        for name, digit in (("speech_01_0", pd.NA), ("3_01_0", 3))
+    ]
+    sources = NoiseSources(lambda rng: voice(9), no_recordings)
+    corrupter = Corrupter(SAMPLE_RATE, PARAMS.seed, sources)
+    clips = [(utterance, clean) for utterance in utterances]
+    rows = evaluate(clips, np.zeros_like, recogniser, corrupter, PARAMS)
+    assert rows["digits_a_noisy"].isna().tolist() == [True] * 4 + [False] * 4
+    assert rows["digit"].isna().tolist() == [True] * 4 + [False] * 4
+    assert recogniser.n_calls == 1
+    assert rows["estoi_noisy"].notna().all()
+    alone = evaluate(clips[:1], np.zeros_like, recogniser, corrupter, PARAMS)
+    assert not [name for name in alone if name.startswith("digits_")]
+    assert "speech_01_0,01,,male,babble" in table_csv(alone)

@@ -190,16 +190,28 @@ def test_a_sample_larger_than_the_corpus_is_an_error() -> None:
         make_manifest(utterances, speakers, dataclasses.replace(PARAMS, size=1201))
 
 
+def test_speech_without_digits_is_sampled_as_digits_are() -> None:
+    utterances = [Utterance(f"{n:02d}", None, r) for n in range(6) for r in range(3)]
+    digits = [Utterance(f"{n:02d}", 7, 0) for n in range(6)]
+    params = dataclasses.replace(PARAMS, size=24)
+    manifest = make_manifest([*digits, *utterances], {}, params)
+    assert set(manifest.utterance_id) == {u.utterance_id for u in [*digits, *utterances]}
+    assert {"speech_05_2", "7_05_0"} <= set(manifest.utterance_id)
+    assert manifest.digit.isna().sum() == 18 and set(manifest.digit.dropna()) == {7}
+    assert set(manifest.gender) == {"unknown"} and set(manifest.split) == set(SPLITS)
+    assert {utterance_of(row) for _, row in manifest.iterrows()} == {*digits, *utterances}
+
+
 rows = st.builds(
     lambda who, digit, repetition, gender, split: (
-        f"{digit}_{who}_{repetition}",
+        f"{'speech' if digit is pd.NA else digit}_{who}_{repetition}",
         who,
         digit,
         gender,
         split,
     ),
     st.integers(1, 200).map("{:02d}".format),
-    st.integers(0, 9),
+    st.integers(0, 9) | st.just(pd.NA),
     st.integers(0, 999),
     st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=8)
     | st.sampled_from(["NA", "nan", "null", "unknown", 'a "b", c', "1", "-", "True"]),
@@ -207,7 +219,7 @@ rows = st.builds(
 )
 
 
-@given(table=st.lists(rows, min_size=1, max_size=9))
+@given(table=st.lists(rows, min_size=1, max_size=9, unique_by=lambda row: row[0]))
 def test_a_manifest_is_read_as_it_was_written(
     tmp_path_factory: pytest.TempPathFactory, table: list[tuple[str, str, int, str, str]]
 ) -> None:
@@ -240,6 +252,10 @@ HEADER = ",".join(COLUMNS).encode() + b"\n"
         HEADER + b"3_07_1,07,3,\xff,train\n",
         HEADER + b"3_07_1,07,3,male,tr",
         HEADER + b"other,07,3,male,train\n",
+        HEADER + b"3_07_1,07,,male,train\n",
+        HEADER + b"speech_07_1,07,3,male,train\n",
+        HEADER + b"speech_../07_1,07,,male,train\n",
+        HEADER + b"speech_07_1,07,,male,train\n" * 2,
     ],
 )
 def test_the_error_for_an_invalid_manifest_names_the_file(tmp_path: Path, content: bytes) -> None:

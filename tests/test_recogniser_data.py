@@ -18,6 +18,7 @@ from denoise.params import Params, RecogniserParams
 from denoise.recogniser.data import (
     DigitDataset,
     augment,
+    has_digits,
     noise_distribution,
     prepare_datasets,
 )
@@ -117,3 +118,20 @@ def test_augmentation_keeps_the_shape_and_depends_on_the_seed() -> None:
 def test_the_smallest_features_can_be_augmented() -> None:
     tiny = np.ones((2, 1, 2), np.float32)
     assert augment(tiny, np.random.default_rng(0)).shape == (2, 1, 2)
+
+
+def test_only_digits_are_used_and_both_splits_need_some(
+    tmp_path: Path, tiny_params: Params, recogniser: RecogniserParams
+) -> None:
+    said = [Utterance(who, digit, 0) for who in SPLIT_OF for digit in (None, 4)]
+    content = {utterance: wav(number) for number, utterance in enumerate(said)}
+    rows = [(u.utterance_id, u.speaker_id, u.digit, "", SPLIT_OF[u.speaker_id]) for u in said]
+    manifest = pd.DataFrame(rows, columns=COLUMNS).astype({"digit": "Int64"})
+    assert has_digits(manifest)
+    assert not has_digits(manifest[manifest["digit"].isna()])
+    assert not has_digits(manifest[manifest["digit"].isna() | (manifest["split"] != "validation")])
+    with CorpusArchive(write_recordings(tmp_path / "corpus.zip", content, {})) as corpus:
+        training, validation = prepare_datasets(
+            corpus, manifest, tiny_params.audio, recogniser, Rejections()
+        )
+    assert training.digits.tolist() == [4, 4] and validation.digits.tolist() == [4]

@@ -9,7 +9,14 @@ import pytest
 from denoise.errors import ModelError
 from denoise.evaluation import tables
 from denoise.params import AudioParams
-from denoise.recogniser.model import N_DIGITS, RECOGNISERS, DigitRecognisers, RecogniserConfig
+from denoise.recogniser.model import (
+    N_DIGITS,
+    RECOGNISERS,
+    DigitRecognisers,
+    NoRecognisers,
+    RecogniserConfig,
+    load_recognisers,
+)
 
 SNAPSHOT = RecogniserConfig(AudioParams(sample_rate=8000, duration_seconds=0.25), channels=2)
 
@@ -93,3 +100,17 @@ def test_another_format_or_width_is_refused(recogniser: DigitRecognisers, tmp_pa
         path.write_text(json.dumps(description | change))
         with pytest.raises(ModelError, match=message):
             DigitRecognisers.load(tmp_path)
+
+
+def test_what_stands_in_for_recognisers_is_saved_and_recognises_nothing(
+    recogniser: DigitRecognisers, clips: np.ndarray, tmp_path: Path
+) -> None:
+    NoRecognisers("There are no digits.").save(tmp_path / "none")
+    assert [path.name for path in (tmp_path / "none").iterdir()] == ["config.json"]
+    loaded = load_recognisers(tmp_path / "none")
+    assert loaded == NoRecognisers("There are no digits.")
+    assert loaded.recognise(clips) == {}
+    recogniser.save(tmp_path / "some")
+    assert load_recognisers(tmp_path / "some").recognise(clips) == recogniser.recognise(clips)
+    with pytest.raises(ModelError, match="No recogniser at"):
+        load_recognisers(tmp_path)

@@ -1,6 +1,9 @@
-"""The archive format that every corpus is stored in: a zip with AudioMNIST's layout, read in place.
+"""The archive format that every corpus is stored in: a zip of WAV files, read in place.
+
+The layout of digits is AudioMNIST's. A corpus may hold digits, other speech, or both.
 
 - `data/NN/D_NN_R.wav` is digit D, spoken by speaker NN, repetition R.
+- `speech/NN/speech_NN_R.wav` is utterance R of speaker NN: anything but a single digit.
 - `data/audioMNIST_meta.txt` is a JSON object with one key per speaker.
 - `oov/N.wav` is out-of-vocabulary (OOV) speech: something other than a digit, by another speaker.
   Only the synthetic corpus has it.
@@ -25,6 +28,7 @@ from denoise.util.atomic import replacing
 
 META_NAME = "data/audioMNIST_meta.txt"
 UTTERANCE_NAME = re.compile(r"(?:^|/)data/(\d{2,})/(\d)_(\d{2,})_(\d+)\.wav$")
+SPEECH_NAME = re.compile(r"^speech/(\d{2,})/speech_(\d{2,})_(0|[1-9]\d*)\.wav$")
 OOV_NAME = re.compile(r"^oov/(0|[1-9]\d*)\.wav$")
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # a fixed date: the same corpus gives the same bytes
 
@@ -42,23 +46,37 @@ ZIP_READ_ERRORS = (
 SpeakerInfo = Mapping[str, str]
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Utterance:
-    """One recording of a digit: the speaker, the digit, and which repetition it is."""
+    """One utterance: the speaker, the digit or None for other speech, and which repetition it is.
+
+    The repetition counts a speaker's recordings of that digit, or the utterances of other speech.
+    Utterances sort by speaker, then other speech before the digits, then by repetition.
+    """
 
     speaker_id: str
-    digit: int
+    digit: int | None
     repetition: int
+
+    def __lt__(self, other: "Utterance") -> bool:
+        """Return whether this one comes first in a corpus."""
+        return self._sort_key < other._sort_key
+
+    @property
+    def _sort_key(self) -> tuple[str, int, int]:
+        return self.speaker_id, -1 if self.digit is None else self.digit, self.repetition
 
     @property
     def utterance_id(self) -> str:
-        """AudioMNIST's name for the recording, `D_NN_R`."""
-        return f"{self.digit}_{self.speaker_id}_{self.repetition}"
+        """AudioMNIST's name for a digit, `D_NN_R`, and `speech_NN_R` for other speech."""
+        content = "speech" if self.digit is None else self.digit
+        return f"{content}_{self.speaker_id}_{self.repetition}"
 
     @property
     def member(self) -> str:
         """The path inside the archive."""
-        return f"data/{self.speaker_id}/{self.utterance_id}.wav"
+        folder = "speech" if self.digit is None else "data"
+        return f"{folder}/{self.speaker_id}/{self.utterance_id}.wav"
 
 
 @dataclass(frozen=True, order=True)
@@ -143,7 +161,10 @@ class CorpusArchive(Archive):
         self.oov_utterances = sorted(OovUtterance(int(match[1])) for match in matches if match)
         if not self.utterances:
             self._zip.close()
-            raise CorpusError(f"{self.path} is not a corpus: it has no file data/NN/D_NN_R.wav.")
+            raise CorpusError(
+                f"{self.path} is not a corpus: it has no file data/NN/D_NN_R.wav or "
+                "speech/NN/speech_NN_R.wav."
+            )
 
     def speakers(self) -> dict[str, dict[str, str]]:
         """Return the meta file's entry for each speaker; `{}` if there is no meta file."""
@@ -183,6 +204,9 @@ def _find_utterances(archive: zipfile.ZipFile) -> dict[Utterance, str]:
         if match and match[1] == match[3]:
             utterance = Utterance(match[1], int(match[2]), int(match[4]))
             members[utterance] = min(name, members.get(utterance, name), key=lambda n: (len(n), n))
+        match = SPEECH_NAME.match(name)
+        if match and match[1] == match[2]:
+            members[Utterance(match[1], None, int(match[3]))] = name
     return members
 
 

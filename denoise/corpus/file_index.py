@@ -15,12 +15,14 @@ from denoise.corpus.archive import ZIP_READ_ERRORS
 from denoise.errors import AudioError, CorpusError
 
 MAX_BYTES = 128 << 20  # more than any minute of audio needs, and small enough to hold in memory
+MAX_MEMORY_BYTES = 8 << 20  # of a copy; a longer one is on disk
 MAX_SPOOLED_BYTES = 4 << 30  # the largest size of a WAV file
 BLOCK_BYTES = 1 << 20
 N_EXAMPLES = 3
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc"}
     | {".au", ".snd", ".caf", ".w64", ".rf64"}
+    | {".sph", ".nist", ".nis", ".wv1", ".wv2"}  # NIST SPHERE
 )
 NOT_AUDIO = "Its extension is not that of an audio file."
 
@@ -64,7 +66,7 @@ class SourceFile:
 
         Raises AudioError as `read` does, with the limit MAX_SPOOLED_BYTES.
         """
-        with tempfile.SpooledTemporaryFile(MAX_BYTES) as copy:
+        with tempfile.SpooledTemporaryFile(MAX_MEMORY_BYTES) as copy:
             for block in self._blocks(MAX_SPOOLED_BYTES):
                 copy.write(block)
             copy.seek(0)
@@ -98,12 +100,18 @@ class SkippedFiles:
     """The files that cannot be used, grouped by reason."""
 
     def __init__(self) -> None:
-        """Start empty."""
+        """Start empty; `damaged` holds the names and reasons of recordings that cannot be read."""
         self._names: dict[str, list[str]] = {}
+        self.damaged: list[tuple[str, str]] = []
 
     def add(self, name: str, reason: str) -> None:
         """Record a file and the reason why it is left out."""
         self._names.setdefault(reason, []).append(name)
+
+    def add_damaged(self, name: str, reason: str) -> None:
+        """Record a recording that cannot be read and the reason."""
+        self.add(name, reason)
+        self.damaged.append((name, reason))
 
     def reasons(self) -> dict[str, Any]:
         """Return the number of files and the first few names for each reason."""
@@ -114,7 +122,8 @@ class SkippedFiles:
 
     def __str__(self) -> str:
         """Return a readable summary: the total, then one line per reason."""
-        lines = [f"{sum(map(len, self._names.values()))} files left out."]
+        damaged = f", of which {len(self.damaged)} cannot be read" if self.damaged else ""
+        lines = [f"{sum(map(len, self._names.values()))} files left out{damaged}."]
         for reason, summary in self.reasons().items():
             examples = ", ".join(summary["examples"])
             lines.append(f"  {summary['files']}: {reason} Such as {examples}")

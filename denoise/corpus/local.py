@@ -1,24 +1,18 @@
-"""Import a corpus from a folder or a zip of the user's own recordings.
+"""Import a corpus from a folder or a zip of the user's own recordings: digits, or any speech.
 
-`filename_parser` lists the layouts that are supported. WAV files are copied unchanged. Other
-formats become WAV files of the same rate and channels, with 16 bits per sample, or 24 where the
-source has more than 16. Speakers with names get numbers, and the meta file keeps their names. A
-recording is left out, counted and reported if its digit or speaker is unknown or its audio cannot
-be read.
+A corpus whose file names tell digits is imported by `local_digits`, any other by `local_speech`.
+Speakers with names get numbers, and the meta file keeps their names. A recording that cannot be
+used is left out, counted and reported.
 """
 
-import io
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import soundfile
-
-from denoise.corpus.archive import ArchiveWriter, Utterance, create_archive
+from denoise.corpus.archive import create_archive
 from denoise.corpus.file_index import (
     AUDIO_SUFFIXES,
     NOT_AUDIO,
@@ -26,75 +20,91 @@ from denoise.corpus.file_index import (
     SourceFile,
     list_files,
 )
-from denoise.corpus.filename_parser import (
-    Label,
-    LabelError,
-    count_shared_folders,
-    normalise_speaker,
-    number_repetitions,
-    number_speakers,
-    parse_label,
+from denoise.corpus.filename_parser import normalise_speaker
+from denoise.corpus.local_digits import (
+    SUPPORTED_NAMES,
+    Labelling,
+    import_digits,
+    label_recordings,
 )
-from denoise.corpus.wav import encode_wav
-from denoise.dsp.audio import decode
+from denoise.corpus.local_speech import import_speech
+from denoise.corpus.speaker_table import DELIMITERS
 from denoise.errors import AudioError, CorpusError
 
 META_NAMES = frozenset({"audiomnist_meta.txt", "meta.json", "speakers.json"})
-SUBTYPES_OVER_16_BITS = frozenset(
-    {"PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_20", "ALAC_24", "ALAC_32"}
-)
-SUPPORTED_NAMES = (
-    f"Looked for {', '.join(sorted(suffix[1:] for suffix in AUDIO_SUFFIXES))} files named like "
-    "7_jackson_3, jackson/7_3, jackson/seven_3, seven/jackson_3 or seven/0a7c_nohash_3."
+N_DAMAGED_SHOWN = 5
+SUPPORTED = (
+    f"Looked for {', '.join(sorted(suffix[1:] for suffix in AUDIO_SUFFIXES))} files of speech, or "
+    f"of digits named like {SUPPORTED_NAMES}."
 )
 
-LabelledFile = tuple[SourceFile, Label]
-SpeakerInfos = Mapping[str, Mapping[str, str]]
 
-
-@dataclass
-class _Report:
-    """What was done with the files: copied, converted to WAV, or left out and why."""
-
-    n_copied: int = 0
-    n_converted: int = 0
-    speakers: dict[str, dict[str, str]] = field(default_factory=dict)
-    skipped: SkippedFiles = field(default_factory=SkippedFiles)
-
-    def __str__(self) -> str:
-        return (
-            f"{self.n_copied} recordings of {len(self.speakers)} speakers, {self.n_converted} of "
-            f"them converted to WAV; {self.skipped}"
-        )
-
-
-def import_local(local: str, archive: str | os.PathLike[str]) -> dict[str, Any]:
+def import_local(
+    local: str,
+    archive: str | os.PathLike[str],
+    content: str = "auto",
+    max_damaged_fraction: float = 1.0,
+) -> dict[str, Any]:
     """Copy the recordings in the folder or zip `local` to a corpus archive; return its provenance.
 
-    Raises CorpusError if `local` does not exist or has no usable recording.
+    `content` says what they hold: `digits`, `speech`, or `auto` where their names decide. Raises
+    CorpusError if `local` does not exist or has no usable recording, and if more than
+    `max_damaged_fraction` of the recordings cannot be read.
     """
-    source, report = Path(local).expanduser(), _Report()
+    source, skipped = Path(local).expanduser(), SkippedFiles()
     with (
-        list_files(source, "download.local", report.skipped.add) as files,
+        list_files(source, "download.local", skipped.add) as files,
         create_archive(archive) as writer,
     ):
-        infos = _read_meta(files, report)
-        _copy(_label(files, report), infos, writer, report)
+        groups = _group(files)
+        labelling, infos = label_recordings(groups.recordings), _read_meta(groups.metas, skipped)
+        is_digits = labelling.tells_digits if content == "auto" else content == "digits"
+        report = (
+            import_digits(labelling, infos, writer, skipped)
+            if is_digits
+            else import_speech(groups.recordings, groups.tables, infos, writer, skipped)
+        )
+        for file in groups.others + (groups.tables if is_digits else []):
+            skipped.add(file.name, NOT_AUDIO)
         if not report.n_copied:
-            raise CorpusError(f"No recording in {source} can be used. {SUPPORTED_NAMES}\n{report}")
-    print(f"{source}: {report}", file=sys.stderr)
+            raise CorpusError(f"No recording in {source} can be used. {SUPPORTED}\n{skipped}")
+        _check_damage(skipped, source, len(groups.recordings), max_damaged_fraction)
+    choice = _explain_choice(labelling, is_digits) if content == "auto" else ""
+    print(f"{source}: {report}; {skipped}{choice}", file=sys.stderr)
     return {
         "source": "local",
         "name": source.resolve().name,
-        "converted": report.n_converted,
-        "left_out": report.skipped.reasons(),
+        **report.provenance(),
+        "left_out": skipped.reasons(),
     }
 
 
-def _read_meta(files: Sequence[SourceFile], report: _Report) -> dict[str, dict[str, str]]:
+class _Files(NamedTuple):
+    """The files of the source by what they are for."""
+
+    recordings: list[SourceFile]
+    metas: list[SourceFile]
+    tables: list[SourceFile]
+    others: list[SourceFile]
+
+
+def _group(files: Sequence[SourceFile]) -> _Files:
+    groups = _Files([], [], [], [])
+    for file in files:
+        if file.suffix in AUDIO_SUFFIXES:
+            groups.recordings.append(file)
+        elif file.path[-1].lower() in META_NAMES:
+            groups.metas.append(file)
+        elif file.suffix in DELIMITERS:
+            groups.tables.append(file)
+        else:
+            groups.others.append(file)
+    return groups
+
+
+def _read_meta(metas: Sequence[SourceFile], skipped: SkippedFiles) -> dict[str, dict[str, str]]:
     """Return the meta files' entries for each speaker; outer files override inner ones."""
     infos: dict[str, dict[str, str]] = {}
-    metas = [file for file in files if file.path[-1].lower() in META_NAMES]
     for file in sorted(metas, key=lambda file: (-len(file.path), file.path)):
         try:
             meta = json.loads(file.read())
@@ -102,75 +112,32 @@ def _read_meta(files: Sequence[SourceFile], report: _Report) -> dict[str, dict[s
                 texts = {key: str(value) for key, value in info.items()}
                 infos.setdefault(normalise_speaker(speaker), {}).update(texts)
         except (AudioError, AttributeError, ValueError, RecursionError):
-            report.skipped.add(file.name, "It is not a JSON object with one object per speaker.")
+            skipped.add(file.name, "It is not a JSON object with one object per speaker.")
     return infos
 
 
-def _label(files: Sequence[SourceFile], report: _Report) -> list[LabelledFile]:
-    """Return the recordings whose digit and speaker are known; report the others.
-
-    Folders that all recordings share are ignored, unless no recording can be labelled without them.
-    """
-    recordings = []
-    for file in files:
-        if file.suffix in AUDIO_SUFFIXES:
-            recordings.append(file)
-        elif file.path[-1].lower() not in META_NAMES:
-            report.skipped.add(file.name, NOT_AUDIO)
-    depth = count_shared_folders([file.path for file in recordings])
-    labelled, errors = _parse_labels(recordings, depth)
-    if not labelled and depth:
-        labelled, errors = _parse_labels(recordings, 0)
-    for name, reason in errors:
-        report.skipped.add(name, reason)
-    return labelled
-
-
-def _parse_labels(
-    recordings: Sequence[SourceFile], depth: int
-) -> tuple[list[LabelledFile], list[tuple[str, str]]]:
-    """Return labelled files, and names with reasons, ignoring the outermost `depth` folders."""
-    labelled, errors = [], []
-    for file in recordings:
-        try:
-            labelled.append((file, parse_label(file.path[depth:-1], file.stem)))
-        except LabelError as error:
-            errors.append((file.name, str(error)))
-    return labelled, errors
-
-
-def _copy(
-    labelled: Sequence[LabelledFile], infos: SpeakerInfos, writer: ArchiveWriter, report: _Report
+def _check_damage(
+    skipped: SkippedFiles, source: Path, n_recordings: int, max_fraction: float
 ) -> None:
-    """Write the recordings in the archive's order, then the meta file; report broken recordings."""
-    ids = number_speakers(label.speaker for _, label in labelled)
-    repetitions = number_repetitions([label for _, label in labelled])
-    planned = [
-        (Utterance(ids[label.speaker], label.digit, repetition), file, label.speaker)
-        for (file, label), repetition in zip(labelled, repetitions, strict=True)
-    ]
-    for utterance, file, speaker in sorted(planned, key=lambda plan: plan[0]):
-        try:
-            content = file.read()
-            wav = to_wav(content)
-        except AudioError as error:
-            report.skipped.add(file.name, str(error))
-            continue
-        writer.add(utterance, wav)
-        report.n_copied += 1
-        report.n_converted += wav is not content
-        name = {} if speaker == utterance.speaker_id else {"name": speaker}
-        report.speakers[utterance.speaker_id] = {**infos.get(speaker, {}), **name}
-    writer.add_speakers(report.speakers)
+    """Raise CorpusError if more of the recordings than `max_fraction` cannot be read."""
+    damaged = skipped.damaged
+    if len(damaged) <= max_fraction * n_recordings:
+        return
+    examples = "\n".join(f"  {name}: {why}" for name, why in sorted(damaged)[:N_DAMAGED_SHOWN])
+    raise CorpusError(
+        f"{len(damaged)} of {n_recordings} recordings in {source}, "
+        f"{len(damaged) / n_recordings:.2%}, cannot be read, more than "
+        f"download.max_damaged_fraction, {max_fraction:g}. Repair or remove them, or raise that "
+        f"value. The first are:\n{examples}"
+    )
 
 
-def to_wav(content: bytes) -> bytes:
-    """Return a WAV file unchanged, and other audio as PCM WAV.
-
-    Raises AudioError if the audio is broken.
-    """
-    waveform, sample_rate = decode(content)
-    if content[:4] in (b"RIFF", b"RIFX", b"RF64") and content[8:12] == b"WAVE":
-        return content
-    has_over_16_bits = soundfile.info(io.BytesIO(content)).subtype in SUBTYPES_OVER_16_BITS
-    return encode_wav(waveform, sample_rate, 24 if has_over_16_bits else 16)
+def _explain_choice(labelling: Labelling, is_digits: bool) -> str:
+    """Return a line that says why the recordings were taken for digits or for other speech."""
+    n_digits = len(labelling.labelled)
+    n_recordings = n_digits + len(labelling.errors)
+    taken_for, other = ("spoken digits", "speech") if is_digits else ("speech", "digits")
+    return (
+        f"\nTaken for {taken_for}: {n_digits} of {n_recordings} names tell a digit. "
+        f"If that is wrong, set download.local_content to {other}."
+    )

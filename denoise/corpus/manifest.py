@@ -1,4 +1,8 @@
-"""The manifest: the utterances that are used, their speakers, and the split of each."""
+"""The manifest: the utterances that are used, their speakers, and the split of each.
+
+`digit` is empty for an utterance that is not a digit, and `gender` is UNKNOWN_GENDER where the
+corpus does not tell it.
+"""
 
 import io
 import os
@@ -17,6 +21,8 @@ from denoise.util.atomic import write_text
 SPLITS = ("train", "validation", "test")
 COLUMNS = ["utterance_id", "speaker_id", "digit", "gender", "split"]
 UNKNOWN_GENDER = "unknown"
+DIGIT_TYPE = "Int64"  # integers of which some may be missing
+UTTERANCE_ID = r"(?:\d|speech)_\d{2,}_\d+"
 
 
 def make_manifest(
@@ -43,7 +49,7 @@ def make_manifest(
         (u.utterance_id, u.speaker_id, u.digit, gender[u.speaker_id], split[u.speaker_id])
         for u in drawn
     ]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"digit": DIGIT_TYPE})
 
 
 def _gender(info: Mapping[str, str]) -> str:
@@ -98,14 +104,16 @@ def write_manifest(manifest: pd.DataFrame, path: str | os.PathLike[str]) -> None
 
 
 def read_manifest(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a manifest, with identifiers as text and digits as integers.
+    """Read a manifest, with identifiers as text and digits as integers, or missing.
 
     Raises CorpusError if the file is missing or is not a manifest.
     """
-    types = {"utterance_id": str, "speaker_id": str, "digit": int, "gender": str, "split": str}
+    types = {**dict.fromkeys(COLUMNS, str), "digit": DIGIT_TYPE}
     try:
         text = Path(path).read_text(encoding="utf-8")
-        manifest = pd.read_csv(io.StringIO(text), dtype=types, keep_default_na=False)
+        manifest = pd.read_csv(
+            io.StringIO(text), dtype=types, keep_default_na=False, na_values={"digit": [""]}
+        )
     except FileNotFoundError:
         raise CorpusError(f"No manifest at {path}. Run dvc repro sample.") from None
     except ValueError as error:
@@ -114,15 +122,22 @@ def read_manifest(path: str | os.PathLike[str]) -> pd.DataFrame:
         ) from error
     if list(manifest.columns) != COLUMNS:
         raise CorpusError(f"{path} has the columns {list(manifest.columns)}, not {COLUMNS}.")
-    is_id_valid = manifest["utterance_id"].str.fullmatch(r"\d_\d{2,}_\d+")
-    if not (is_id_valid & manifest["split"].isin(SPLITS)).all():
+    ids = manifest["utterance_id"]
+    is_valid = ids.str.fullmatch(UTTERANCE_ID) & manifest["split"].isin(SPLITS)
+    if not (is_valid & (ids.str.startswith("speech_") == manifest["digit"].isna())).all():
         raise CorpusError(
-            f"{path} has rows without a valid utterance_id or split. Run dvc repro -f sample."
+            f"{path} has rows without a valid utterance_id, digit or split. "
+            "Run dvc repro -f sample."
+        )
+    if ids.duplicated().any():
+        raise CorpusError(
+            f"{path} lists {ids[ids.duplicated()].iloc[0]} twice. Run dvc repro -f sample."
         )
     return manifest
 
 
 def utterance_of(row: "pd.Series[object]") -> Utterance:
     """Return the utterance of a manifest row."""
-    digit, speaker_id, repetition = str(row["utterance_id"]).split("_")
-    return Utterance(speaker_id, int(digit), int(repetition))
+    content, speaker_id, repetition = str(row["utterance_id"]).split("_")
+    digit = None if content == "speech" else int(content)
+    return Utterance(speaker_id, digit, int(repetition))

@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -24,6 +25,8 @@ RATES = (4000, 192_000)  # lowest and highest supported sample rate in Hz
 MAX_CHANNELS = 8
 MAX_AMPLITUDE = 1e10  # full scale is 1; larger samples are not audio, and sums of them overflow
 BLOCK_FRAMES = 65_536
+NIST_HEADER_BYTES = 1024
+SHORTEN = "NIST SPHERE compressed by Shorten. Decompress it first, for example with sph2pipe."
 QUALITY = "HQ"  # of soxr, wherever audio is resampled
 
 
@@ -67,7 +70,20 @@ def open_audio(source: Source) -> Iterator[soundfile.SoundFile]:
                 raise AudioError(excess.message)
             yield sound
     except soundfile.LibsndfileError as error:
-        raise AudioError(f"This is no audio that can be read: {error.error_string}") from error
+        reason = SHORTEN if _is_shorten(file) else error.error_string
+        raise AudioError(f"This is no audio that can be read: {reason}") from error
+
+
+def _is_shorten(file: str | os.PathLike[str] | BinaryIO) -> bool:
+    """Return whether a seekable file is NIST SPHERE audio compressed by Shorten."""
+    if isinstance(file, str | os.PathLike):
+        with Path(file).open("rb") as opened:
+            return _is_shorten(opened)
+    if not file.seekable():
+        return False
+    file.seek(0)
+    head = file.read(NIST_HEADER_BYTES)
+    return head.startswith(b"NIST_1A") and b"shorten" in head
 
 
 class OutOfRange(NamedTuple):

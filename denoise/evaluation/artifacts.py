@@ -67,8 +67,9 @@ def write_examples(
         row, clean = _first_clip(corpus, manifest[manifest["split"] == split], audio)
         noisy = corrupter.corrupt(clean, str(row["utterance_id"]), condition)
         waveforms = {"clean": clean, "noisy": noisy, "denoised": denoise(noisy[None])[0]}
+        content = "Speech" if pd.isna(row["digit"]) else f"Digit {row['digit']}"
         title = (
-            f"Digit {row['digit']} by speaker {row['speaker_id']} ({split}), "
+            f"{content} by speaker {row['speaker_id']} ({split}), "
             f"{condition.noise} noise at {condition.snr_db:g} dB SNR"
         )
         plot_spectrograms(waveforms, corrupter.sample_rate, plots / f"{name}.png", title)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from denoise.corpus.manifest import DIGIT_TYPE
 from denoise.dsp.audio import Waveform
 from denoise.dsp.statistical_filters import wiener
 from denoise.evaluation import metrics
@@ -61,22 +62,27 @@ def evaluate(
     """Return the scores of every clip in every condition, one row each.
 
     Each row scores the noisy, the Wiener-filtered and the denoised clip; `tables` describes the
-    columns.
+    columns. An utterance that is not a digit has no scores of the recognisers.
     """
     conditions = list_conditions(params)
     with_pesq = params.pesq == "auto" and metrics.has_pesq()
     rows: list[dict[str, object]] = []
     for row, clean in clips:
         utterance = row[["utterance_id", "speaker_id", "digit", "gender"]].to_dict()
-        utterance_id, digit = str(row["utterance_id"]), int(utterance["digit"])
+        utterance_id = str(row["utterance_id"])
         noisy = np.stack([corrupter.corrupt(clean, utterance_id, c) for c in conditions])
         by_method = _apply_methods(noisy, corrupter.sample_rate, denoise)
-        digit_scores = score_digits(clean, by_method, recognise, digit)
+        is_digit = not pd.isna(utterance["digit"])
+        digit_scores = (
+            score_digits(clean, by_method, recognise, int(utterance["digit"])) if is_digit else None
+        )
         for index, condition in enumerate(conditions):
             waveforms = {method: batch[index] for method, batch in by_method.items()}
             scores = _score_methods(clean, waveforms, corrupter.sample_rate, with_pesq)
-            rows.append({**utterance, **vars(condition), **scores, **digit_scores[index]})
-    return pd.DataFrame(rows)
+            scores |= digit_scores[index] if digit_scores else {}
+            rows.append({**utterance, **vars(condition), **scores})
+    table = pd.DataFrame(rows)
+    return table if table.empty else table.astype({"digit": DIGIT_TYPE})
 
 
 def _apply_methods(noisy: Waveform, sample_rate: int, denoise: Denoise) -> dict[str, Waveform]:

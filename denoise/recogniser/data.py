@@ -47,6 +47,12 @@ class DigitDataset:
         return DigitDataset(self.versions[:1], self.digits)
 
 
+def has_digits(manifest: pd.DataFrame) -> bool:
+    """Return whether each split that the recognisers are trained on has digits."""
+    is_digit = manifest["digit"].notna()
+    return set(SPLITS) <= set(manifest["split"][is_digit])
+
+
 def noise_distribution(params: RecogniserParams) -> NoiseDistribution:
     """Return what the noisy versions are drawn from: each noise type with equal probability."""
     weights = dict.fromkeys(params.noise_types, 1.0)
@@ -60,11 +66,12 @@ def prepare_datasets(
     params: RecogniserParams,
     rejections: Rejections,
 ) -> tuple[DigitDataset, DigitDataset]:
-    """Return the data sets of the training and of the validation split.
+    """Return the data sets of the digits of the training and of the validation split.
 
     Raises CorpusError where a split has no usable clip.
     """
-    splits = [manifest[manifest["split"] == name].head(params.size) for name in SPLITS]
+    digits = manifest[manifest["digit"].notna()]
+    splits = [digits[digits["split"] == name].head(params.size) for name in SPLITS]
     voices = _load_voices(corpus, splits[0], audio)
 
     def speech(rng: Generator) -> Waveform:

@@ -19,10 +19,12 @@ from keras import layers
 
 from denoise.dsp.audio import Waveform
 from denoise.dsp.log_mel import feature_shape, log_mel_features
+from denoise.errors import ModelError
 from denoise.network import npz_store
 from denoise.network.tf_function import as_function
 from denoise.params import AudioParams
 
+NO_DIGITS = "The corpus has no spoken digits to recognise."
 KIND = npz_store.Kind("recogniser", "Run dvc repro --force train_recogniser.")
 RECOGNISERS = ("digits_clean_trained", "digits_noise_trained")
 N_DIGITS = 10
@@ -101,3 +103,26 @@ class DigitRecognisers:
         for name, model in recognisers.items():
             npz_store.load_weights(folder / f"{name}.npz", model.weights)
         return cls(recognisers, config)
+
+
+@dataclass(frozen=True)
+class NoRecognisers:
+    """What is saved in place of the recognisers of a corpus that has no digits."""
+
+    reason: str
+
+    def recognise(self, clips: Waveform) -> dict[str, list[int]]:
+        """Return no digits, of no recogniser."""
+        return {}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the reason as a folder at `path`, atomically."""
+        npz_store.save(path, self, {})
+
+
+def load_recognisers(path: str | os.PathLike[str]) -> DigitRecognisers | NoRecognisers:
+    """Load what `train_recogniser` saved; raises ModelError where it is missing or damaged."""
+    try:
+        return npz_store.load_config(Path(path), NoRecognisers, KIND)
+    except ModelError:
+        return DigitRecognisers.load(path)

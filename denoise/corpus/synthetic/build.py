@@ -174,6 +174,8 @@ def synthesise_clip(
     OOV speech is a number in the voice's language.
     """
     if isinstance(clip, Utterance):
+        if clip.digit is None:
+            raise ValueError(f"{clip.utterance_id} is no digit.")
         rng = _make_rng(seed, clip.utterance_id)
         text = DIGIT_WORDS[clip.digit]
     else:
