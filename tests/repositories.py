@@ -53,6 +53,7 @@ def make_entry(url: str, commit: str, **changes: Any) -> dict[str, Any]:
         "url": url,
         "commit": commit,
         "folders": ["audio"],
+        "speakers": "unknown",
         "files": 3,
         "minutes": 0.1,
         "licence": "CC0-1.0",

@@ -1,5 +1,6 @@
 """Open recordings: fetched whole, by hash and count; resumed after faults; nothing is executed."""
 
+import csv
 import os
 import re
 import shutil
@@ -15,12 +16,15 @@ import pytest
 import yaml
 
 from denoise.corpus import git as git_module
+from denoise.corpus.archive import CorpusArchive
 from denoise.corpus.file_index import AUDIO_SUFFIXES
+from denoise.corpus.local import import_local
 from denoise.corpus.open_catalogue import attributions, read_catalogue, select
 from denoise.corpus.open_data import fetch_open, find_mirror, open_recordings
 from denoise.corpus.retry import RetryPolicy
 from denoise.errors import CorpusError
 from tests.closures import ROOT
+from tests.corpora import wav
 from tests.repositories import git, make_entry, write_catalogue, write_repository
 
 URL = "https://example.com/owner/voices"
@@ -33,6 +37,7 @@ FILES = {
     "LICENSE": b"Free.",
 }
 RECORDINGS = {n: c for n, c in FILES.items() if n.startswith("audio/") and not n.endswith(".txt")}
+NAMES = ["12-1.wav", "12-2, x.wav", "7-1.wav", "a.wav"]
 on_posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and scripts")
 
 
@@ -97,6 +102,30 @@ def test_the_recordings_of_the_folders_are_fetched_and_nothing_else(setting: Set
     assert objects.count(" blob ") == 3
 
 
+@pytest.mark.parametrize(
+    ("rule", "speakers"),
+    [
+        ("one", ["voices"] * 4),
+        ("prefix", ["voices/12", "voices/12", "voices/7", "voices/a.wav"]),
+        ("unknown", [f"voices/read/{name}" for name in NAMES]),
+    ],
+)
+def test_a_table_tells_the_speaker_of_each_recording(
+    setting: Setting, rule: str, speakers: list[str]
+) -> None:
+    files = {f"read/{name}": wav(number, 2.0) for number, name in enumerate(NAMES)}
+    setting.commit = write_repository(setting.mirror, files)
+    setting.fetch(folders=["read"], files=4, speakers=rule)
+    table = (setting.target / "speakers.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(table.splitlines()))
+    assert [row["path"] for row in rows] == [f"voices/read/{name}" for name in NAMES]
+    assert [row["speaker"] for row in rows] == speakers
+    provenance = import_local(str(setting.target), setting.folder / "corpus.zip", "speech")
+    assert provenance["speakers_by"] == "a table" and provenance["left_out"] == {}
+    with CorpusArchive(setting.folder / "corpus.zip") as corpus:
+        assert len({u.speaker_id for u in corpus.utterances}) == len(set(speakers))
+
+
 def test_excluded_files_and_folders_are_left_out(setting: Setting) -> None:
     setting.fetch(files=1, excluded={"audio/a.wav": "noisy", "audio/ünï code": "unclear"})
     assert set(setting.fetched()) == {"audio/c [1]*.ogg"}
@@ -123,7 +152,7 @@ def test_a_changed_target_is_replaced(setting: Setting) -> None:
     (setting.target / "stray.wav").write_bytes(b"stray")
     setting.fetch()
     assert setting.fetched() == RECORDINGS
-    assert [path.name for path in setting.target.iterdir()] == ["voices"]
+    assert {path.name for path in setting.target.iterdir()} == {"voices", "speakers.csv"}
 
 
 def test_a_moved_commit_fetches_only_what_changed(setting: Setting) -> None:

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 import yaml
@@ -34,13 +34,18 @@ class Work:
 
 @dataclass(frozen=True)
 class Source:
-    """The keys of an entry that have one value; `evidence` says where the licence is stated."""
+    """The keys of an entry that have one value; `evidence` says where the licence is stated.
+
+    `speakers` is `one` person; `prefix` where the first part of a file name, up to a hyphen, names
+    the person; `unknown` where each recording counts as another person; or `none` for noise.
+    """
 
     title: str
     kind: Annotated[str, Choices("speech", "noise")]
     url: str
     commit: str
     folders: tuple[str, ...]
+    speakers: Annotated[str, Choices("one", "prefix", "unknown", "none")]
     files: Annotated[int, Range(1, 10_000_000)]
     minutes: Annotated[float, Range(0, 1_000_000)]
     licence: str
@@ -67,6 +72,14 @@ class Entry:
         return list(
             dict.fromkeys([w.licence for w in self.works.values()] or [self.source.licence])
         )
+
+    def speaker_of(self, path: str) -> str:
+        """Return the name of the speaker of a recording, which no other entry uses."""
+        if self.source.speakers == "one":
+            return self.name
+        if self.source.speakers == "prefix":
+            return f"{self.name}/{PurePosixPath(path).name.split('-')[0]}"
+        return f"{self.name}/{path}"
 
 
 Catalogue = Mapping[str, Entry]

@@ -4,6 +4,7 @@ The repositories are kept in a scratch folder, so that an interrupted fetch goes
 stopped, and a second one needs no network.
 """
 
+import csv
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -61,6 +62,7 @@ def fetch_open(
 ) -> dict[str, Any]:
     """Write the recordings of the entries to `target`, a folder for each; return the provenance.
 
+    A table beside the folders of speech, `speakers.csv`, tells the speaker of each recording.
     `mirrors` is a folder of git repositories that are read in place of the public ones, or an empty
     string. `target` appears, or is replaced, when everything is complete and checked. Raises
     CorpusError with what to do next.
@@ -70,7 +72,21 @@ def fetch_open(
         sources = [
             _fetch(entry, mirrors, target.parent, new / entry.name, retry) for entry in entries
         ]
+        if kind == "speech":
+            _write_speakers(entries, new)
     return {"repositories": sources}
+
+
+def _write_speakers(entries: Sequence[Entry], folder: Path) -> None:
+    """Write the table of the speakers, which `speaker_table` describes."""
+    with (folder / "speakers.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["path", "speaker"])
+        for entry in entries:
+            top = folder / entry.name
+            files = (path for path in top.rglob("*") if path.is_file())
+            for path in sorted(path.relative_to(top).as_posix() for path in files):
+                rows.writerow([f"{entry.name}/{path}", entry.speaker_of(path)])
 
 
 def _fetch(
