@@ -12,7 +12,6 @@ attributes from the repository. Git itself refuses paths that lead out of the ta
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -20,12 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from denoise.corpus.git_errors import NETWORK, describe_signal, explain, last_line
 from denoise.corpus.retry import DEFAULT_RETRY, RetryPolicy
 from denoise.errors import CorpusError
 from denoise.util.atomic import replacing_folder, write_text
 
 BATCH_FILES = 100  # per fetch
 REGULAR_FILES = ("100644", "100755")  # neither links nor submodules
+MIN_VERSION = (2, 32)  # the first that reads GIT_CONFIG_GLOBAL
 KEPT_VARIABLES = ("GIT_SSL_", "GIT_TRACE", "GIT_EXEC_PATH")
 
 # It replaces ~/.gitconfig, also for the git that serves a mirror. The `uploadpack` keys let a
@@ -65,21 +66,6 @@ CONFIG = """\
 \tdirectory = *
 """
 ATTRIBUTES = "* -text -eol -ident -filter -working-tree-encoding\n"  # files keep their bytes
-
-DISK_FULL = re.compile(
-    r"No space left on device|Disk quota exceeded|File too large|died of signal 25\b"
-)
-UNKNOWN_COMMIT = re.compile(r"not our ref|unadvertised object|find remote ref|want \w+ not valid")
-NO_REPOSITORY = re.compile(
-    r"Repository not found|repository '.*' not found|not appear to be a git repository"
-    r"|could not read Username|Authentication failed|returned error: 40[134]"
-)
-MIN_VERSION = (2, 32)  # the first that reads GIT_CONFIG_GLOBAL
-NETWORK = re.compile(
-    r"Could not resolve|Failed to connect|Couldn't connect|Connection|timed out|early EOF"
-    r"|RPC failed|hung up|unexpected disconnect|SSL|GnuTLS|returned error: (?:429|5\d\d)|too slow",
-    re.IGNORECASE,
-)
 
 
 class _GitError(Exception):
@@ -197,10 +183,10 @@ class PinnedRepository:
                 return
             except _GitError as error:
                 is_last = n_failures == self.retry.max_attempts or self.mirror is not None
-                if is_last or _explain(str(error)) is not None or not NETWORK.search(str(error)):
+                if is_last or explain(str(error)) is not None or not NETWORK.search(str(error)):
                     raise CorpusError(self._describe(str(error), n_failures)) from error
                 wait_seconds = self.retry.wait_seconds(n_failures, 0)
-                print(f"{_last_line(str(error))}", file=sys.stderr)
+                print(f"{last_line(str(error))}", file=sys.stderr)
                 print(f"Trying again in {wait_seconds:g} s.", file=sys.stderr)
                 self.retry.sleep(wait_seconds)
 
@@ -219,7 +205,7 @@ class PinnedRepository:
         )
         if finished.returncode:
             printed = finished.stderr.decode("utf-8", "replace")
-            raise _GitError(f"{printed}{_describe_signal(finished.returncode)}")
+            raise _GitError(f"{printed}{describe_signal(finished.returncode)}")
         return finished.stdout.decode("utf-8", "surrogateescape")
 
     def _environment(self) -> dict[str, str]:
@@ -244,7 +230,7 @@ class PinnedRepository:
     def _describe(self, printed: str, n_failures: int) -> str:
         """Return the error message for what git printed."""
         source = f"the mirror {self.mirror}" if self.mirror else self.url
-        reason = _explain(printed)
+        reason = explain(printed)
         if reason is None and self.mirror:
             reason = (
                 "The mirror may be damaged. Run git fsck in it, or make it anew with "
@@ -258,7 +244,7 @@ class PinnedRepository:
             )
         return (
             f"Commit {self.commit} cannot be fetched from {source}. {reason or ''}\n"
-            f"git: {_last_line(printed)}"
+            f"git: {last_line(printed)}"
         )
 
 
@@ -275,31 +261,6 @@ def _check_version() -> None:
     version = tuple(map(int, re.findall(rb"\d+", printed)[:2]))
     if version < MIN_VERSION:
         raise CorpusError(f"{printed.decode().strip()} is too old: {needed} or later is needed.")
-
-
-def _explain(printed: str) -> str | None:
-    """Return advice for an error that another attempt would not change; None for others."""
-    if DISK_FULL.search(printed):
-        return "The disk is full. Free some space, then run dvc repro to go on with the fetch."
-    if UNKNOWN_COMMIT.search(printed):
-        return (
-            "It has no such commit, or lacks files of it. Correct the catalogue, or update the "
-            "mirror with git fetch."
-        )
-    if NO_REPOSITORY.search(printed):
-        return "There is no such public repository. Correct the catalogue."
-    return None
-
-
-def _describe_signal(status: int) -> str:
-    return f"git died of signal {signal.Signals(-status).value}\n" if status < 0 else ""
-
-
-def _last_line(printed: str) -> str:
-    """Return the last line that git marks as an error, or its last line."""
-    lines = [line.strip() for line in printed.splitlines() if line.strip()]
-    marked = [line for line in lines if re.match(r"(remote: )?(fatal|error|ERROR):", line)]
-    return (marked or lines or ["it printed nothing"])[-1][:300]
 
 
 def _remove(folder: Path) -> None:
