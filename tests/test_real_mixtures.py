@@ -9,12 +9,10 @@ import soundfile
 
 from benchmarks.real import mixtures
 from benchmarks.real.levels import active_level_db
-from benchmarks.real.mixtures import (
-    Mixture,
-    Plan,
+from benchmarks.real.mixtures import Mixture, Plan, make_test_set
+from benchmarks.real.recordings import (
     find_recordings,
     in_turns,
-    make_test_set,
     noise_type_of,
     read_music,
     read_speech,

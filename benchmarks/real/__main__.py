@@ -21,19 +21,16 @@ from benchmarks import cost
 from benchmarks.compare import make_denoisers
 from benchmarks.methods import OURS, BatchDenoiser, Method
 from benchmarks.real import methods, scores, summary
-from benchmarks.real.mixtures import (
-    SNRS_DB,
-    Plan,
+from benchmarks.real.mixtures import SNRS_DB, Plan, TestSet, make_test_set
+from benchmarks.real.picture import draw
+from benchmarks.real.recordings import (
     Recording,
-    TestSet,
     find_recordings,
     in_turns,
-    make_test_set,
     noise_type_of,
     read_usable,
     speaker_of,
 )
-from benchmarks.real.picture import draw
 from benchmarks.real.report import render
 from denoise.dsp.audio import Waveform
 from denoise.errors import DenoiseError
