@@ -5,7 +5,7 @@ the same mixtures on every machine, in any order and wherever the folders are.
 """
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,10 +22,7 @@ from benchmarks.real.recordings import (
     read_usable,
 )
 from benchmarks.real.rooms import put_in_room
-from denoise.dsp.audio import (
-    Waveform,
-    is_silent,
-)
+from denoise.dsp.audio import Waveform, is_silent
 from denoise.errors import AudioError, CorpusError
 from denoise.noise.mixing import utterance_rng
 
@@ -57,16 +54,6 @@ class Mixture:
         return f"{self.snr_db:g} dB" if np.isfinite(self.snr_db) else self.part
 
 
-@dataclass(frozen=True)
-class TestSet:
-    """The mixtures, the names of those recordings that cannot be used, and the reasons."""
-
-    __test__ = False  # pytest takes it for a test otherwise
-
-    mixtures: Callable[[], Iterator[Mixture]]
-    rejected: dict[str, str] = field(default_factory=dict)
-
-
 @functools.lru_cache(maxsize=8)
 def _read_noise(path: Path, sample_rate: int) -> Waveform:
     return read_mono(path, sample_rate, MAX_NOISE_SECONDS)
@@ -80,7 +67,7 @@ def draw_noise(recording: Recording, n_samples: int, sample_rate: int, rng: Gene
         drawn = np.take(waveform, range(start, start + n_samples), mode="wrap")
         if not is_silent(drawn):
             return drawn
-    raise AudioError(f"{recording.name}: {MAX_DRAWS} places in it are silent.")
+    raise AudioError(f"{MAX_DRAWS} random places in it are silent.")
 
 
 def mix_at_active_level(
@@ -99,7 +86,7 @@ def mix_at_active_level(
 
 @dataclass(frozen=True)
 class Plan:
-    """What to make the test set of."""
+    """What to make the test set of; `rejected` fills with the names and reasons of bad files."""
 
     speech: Sequence[Recording]
     noise: Sequence[Recording]
@@ -107,6 +94,7 @@ class Plan:
     sample_rate: int
     limit: int
     has_rooms: bool
+    rejected: dict[str, str] = field(default_factory=dict)
 
     @property
     def n_extra(self) -> int:
@@ -114,16 +102,11 @@ class Plan:
         return max(4, self.limit // 4)
 
 
-def make_test_set(plan: Plan) -> TestSet:
-    """Return the test set; its mixtures are made one by one, while they are iterated over."""
-    rejected: dict[str, str] = {}
-    return TestSet(lambda: _iterate(plan, rejected), rejected)
-
-
-def _iterate(plan: Plan, rejected: dict[str, str]) -> Iterator[Mixture]:
+def make_test_set(plan: Plan) -> Iterator[Mixture]:
+    """Make the mixtures, and then the further parts, one by one; raises CorpusError."""
     types = sorted({recording.group for recording in plan.noise})
     used = 0
-    for recording, clean in read_usable(in_turns(plan.speech), plan.sample_rate, rejected):
+    for recording, clean in read_usable(in_turns(plan.speech), plan.sample_rate, plan.rejected):
         noise_type, snr_db = _cell(used, types)
         yield _with_noise(plan, recording, clean, noise_type, snr_db)
         if used < plan.n_extra:
@@ -132,17 +115,21 @@ def _iterate(plan: Plan, rejected: dict[str, str]) -> Iterator[Mixture]:
         if used == plan.limit:
             break
     if not used:
-        raise CorpusError(f"No recording of speech is usable: {_first_reasons(rejected)}")
-    yield from _music(plan, rejected)
+        raise CorpusError(f"No recording of speech is usable: {_first_reasons(plan)}")
+    yield from _music(plan)
 
 
 def _cell(index: int, types: Sequence[str]) -> tuple[str, float]:
-    """Return the noise type and the SNR of a mixture: all types, then the next SNR."""
-    return types[index % len(types)], SNRS_DB[index // len(types) % len(SNRS_DB)]
+    """Return the noise type and the SNR of a mixture.
+
+    Types and SNRs take turns; in four rounds each type meets each SNR.
+    """
+    turn, place = divmod(index, len(types))
+    return types[place], SNRS_DB[(turn + place) % len(SNRS_DB)]
 
 
-def _first_reasons(rejected: dict[str, str]) -> str:
-    reasons = [f"{name}: {reason}" for name, reason in list(rejected.items())[:3]]
+def _first_reasons(plan: Plan) -> str:
+    reasons = [f"{name}: {reason}" for name, reason in list(plan.rejected.items())[:3]]
     return " ".join(reasons)
 
 
@@ -155,11 +142,20 @@ def _with_noise(
     part: str = "mixtures",
 ) -> Mixture:
     rng = utterance_rng(SEED, f"{recording.name}|{noise_type}")
-    files = [each for each in plan.noise if each.group == noise_type]
-    file = files[int(rng.integers(len(files)))]
-    noise = draw_noise(file, len(clean), plan.sample_rate, rng)
+    noise = _draw_noise_of_type(plan, noise_type, len(clean), rng)
     reference, noisy = mix_at_active_level(clean, noise, snr_db, plan.sample_rate)
     return Mixture(part, recording.name, recording.group, noise_type, snr_db, reference, noisy)
+
+
+def _draw_noise_of_type(plan: Plan, noise_type: str, n_samples: int, rng: Generator) -> Waveform:
+    """Draw noise from a random recording of the type, and from another one if it is unusable."""
+    files = [each for each in plan.noise if each.group == noise_type]
+    for index in rng.permutation(len(files)):
+        try:
+            return draw_noise(files[index], n_samples, plan.sample_rate, rng)
+        except AudioError as error:
+            plan.rejected[files[index].name] = str(error)
+    raise CorpusError(f"No recording of the noise {noise_type} is usable: {_first_reasons(plan)}")
 
 
 def _further_parts(
@@ -176,7 +172,7 @@ def _further_parts(
         yield Mixture("rooms", name, speaker, "", np.nan, scale * early, scale * wet)
 
 
-def _music(plan: Plan, rejected: dict[str, str]) -> Iterator[Mixture]:
-    excerpts = read_usable(in_turns(plan.music), plan.sample_rate, rejected, read_music)
+def _music(plan: Plan) -> Iterator[Mixture]:
+    excerpts = read_usable(in_turns(plan.music), plan.sample_rate, plan.rejected, read_music)
     for _, (recording, music) in zip(range(plan.n_extra), excerpts, strict=False):
         yield Mixture("music", recording.name, recording.name, "", np.nan, music, music)
