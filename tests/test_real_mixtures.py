@@ -9,12 +9,10 @@ import soundfile
 
 from benchmarks.real import mixtures
 from benchmarks.real.levels import active_level_db
-from benchmarks.real.mixtures import (
-    Mixture,
-    Plan,
+from benchmarks.real.mixtures import Mixture, Plan, make_test_set
+from benchmarks.real.recordings import (
     find_recordings,
     in_turns,
-    make_test_set,
     noise_type_of,
     read_music,
     read_speech,
@@ -59,7 +57,7 @@ def make_plan(folder: Path, limit: int = 8, has_rooms: bool = False) -> Plan:
 
 
 def mixed(folder: Path, **options: int) -> list[Mixture]:
-    return [each for each in make_test_set(make_plan(folder, **options)).mixtures()]
+    return list(make_test_set(make_plan(folder, **options)))
 
 
 @pytest.mark.parametrize(
@@ -122,6 +120,11 @@ def test_mixtures_depend_on_the_names_below_the_folder_only(folders: Path, tmp_p
         np.testing.assert_array_equal(one.noisy, other.noisy)
 
 
+def test_small_test_set_has_several_snrs(folders: Path) -> None:
+    snrs = {m.snr_db for m in mixed(folders, limit=3) if m.part == "mixtures"}
+    assert len(snrs) > 1
+
+
 def test_every_noise_type_meets_every_snr(folders: Path) -> None:
     cells = {(m.noise, m.snr_db) for m in mixed(folders) if m.part == "mixtures"}
     assert cells == {(n, s) for n in ("fan", "rain") for s in mixtures.SNRS_DB}
@@ -148,12 +151,23 @@ def test_unusable_recordings_are_named_and_replaced(folders: Path) -> None:
     first, second = in_turns(plan.speech)[:2]
     first.path.write_bytes(b"RIFF, but damaged")
     write(second.path, noise(0, 0.5))
-    test_set = make_test_set(plan)
-    made = [m for m in test_set.mixtures() if m.part == "mixtures"]
+    made = [m for m in make_test_set(plan) if m.part == "mixtures"]
     assert len(made) == 8
-    assert test_set.rejected.keys() == {first.name, second.name}
-    assert "no audio that can be read" in test_set.rejected[first.name]
-    assert "0.5 s of speech; at least 2 s are needed" in test_set.rejected[second.name]
+    assert plan.rejected.keys() == {first.name, second.name}
+    assert "no audio that can be read" in plan.rejected[first.name]
+    assert "0.5 s of speech; at least 2 s are needed" in plan.rejected[second.name]
+
+
+def test_unusable_noise_is_named_and_replaced(folders: Path) -> None:
+    (folders / "noise" / "rain-1.flac").write_bytes(b"fLaC, but damaged")
+    plan = make_plan(folders)
+    made = [m for m in make_test_set(plan) if m.part == "mixtures"]
+    assert sum(m.noise == "rain" for m in made) == 4
+    assert list(plan.rejected) == ["rain-1.flac"]
+    mixtures._read_noise.cache_clear()
+    (folders / "noise" / "fan.flac").write_bytes(b"fLaC, but damaged")
+    with pytest.raises(CorpusError, match=r"noise fan is usable: fan\.flac: This is no audio"):
+        mixed(folders)
 
 
 def test_test_set_without_usable_speech_is_an_error(folders: Path) -> None:

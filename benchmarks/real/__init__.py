@@ -1,5 +1,5 @@
 """The comparison on real recordings: any folders of clean speech and of noise, any denoiser.
 
 `python -m benchmarks.real` runs it; docs/benchmark.md describes what it measures. Start reading in
-`__main__`, then `mixtures` (the test set), `methods` (the denoisers) and `scores` (the metrics).
+`__main__`, then `recordings` and `mixtures` (the test set), `methods` (the denoisers) and `scores`.
 """

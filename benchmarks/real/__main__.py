@@ -21,19 +21,16 @@ from benchmarks import cost
 from benchmarks.compare import make_denoisers
 from benchmarks.methods import OURS, BatchDenoiser, Method
 from benchmarks.real import methods, scores, summary
-from benchmarks.real.mixtures import (
-    SNRS_DB,
-    Plan,
+from benchmarks.real.mixtures import SNRS_DB, Plan, make_test_set
+from benchmarks.real.picture import draw
+from benchmarks.real.recordings import (
     Recording,
-    TestSet,
     find_recordings,
     in_turns,
-    make_test_set,
     noise_type_of,
     read_usable,
     speaker_of,
 )
-from benchmarks.real.picture import draw
 from benchmarks.real.report import render
 from denoise.dsp.audio import Waveform
 from denoise.errors import DenoiseError
@@ -106,13 +103,12 @@ def compare(options: argparse.Namespace) -> tuple[dict[str, Any], pd.DataFrame]:
     score = partial(
         scores.score_one, sample_rate=plan.sample_rate, with_pesq=has_pesq(), dnsmos=dnsmos
     )
-    test_set = make_test_set(plan)
-    progress = tqdm(test_set.mixtures(), unit="clip", disable=not sys.stderr.isatty())
+    progress = tqdm(make_test_set(plan), unit="clip", disable=not sys.stderr.isatty())
     rows = scores.score_all(progress, denoisers, score)
     unit = summary.choose_unit(rows)
     used = [method for method in available if method.name in denoisers]
     return {
-        "test_set": describe_test_set(options, plan, test_set, rows) | {"unit": unit},
+        "test_set": describe_test_set(options, plan, rows) | {"unit": unit},
         "machine": cost.describe_machine(),
         "metrics": {name: asdict(metric) for name, metric in scores.METRICS.items()},
         "methods": describe_methods(used, denoisers, options, clean),
@@ -130,7 +126,7 @@ def _load_dnsmos() -> tuple[scores.Dnsmos | None, dict[str, str]]:
 
 
 def describe_test_set(
-    options: argparse.Namespace, plan: Plan, test_set: TestSet, rows: pd.DataFrame
+    options: argparse.Namespace, plan: Plan, rows: pd.DataFrame
 ) -> dict[str, Any]:
     """Return the folders' names, and what was made of them; paths are left out."""
     mixtures = rows[rows["part"] == "mixtures"]
@@ -144,7 +140,7 @@ def describe_test_set(
         "snrs_db": list(SNRS_DB),
         "sample_rate": plan.sample_rate,
         "parts": {str(k): int(n) for k, n in clips.groupby("part", sort=False).size().items()},
-        "rejected": dict(test_set.rejected),
+        "rejected": plan.rejected,
     }
 
 

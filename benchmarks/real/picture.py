@@ -19,6 +19,7 @@ Tree = Mapping[str, Any]
 
 OURS_COLOUR, OTHER_COLOUR = "#0072B2", "#777777"
 COLUMNS = 4
+DARK_SHARE = 0.65  # of the largest distance; text on darker cells is white
 HEAT_MAPS = (("noise", "noise type"), ("snr", "SNR"))
 CAPTION = (
     "Points: means and 95 % confidence intervals. Ours is blue. Hollow: no significant difference "
@@ -114,7 +115,9 @@ def _draw_map(axes: Axes, tree: Tree, order: list[str], key: tuple[str, str]) ->
     decimals = tree["metrics"][metric]["decimals"]
     for (y, x), mean in np.ndenumerate(means):
         if np.isfinite(mean):
-            axes.text(x, y, f"{mean:.{decimals}f}", ha="center", va="center", fontsize=8)
+            colour = "white" if abs(distance[y, x]) > DARK_SHARE * limit else "black"
+            style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "color": colour}
+            axes.text(x, y, f"{mean:.{decimals}f}", **style)
     axes.set_xticks(range(len(quality)), list(quality), fontsize=9)
     axes.grid(visible=False)
     _label_methods(axes, tree, order)
