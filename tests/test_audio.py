@@ -324,3 +324,9 @@ def test_sphere_compressed_by_shorten_is_named_as_such(tmp_path: Path) -> None:
     with pytest.raises(AudioError) as raised:
         decode(other)
     assert "Shorten" not in str(raised.value)
+
+
+def test_a_path_that_cannot_be_opened_is_no_audio(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing.wav", tmp_path):
+        with pytest.raises(AudioError, match="no audio"):
+            decode(path)

@@ -3,7 +3,7 @@
 import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -75,10 +75,18 @@ def open_audio(source: Source) -> Iterator[soundfile.SoundFile]:
 
 
 def _is_shorten(file: str | os.PathLike[str] | BinaryIO) -> bool:
-    """Return whether a seekable file is NIST SPHERE audio compressed by Shorten."""
+    """Return whether a seekable file is NIST SPHERE audio compressed by Shorten.
+
+    A path may be bytes, as `SystemPath` gives it. One that cannot be opened, and a pipe, which
+    would wait for a writer, are none.
+    """
     if isinstance(file, str | os.PathLike):
-        with Path(file).open("rb") as opened:
-            return _is_shorten(opened)
+        path = Path(os.fsdecode(file))
+        with suppress(OSError):
+            if path.is_file():
+                with path.open("rb") as opened:
+                    return _is_shorten(opened)
+        return False
     if not file.seekable():
         return False
     file.seek(0)

@@ -1,5 +1,6 @@
-"""The spectrogram caches that training reads.
+"""What training reads: caches of spectrograms, or banks of waveforms.
 
-It imports `util`, `dsp`, `corpus` and `noise`. Start with `build`, which mixes every clip with
-noise and writes the spectrograms of both; `cache` is the file format.
+It imports `util`, `dsp`, `corpus` and `noise`. Start with `build`, which fills what
+`features.cache` names. `cache` holds the spectrograms of every clip, clean and mixed with noise;
+`bank` holds speech and noise as int16 samples, which training mixes.
 """

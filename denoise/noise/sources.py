@@ -80,7 +80,8 @@ class RecordedNoiseSource:
         if not self._recordings:
             raise CorpusError(
                 f"{self._archive.path} holds no recording. Set download.noise to a folder or zip "
-                "of noise recordings and run dvc repro."
+                "of noise recordings, or download.open.noise to names of the catalogue, and run "
+                "dvc repro."
             )
         for attempt in range(MAX_DRAWS):
             piece, sample_rate, n_samples = self._draw_piece(rng)
