@@ -1,6 +1,6 @@
 """Cells and rows of the Markdown tables that the reports consist of."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.verdicts import BETTER, NO_DIFFERENCE, WORSE
@@ -58,3 +58,14 @@ def header(first: str, columns: Mapping[str, Any]) -> list[str]:
 def row(first: str, cells: list[str]) -> str:
     """Return a line of a table."""
     return f"| {first} | " + " | ".join(cells) + " |"
+
+
+def join_sections(sections: Iterable[Sequence[str]]) -> str:
+    """Return a document of sections, each a list of lines, with an empty line between them."""
+    return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
+
+
+def cost_cells(cost: Tree) -> list[str]:
+    """Return the time per second of audio (ms), the start-up (s) and the peak memory (MB)."""
+    decimals = {"ms_per_second": 1, "start_up_cpu_seconds": 1, "peak_memory_mb": 0}
+    return [number(cost.get(key), digits) for key, digits in decimals.items()]

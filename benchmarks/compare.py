@@ -5,7 +5,6 @@ Run it as `make bench`; docs/benchmark.md describes what is measured and how.
 
 import argparse
 import hashlib
-import json
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from benchmarks import cost, quality, verdicts
 from benchmarks.methods import OURS, BatchDenoiser, Method, list_methods
 from benchmarks.picture import draw
 from benchmarks.report import render
+from benchmarks.results import write_results
 from denoise.corpus.archive import CorpusArchive
 from denoise.corpus.loader import Rejections, load_clips
 from denoise.corpus.manifest import read_manifest
@@ -30,7 +30,6 @@ from denoise.noise.mixing import NoiseSources, no_recordings
 from denoise.noise.sources import SpeechSource
 from denoise.params import Params
 from denoise.params_file import load_params
-from denoise.util.atomic import write_text
 
 MAX_DELAY_CLIPS = 15
 TIMED_CLIPS = 5
@@ -222,18 +221,7 @@ def describe_methods(
 
 def main() -> None:
     """Run the comparison; write `comparison.json`, `comparison.md` and `comparison.png`."""
-    options = parse_options()
-    try:
-        tree, rows = compare(options)
-    except DenoiseError as error:
-        sys.exit(f"error: {error}")
-    write_text(options.output / "comparison.json", json.dumps(tree, indent=1) + "\n")
-    write_text(options.output / "comparison.md", render(tree))
-    draw(tree, options.output / "comparison.png")
-    if options.rows:
-        text = rows.round(4).to_csv(index=False, lineterminator="\n")
-        write_text(options.rows, text)
-    print(render(tree))
+    write_results(parse_options(), "comparison", compare, render, draw)
 
 
 if __name__ == "__main__":

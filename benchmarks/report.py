@@ -5,9 +5,11 @@ from typing import Any
 
 from benchmarks.cells import (
     MARKS,
+    cost_cells,
     describe_machine_line,
     format_difference,
     header,
+    join_sections,
     number,
     plus_minus,
     row,
@@ -32,7 +34,7 @@ def render(tree: Tree) -> str:
         ["## Cost", "", *_cost(tree)],
         ["## Machine", "", *describe_machine_line(tree["machine"])],
     ]
-    return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
+    return join_sections(sections)
 
 
 def overview_table(tree: Tree) -> list[str]:
@@ -200,9 +202,7 @@ def _cost(tree: Tree) -> list[str]:
     for method in tree["methods"].values():
         if cost := method.get("cost"):
             cells = [
-                number(cost.get("ms_per_second"), 1),
-                number(cost.get("start_up_cpu_seconds"), 1),
-                number(cost.get("peak_memory_mb"), 0),
+                *cost_cells(cost),
                 _minutes(method.get("training_seconds")),
             ]
             lines.append(row(method["label"], cells))

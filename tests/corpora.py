@@ -3,12 +3,13 @@
 import io
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from denoise.corpus.archive import Utterance, create_archive
+from denoise.corpus.archive import CorpusArchive, Utterance, create_archive
 
 
 def noise_waveform(seed: int, seconds: float = 0.1, channels: int = 1) -> npt.NDArray[np.float64]:
@@ -90,3 +91,25 @@ def speech(seed: int, *parts: tuple[str, float], file_format: str = "WAV") -> by
     """Return the bytes of a file of `speech_waveform`; by default, two seconds of speech."""
     waveform = speech_waveform(seed, *(parts or [("speech", 2.0)]))
     return encode(waveform[:, None], file_format)
+
+
+class LocalImport:
+    """The local source's import of a test, and what it wrote."""
+
+    provenance: dict[str, Any]
+
+    def __init__(self, folder: Path) -> None:
+        self.source = folder / "mine"
+        self.archive = folder / "out" / "corpus.zip"
+
+    def read(self) -> dict[Utterance, bytes]:
+        """Return the utterances of the archive."""
+        with CorpusArchive(self.archive) as archive:
+            archive.verify()
+            self.speakers = archive.speakers()
+            return {utterance: archive.read(utterance) for utterance in archive.utterances}
+
+    @property
+    def left_out(self) -> dict[str, Any]:
+        left_out: dict[str, Any] = self.provenance["left_out"]
+        return left_out

@@ -7,7 +7,6 @@ import random
 import unicodedata
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from denoise.corpus.archive import CorpusArchive, Utterance
 from denoise.corpus.filename_parser import NO_DIGIT, NO_SPEAKER
 from denoise.corpus.local import import_local
 from denoise.errors import CorpusError
-from tests.corpora import encode, noise_waveform, wav, write_corpus, write_tree
+from tests.corpora import LocalImport, encode, noise_waveform, wav, write_corpus, write_tree
 
 FSDD = {
     "recordings/7_jackson_0.wav": wav(1),
@@ -30,12 +29,8 @@ FSDD = {
 MALE = b'{"theo": {"gender": "male"}}'
 
 
-class Import:
+class Import(LocalImport):
     """Imports from a folder or zip of the test, and their results."""
-
-    def __init__(self, folder: Path) -> None:
-        self.source = folder / "mine"
-        self.archive = folder / "out" / "corpus.zip"
 
     def import_folder(self, files: dict[str, bytes]) -> dict[Utterance, bytes]:
         """Import `files` from a folder; return the recordings."""
@@ -50,17 +45,6 @@ class Import:
                 archive.writestr(name, content)
         self.provenance = import_local(str(path), self.archive)
         return self.read()
-
-    def read(self) -> dict[Utterance, bytes]:
-        with CorpusArchive(self.archive) as archive:
-            archive.verify()
-            self.speakers = archive.speakers()
-            return {utterance: archive.read(utterance) for utterance in archive.utterances}
-
-    @property
-    def left_out(self) -> dict[str, Any]:
-        left_out: dict[str, Any] = self.provenance["left_out"]
-        return left_out
 
 
 @pytest.fixture

@@ -17,32 +17,28 @@ from denoise.corpus.local import import_local
 from denoise.corpus.local_speech import NO_SPEECH
 from denoise.corpus.speaker_path import EACH_RECORDING
 from denoise.errors import CorpusError
-from tests.corpora import encode, noise_waveform, speech, speech_waveform, wav, write_tree
+from tests.corpora import (
+    LocalImport,
+    encode,
+    noise_waveform,
+    speech,
+    speech_waveform,
+    wav,
+    write_tree,
+)
 
 THREE = {f"{who}/hello {who}.wav": speech(number) for number, who in enumerate(("a", "b", "c"))}
 TWO_UTTERANCES = [("speech", 2.0), ("pause", 1.0), ("speech", 3.0)]
 
 
-class Import:
+class Import(LocalImport):
     """Imports from a folder of the test, and their results."""
-
-    def __init__(self, folder: Path) -> None:
-        self.source = folder / "mine"
-        self.archive = folder / "out" / "corpus.zip"
 
     def run(self, files: dict[str, bytes], **options: Any) -> dict[Utterance, bytes]:
         """Import `files`; return the utterances."""
         write_tree(self.source, files)
         self.provenance = import_local(str(self.source), self.archive, **options)
-        with CorpusArchive(self.archive) as archive:
-            archive.verify()
-            self.speakers = archive.speakers()
-            return {utterance: archive.read(utterance) for utterance in archive.utterances}
-
-    @property
-    def left_out(self) -> dict[str, Any]:
-        left_out: dict[str, Any] = self.provenance["left_out"]
-        return left_out
+        return self.read()
 
 
 @pytest.fixture

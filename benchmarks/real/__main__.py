@@ -4,7 +4,6 @@ Run it as `python -m benchmarks.real`; docs/benchmark.md describes what is measu
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -32,10 +31,10 @@ from benchmarks.real.recordings import (
     speaker_of,
 )
 from benchmarks.real.report import render
+from benchmarks.results import write_results
 from denoise.dsp.audio import Waveform
 from denoise.errors import DenoiseError
 from denoise.evaluation.metrics import has_pesq
-from denoise.util.atomic import write_text
 
 LIMIT = 160
 MAX_DELAY_CLIPS = 5
@@ -173,17 +172,7 @@ def describe_methods(
 
 def main() -> None:
     """Run the comparison; write `real.json`, `real.md` and `real.png`."""
-    options = parse_options()
-    try:
-        tree, rows = compare(options)
-    except DenoiseError as error:
-        sys.exit(f"error: {error}")
-    write_text(options.output / "real.json", json.dumps(tree, indent=1) + "\n")
-    write_text(options.output / "real.md", render(tree))
-    draw(tree, options.output / "real.png")
-    if options.rows:
-        write_text(options.rows, rows.round(4).to_csv(index=False, lineterminator="\n"))
-    print(render(tree))
+    write_results(parse_options(), "real", compare, render, draw)
 
 
 if __name__ == "__main__":
