@@ -72,6 +72,7 @@ class SampleParams:
     """How many utterances are drawn, and how their speakers are split."""
 
     size: Annotated[int, Range(3, 10_000_000)]
+    max_per_speaker: Annotated[int, Range(1, 10_000_000)]
     validation_fraction: Annotated[float, Range(0.01, 0.8)]
     test_fraction: Annotated[float, Range(0.01, 0.8)]
     seed: Annotated[int, Range(0, MAX_SEED)]
@@ -150,6 +151,7 @@ class SkipAutoencoderParams:
     channels: Annotated[int, Range(4, 512)]
     bottleneck_channels: Annotated[int, Range(1, 4096)]
     subbands: Annotated[int, Range(4, 1024)]
+    dilations: Annotated[tuple[int, ...], Range(1, 256)]
     compression: Annotated[float, Range(0.05, 1.0)]
     normalisation_window_seconds: Annotated[float, Range(0.05, 5.0)]
 
@@ -197,6 +199,7 @@ class TrainParams:
     oov_probability: Annotated[float, Range(0.0, 1.0)]
     time_reversal_probability: Annotated[float, Range(0.0, 1.0)]
     room_probability: Annotated[float, Range(0.0, 1.0)]
+    second_noise_probability: Annotated[float, Range(0.0, 1.0)]
     crop_seconds: Annotated[float, Range(0.4, 3600.0)]
     data_shards: Annotated[int, Range(1, 256)]
     seed: Annotated[int, Range(0, MAX_SEED)]

@@ -119,11 +119,13 @@ def _check_sets(params: Params) -> None:
         raise ParamsError(
             f"features.speed_perturbation: {list(speeds)} must hold 1 and no value twice."
         )
-    if params.train.room_probability and params.features.cache != "waveforms":
-        raise ParamsError(
-            f"train.room_probability: {params.train.room_probability} needs waveforms in "
-            "features.cache; with spectrograms it must be 0."
-        )
+    for name in ("room_probability", "second_noise_probability"):
+        value = getattr(params.train, name)
+        if value and params.features.cache != "waveforms":
+            raise ParamsError(
+                f"train.{name}: {value} needs waveforms in features.cache; with spectrograms it "
+                "must be 0."
+            )
     if len(set(params.evaluate.snr_db)) < len(params.evaluate.snr_db):
         raise ParamsError(f"evaluate.snr_db: {list(params.evaluate.snr_db)} names a value twice.")
 

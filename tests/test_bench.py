@@ -269,7 +269,7 @@ def corpus_options(tmp_path: Path) -> list[str]:
     """Write a small corpus and its manifest; return the options for them and for the outputs."""
     archive = write_corpus(tmp_path / "corpus.zip", speakers=4, seconds=0.6)
     with CorpusArchive(archive) as corpus:
-        params = SampleParams(8, 0.1, 0.4, 0)
+        params = SampleParams(8, 100, 0.1, 0.4, 0)
         manifest = make_manifest(corpus.utterances, corpus.speakers(), params)
     write_manifest(manifest, tmp_path / "manifest.csv")
     inputs = ["--archive", str(archive), "--manifest", str(tmp_path / "manifest.csv")]

@@ -24,7 +24,8 @@ from denoise.corpus.manifest import (
 from denoise.errors import CorpusError
 from denoise.params import SampleParams
 
-PARAMS = SampleParams(size=200, validation_fraction=0.1, test_fraction=0.15, seed=20)
+NO_LIMIT = 1_000_000
+PARAMS = SampleParams(200, NO_LIMIT, validation_fraction=0.1, test_fraction=0.15, seed=20)
 GENDERS = ("female", "male", "Female ", "", "diverse")
 
 Speakers = dict[str, dict[str, str]]
@@ -62,7 +63,8 @@ def test_each_speaker_is_in_one_split_and_each_gender_in_all(
     corpus: tuple[list[Utterance], Speakers], fractions: tuple[float, float], seed: int
 ) -> None:
     utterances, speakers = corpus
-    manifest = make_manifest(utterances, speakers, SampleParams(len(utterances), *fractions, seed))
+    params = SampleParams(len(utterances), NO_LIMIT, *fractions, seed)
+    manifest = make_manifest(utterances, speakers, params)
     assert sorted(manifest.utterance_id) == sorted(u.utterance_id for u in utterances)
     splits = speakers_of(manifest)
     assert sum(map(len, splits.values())) == len(set().union(*splits.values()))
@@ -121,7 +123,7 @@ def test_the_rows_are_shuffled() -> None:
 
 def test_every_utterance_has_the_same_probability() -> None:
     utterances = sorted(make_sixty_speakers()[0])[:60]
-    params = [SampleParams(30, 0.1, 0.1, seed) for seed in range(200)]
+    params = [SampleParams(30, NO_LIMIT, 0.1, 0.1, seed) for seed in range(200)]
     drawn = Counter(i for p in params for i in make_manifest(utterances, {}, p).utterance_id)
     assert len(drawn) == 60
     assert min(drawn.values()) > 70 and max(drawn.values()) < 130
@@ -132,7 +134,7 @@ def test_every_utterance_has_the_same_probability() -> None:
 )
 def test_the_splits_have_the_requested_sizes(validation: float, test: float) -> None:
     genders = {f"{n:02d}": "female" if n < 20 else "male" for n in range(60)}
-    params = SampleParams(60, validation, test, 1)
+    params = SampleParams(60, NO_LIMIT, validation, test, 1)
     counts = Counter(split_speakers(genders, params, np.random.default_rng(1)).values())
     for split, fraction in (("validation", validation), ("test", test)):
         assert abs(counts[split] - max(2, 60 * fraction)) <= 1
@@ -188,6 +190,15 @@ def test_a_sample_larger_than_the_corpus_is_an_error() -> None:
     utterances, speakers = make_sixty_speakers()
     with pytest.raises(CorpusError, match=r"sample\.size: 1201 utterances .* corpus has 1200"):
         make_manifest(utterances, speakers, dataclasses.replace(PARAMS, size=1201))
+
+
+def test_no_speaker_has_more_utterances_than_the_limit() -> None:
+    utterances, speakers = make_sixty_speakers()
+    limited = dataclasses.replace(PARAMS, max_per_speaker=7, size=60 * 7)
+    counts = make_manifest(utterances, speakers, limited)["speaker_id"].value_counts()
+    assert len(counts) == 60 and set(counts) == {7}
+    with pytest.raises(CorpusError, match="corpus has 420 with at most 7 of one speaker, sample"):
+        make_manifest(utterances, speakers, dataclasses.replace(limited, size=421))
 
 
 def test_speech_without_digits_is_sampled_as_digits_are() -> None:

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from denoise.dsp.audio import rms
 from denoise.dsp.stft import istft, stft
 from denoise.features.bank import Bank, BankWriter
 from denoise.params import NOISE_TYPES, NoiseWeights, Params, SpectrogramParams
 from denoise.params_file import load_params
+from denoise.training import waveform_data
 from denoise.training.augmentation import Augmentation
-from denoise.training.waveform_data import WaveformSource
+from denoise.training.waveform_data import WaveformSource, active_rms
 from tests.closures import ROOT
 
 SPECTROGRAM = SpectrogramParams(128, 64, 128)
@@ -76,13 +78,17 @@ def bytes_of(batch: tuple[np.ndarray, np.ndarray]) -> bytes:
     return batch[0].tobytes() + batch[1].tobytes()
 
 
-def test_an_epoch_has_each_row_once_and_the_last_batch_may_be_smaller(folder: Path) -> None:
+def test_an_epoch_has_each_row_as_often_as_a_crop_fits_and_the_last_batch_may_be_smaller(
+    folder: Path,
+) -> None:
     batches = source(folder, make_params(time_reversal_probability=0.0))
-    assert len(batches) == 3
-    sizes = [len(batches.shuffled(0, number, None)[0]) for number in range(3)]
-    assert sizes == [3, 3, 1]
-    found = [p for number in range(3) for p in pitches(batches.shuffled(4, number, None)[1])]
-    expected = [round(round((200 + 100 * r) / 62.5) * 62.5) for r in range(7)]
+    n_crop = 0.5 * RATE - 64
+    counts = [max(1, round(n / n_crop)) for n in LENGTHS]
+    assert counts == [1, 1, 2, 3, 1, 2, 1]
+    sizes = [len(batches.shuffled(0, number, None)[0]) for number in range(len(batches))]
+    assert sizes == [3, 3, 3, 2]
+    found = [p for number in range(4) for p in pitches(batches.shuffled(4, number, None)[1])]
+    expected = np.repeat([round((200 + 100 * r) / 62.5) * 62.5 for r in range(7)], counts)
     assert np.allclose(sorted(found), sorted(expected), atol=63)
 
 
@@ -101,8 +107,44 @@ def test_the_snr_is_within_its_range_or_that_of_clean_pairs(folder: Path) -> Non
             for noisy, clean in zip(*batches.shuffled(epoch, 0, changes), strict=True):
                 n_samples = (len(clean) - 1) * 64
                 waveforms = [istft(s, SPECTROGRAM, n_samples) for s in (clean, noisy - clean)]
-                energy = [np.sum(np.square(w, dtype=np.float64)) for w in waveforms]
-                assert low - 0.1 <= 10 * np.log10(energy[0] / energy[1]) <= high + 0.1
+                level = active_rms(waveforms[0], RATE) / rms(waveforms[1])
+                assert low - 0.3 <= 20 * np.log10(level) <= high + 0.3
+
+
+def test_pauses_do_not_count_towards_the_level_of_speech() -> None:
+    speech = tone(440, 4096)
+    level = active_rms(speech, RATE)
+    assert level == pytest.approx(0.5**0.5, rel=0.01)
+    assert active_rms(np.pad(speech, 20_480), RATE) == pytest.approx(level, rel=1e-6)
+    with_quiet_noise = np.concatenate([speech, 0.03 * speech])  # 30 dB below
+    assert active_rms(with_quiet_noise, RATE) == pytest.approx(level, rel=1e-6)
+
+
+def test_a_second_noise_is_added_to_its_share_of_the_pairs(folder: Path) -> None:
+    batches = source(folder, make_params({"recordings": 1.0}))
+    count = 0
+    for epoch in range(40):
+        noisy, clean = batches.shuffled(epoch, 0, augmentation(second_noise_probability=0.5))
+        power = (np.abs(noisy - clean) ** 2).sum(axis=1)
+        by_pitch = np.stack([power[:, bin_ - 2 : bin_ + 2].sum(axis=1) for bin_ in (56, 60)])
+        count += np.sum(by_pitch.min(axis=0) > 0.02 * by_pitch.max(axis=0))
+    # Half of the second recordings are another one than the first; 3.5 and 3.7 kHz then sound.
+    assert count / (40 * 3) == pytest.approx(0.25, abs=0.1)
+
+
+def test_background_voices_sound_from_one_room_where_rooms_are_in_use(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw(share: float, room_probability: float) -> np.ndarray:
+        monkeypatch.setattr(waveform_data, "SHARED_ROOM_PROBABILITY", share)
+        batches = source(folder, make_params({"babble": 1.0}))
+        changes = augmentation(room_probability=room_probability)
+        noisy, clean = batches.shuffled(0, 0, changes)
+        return noisy - clean
+
+    dry = draw(0.0, 1e-9)
+    assert not np.allclose(draw(1.0, 1e-9), dry)
+    np.testing.assert_array_equal(draw(1.0, 0.0), draw(0.0, 0.0))
 
 
 @pytest.mark.parametrize("changes", [None, augmentation(random_eq_db=6.0, room_probability=0.5)])
@@ -188,7 +230,7 @@ def test_crops_hold_speech_and_start_anywhere_in_it(tmp_path: Path) -> None:
     for epoch in range(40):
         _, clean = batches.shuffled(epoch, 0, augmentation())
         power = (np.abs(clean) ** 2).sum(axis=(1, 2))
-        assert power.min() > 0.2 * power.max()
+        assert power.min() > 0.05 * power.max()
         starts.add(clean.tobytes())
     assert len(starts) == 40
 

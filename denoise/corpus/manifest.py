@@ -6,6 +6,7 @@ corpus does not tell it.
 
 import io
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -35,14 +36,17 @@ def make_manifest(
     The result does not depend on the order of `utterances`. Raises CorpusError if there are too few
     utterances or speakers.
     """
-    if params.size > len(utterances):
-        raise CorpusError(
-            f"sample.size: {params.size} utterances were requested, but the corpus has "
-            f"{len(utterances)}."
-        )
     rng = np.random.default_rng(params.seed)
     ordered = sorted(utterances)
-    drawn = [ordered[i] for i in rng.permutation(len(ordered))[: params.size]]
+    shuffled = [ordered[i] for i in rng.permutation(len(ordered))]
+    eligible = _limit_per_speaker(shuffled, params.max_per_speaker)
+    if params.size > len(eligible):
+        limited = f" with at most {params.max_per_speaker} of one speaker, sample.max_per_speaker"
+        raise CorpusError(
+            f"sample.size: {params.size} utterances were requested, but the corpus has "
+            f"{len(eligible)}{limited if len(eligible) < len(utterances) else ''}."
+        )
+    drawn = eligible[: params.size]
     gender = {u.speaker_id: _gender(speakers.get(u.speaker_id, {})) for u in drawn}
     split = split_speakers(gender, params, rng)
     rows = [
@@ -50,6 +54,17 @@ def make_manifest(
         for u in drawn
     ]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"digit": DIGIT_TYPE})
+
+
+def _limit_per_speaker(utterances: Sequence[Utterance], most: int) -> list[Utterance]:
+    """Return the first `most` utterances of each speaker, in the given order."""
+    count: Counter[str] = Counter()
+    kept = []
+    for utterance in utterances:
+        count[utterance.speaker_id] += 1
+        if count[utterance.speaker_id] <= most:
+            kept.append(utterance)
+    return kept
 
 
 def _gender(info: Mapping[str, str]) -> str:

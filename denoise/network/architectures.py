@@ -15,7 +15,6 @@ from denoise.params import ModelParams, SkipAutoencoderParams, SpectrogramParams
 
 FIRST_LEVEL_BIN = 2  # a DC offset leaks into bins 0 and 1, and must not count towards the level
 EPSILON = 1e-20
-DILATIONS = (1, 2, 4, 6)
 UNDILATED_FRAMES = 6  # receptive field, each way, of the convolutions without dilation
 REFERENCE_FRAMES = 9  # the same of the reference autoencoder's convolutions
 Tensor = Any
@@ -53,8 +52,9 @@ def receptive_field_of(params: ModelParams, frame_rate: float) -> ReceptiveField
     """Return the receptive field of the network that `params` describes."""
     if params.architecture == "reference":
         return ReceptiveField(round(frame_rate / 2) + REFERENCE_FRAMES, stride=2)
-    level = round(params.skip_autoencoder.normalisation_window_seconds * frame_rate)
-    return ReceptiveField(level + UNDILATED_FRAMES + 2 * sum(DILATIONS), stride=1)
+    network = params.skip_autoencoder
+    level = round(network.normalisation_window_seconds * frame_rate)
+    return ReceptiveField(level + UNDILATED_FRAMES + 2 * sum(network.dilations), stride=1)
 
 
 def power_of(stft: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ def skip_autoencoder_mask(stft: Tensor, params: SkipAutoencoderParams, frame_rat
     fine = _convolve(subbands, widths[0], (3, 3))
     middle = _residual(_convolve(fine, widths[1], (3, 4), strides=(1, 2)))
     x = _convolve(middle, widths[2], (3, 4), strides=(1, 2))
-    for dilation in DILATIONS:
+    for dilation in params.dilations:
         x = _cross_band_block(_residual(x, dilation), params.bottleneck_channels, dilation)
     x = _residual(_upsample(x, widths[1]) + middle)
     x = _upsample(x, widths[0]) + fine

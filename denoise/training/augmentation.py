@@ -42,6 +42,7 @@ class Augmentation:
     oov_probability: float = 0.0
     time_reversal_probability: float = 0.0
     room_probability: float = 0.0
+    second_noise_probability: float = 0.0
     n_frames: int = sys.maxsize
 
     @classmethod
@@ -58,6 +59,7 @@ class Augmentation:
             oov_probability=train.oov_probability,
             time_reversal_probability=train.time_reversal_probability,
             room_probability=train.room_probability,
+            second_noise_probability=train.second_noise_probability,
             n_frames=round(train.crop_seconds * params.audio.sample_rate / hop_length),
         )
 

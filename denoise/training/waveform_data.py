@@ -9,7 +9,7 @@ import os
 import numpy as np
 from numpy.random import Generator
 
-from denoise.dsp.audio import Waveform, change_speed
+from denoise.dsp.audio import Waveform, change_speed, rms
 from denoise.dsp.rooms import convolve, draw_room_response
 from denoise.dsp.stft import Stft, stft
 from denoise.features.bank import Bank
@@ -19,7 +19,6 @@ from denoise.noise.mixing import (
     NoiseSources,
     draw_noise,
     draw_noise_type,
-    mix,
 )
 from denoise.params import Params
 from denoise.training.augmentation import (
@@ -30,8 +29,30 @@ from denoise.training.augmentation import (
 )
 
 MAX_DRAWS = 100
-ACTIVE_FRACTION = 0.3  # a crop holds at least this share of the energy of the loudest crop
-"""Crops of silence teach nothing, and have no SNR."""
+ACTIVE_FRACTION = 0.1  # a crop holds at least this share of the energy of the loudest crop
+"""Crops of silence have no SNR. Pauses must be heard, or noise stays in them."""
+BLOCK_SECONDS = 0.032  # in which the level of speech is measured
+ACTIVE_RANGE_DB = 25.0  # blocks this far below the loudest are pauses
+SECOND_NOISE_DB = (-15.0, 0.0)  # a second noise relative to the first
+SHARED_ROOM_PROBABILITY = 0.5  # voices in the background sound from one room
+
+
+def active_rms(waveform: Waveform, sample_rate: int) -> float:
+    """Return the RMS of the blocks that hold speech, as of ITU-T P.56, more simply.
+
+    An SNR that counts pauses would make the noise weaker where an utterance is short.
+    """
+    n_block = round(BLOCK_SECONDS * sample_rate)
+    padded = np.pad(waveform, (0, -len(waveform) % n_block))
+    power = np.mean(np.square(padded.reshape(-1, n_block), dtype=np.float64), axis=1)
+    return float(np.sqrt(np.mean(power[power >= power.max() * 10 ** (-ACTIVE_RANGE_DB / 10)])))
+
+
+def equalise(waveform: Waveform, depth_db: float, rng: Generator) -> Waveform:
+    """Apply `random_eq` to a waveform, float32 [n_samples]."""
+    spectrum = np.fft.rfft(waveform)[None, None].astype(np.complex64, copy=False)
+    equalised = random_eq(spectrum, depth_db, rng)[0, 0]
+    return np.fft.irfft(equalised, n=len(waveform)).astype(np.float32)
 
 
 class WaveformSource:
@@ -46,6 +67,9 @@ class WaveformSource:
         self._n_crop = max(1, frames - 1) * params.spectrogram.hop_length
         self._weights = vars(params.noise.weights)
         self._groups = np.array(speech.groups)
+        # Each row as often as a crop fits into it, so that every second is heard equally often.
+        counts = [max(1, round(speech.n_samples(r) / self._n_crop)) for r in range(len(speech))]
+        self._crops = np.repeat(np.arange(len(speech)), counts)
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], split: str, params: Params) -> "WaveformSource":
@@ -54,15 +78,15 @@ class WaveformSource:
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch; the last one may be smaller."""
-        return -(-len(self._speech) // self._params.train.batch_size)
+        return -(-len(self._crops) // self._params.train.batch_size)
 
-    def _rows(self, number: int) -> Rows:
-        start = number * self._params.train.batch_size
-        return np.arange(start, min(start + self._params.train.batch_size, len(self._speech)))
+    def _batch(self, number: int, order: Rows) -> Rows:
+        size = self._params.train.batch_size
+        return order[number * size : (number + 1) * size]
 
     def cached(self, number: int) -> tuple[Stft, Stft]:
         """Return batch `number` in the order of the bank, without augmentation, always the same."""
-        rows = self._rows(number)
+        rows = self._batch(number, self._crops)
         rng = np.random.default_rng([self._params.train.seed, number])
         return self._spectra([self._draw_pair(rng, int(row), None) for row in rows])
 
@@ -75,10 +99,10 @@ class WaveformSource:
     ) -> tuple[Stft, Stft]:
         """Return batch `number` of `epoch` in shuffled order: noisy and clean spectrograms."""
         seed = self._params.train.seed
-        order = np.random.default_rng([seed, epoch]).permutation(len(self._speech))
+        order = np.random.default_rng([seed, epoch]).permutation(self._crops)
         # Numbers start at 1: NumPy treats a trailing 0 as no seed, which is the generator of order.
         rng = np.random.default_rng([seed, epoch, number + 1])
-        rows = order[self._rows(number)]
+        rows = self._batch(number, order)
         pairs = [self._draw_pair(rng, int(row), augmentation) for row in rows]
         noisy, clean = self._spectra(pairs)
         if augmentation is None:
@@ -97,12 +121,29 @@ class WaveformSource:
         """Return a noisy and a clean crop, float32 [n_crop]."""
         noise_type = draw_noise_type(self._weights, rng)
         clean = self._draw_speech(rng, row, augmentation, noise_type not in VOICES)
+        noise = self._draw_noise(rng, noise_type, row, augmentation)
+        if augmentation and rng.random() < augmentation.second_noise_probability:
+            other = self._draw_noise(rng, draw_noise_type(self._weights, rng), row, augmentation)
+            gain = rms(noise) / rms(other) * 10 ** (rng.uniform(*SECOND_NOISE_DB) / 20)
+            noise = noise + np.float32(gain) * other
+        snr = 10 ** (self._draw_snr_db(rng, augmentation) / 20)
+        return clean + np.float32(active_rms(clean, self._rate) / rms(noise) / snr) * noise, clean
+
+    def _draw_noise(
+        self, rng: Generator, noise_type: str, row: int, augmentation: Augmentation | None
+    ) -> Waveform:
+        """Return noise for a crop of `row`, float32 [n_crop]; voices are those of others."""
         sources = NoiseSources(
             lambda rng: self._draw_speech(rng, self._other_row(rng, row), augmentation, False),
             self._draw_recording,
         )
-        noise = draw_noise(rng, noise_type, len(clean), self._rate, sources)
-        return mix(clean, noise, self._draw_snr_db(rng, augmentation)), clean
+        noise = draw_noise(rng, noise_type, self._n_crop, self._rate, sources)
+        if augmentation and noise_type == "recordings":
+            noise = equalise(noise, augmentation.random_eq_db, rng)
+        has_room = augmentation and augmentation.room_probability and noise_type in VOICES
+        if has_room and rng.random() < SHARED_ROOM_PROBABILITY:
+            noise = convolve(noise, draw_room_response(rng, self._rate))
+        return noise
 
     def _draw_snr_db(self, rng: Generator, augmentation: Augmentation | None) -> float:
         low, high = self._params.noise.snr_db
@@ -137,9 +178,7 @@ class WaveformSource:
         crop = self._crop(rng, waveform)
         if len(self._oov) and rng.random() < augmentation.time_reversal_probability:
             crop = np.ascontiguousarray(crop[::-1])
-        spectrum = np.fft.rfft(crop)[None, None].astype(np.complex64, copy=False)
-        equalised = random_eq(spectrum, augmentation.random_eq_db, rng)[0, 0]
-        return np.fft.irfft(equalised, n=len(crop)).astype(np.float32)
+        return equalise(crop, augmentation.random_eq_db, rng)
 
     def _crop(self, rng: Generator, waveform: Waveform) -> Waveform:
         """Return [n_crop] samples from a random place with speech; short ones are padded."""
