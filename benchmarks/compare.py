@@ -113,7 +113,7 @@ def compare(options: argparse.Namespace) -> tuple[dict[str, Any], pd.DataFrame]:
     score = quality.make_scorer(has_pesq(), recognise)
     with CorpusArchive(options.archive) as corpus:
         clips, rejections = read_clips(corpus, manifest, params, options.limit)
-        sources = NoiseSources(SpeechSource(corpus, manifest, params.audio), no_recordings)
+        sources = NoiseSources(SpeechSource(corpus, manifest, rate), no_recordings)
         corrupter = Corrupter(rate, params.evaluate.seed, sources)
         methods = select_methods(options, clips)
         denoisers, unavailable = make_denoisers(methods, rate, {OURS, *dict(options.model)})

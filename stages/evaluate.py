@@ -4,7 +4,7 @@ import argparse
 import json
 
 from denoise.corpus.archive import CorpusArchive
-from denoise.corpus.loader import Rejections, load_clips
+from denoise.corpus.loader import Rejections, load_clips, loader_for
 from denoise.corpus.manifest import read_manifest
 from denoise.errors import CorpusError
 from denoise.evaluation.artifacts import write_examples, write_report
@@ -34,9 +34,10 @@ def main(params: Params, paths: argparse.Namespace) -> None:
         replacing_folder(paths.audio) as recordings,
     ):
         test = manifest[manifest["split"] == "test"]
-        sources = open_noise_sources(corpus, manifest, noise, noise.held_out, params.audio)
-        corrupter = Corrupter(params.audio.sample_rate, params.evaluate.seed, sources)
-        clips = load_clips(corpus, test, params.audio, rejections)
+        rate = params.audio.sample_rate
+        sources = open_noise_sources(corpus, manifest, noise, noise.held_out, rate)
+        corrupter = Corrupter(rate, params.evaluate.seed, sources)
+        clips = load_clips(corpus, test, params.audio, rejections, loader_for(test))
         rows = evaluate(clips, denoise, recogniser.recognise, corrupter, params.evaluate)
         if rows.empty:
             raise CorpusError(f"No test recording is usable: {rejections.report()}.")

@@ -23,7 +23,9 @@ def main(params: Params, paths: argparse.Namespace) -> None:
         if params.features.cache == "waveforms":
             rejections = write_banks(corpus, manifest, noise, params, folder)
         else:
-            sources = open_noise_sources(corpus, manifest, noise, noise.training, params.audio)
+            sources = open_noise_sources(
+                corpus, manifest, noise, noise.training, params.audio.sample_rate
+            )
             rejections = write_features(corpus, manifest, sources, params, folder)
     print(rejections.report())
 

@@ -18,7 +18,7 @@ from denoise.training.waveform_data import WaveformSource
 from denoise.util.malloc import keep_freed_memory
 from stages import run, source_files
 
-CHECKPOINT = Path(".scratch/train")  # not an out: DVC deletes outs before it runs a stage
+CHECKPOINTS = Path(".scratch/train")  # not an out: DVC deletes outs before it runs a stage
 
 
 def main(params: Params, paths: argparse.Namespace) -> None:
@@ -34,7 +34,7 @@ def main(params: Params, paths: argparse.Namespace) -> None:
     model, augmentation = config.build_model(), Augmentation.from_params(params)
     settings = repr(asdict(config)) + repr(params.train) + repr(augmentation)
     key = fingerprint(settings, [*source_files("train"), *sorted(paths.features.glob("*"))])
-    checkpoint = Checkpoint(CHECKPOINT, key)
+    checkpoint = Checkpoint(CHECKPOINTS / "-".join(paths.model.parts[-3:]), key)
     with Live(str(paths.curves), report=None, dvcyaml=False, save_dvc_exp=False) as live:
 
         def log(epoch: dict[str, float]) -> None:

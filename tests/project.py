@@ -23,6 +23,7 @@ from tests.closures import ROOT
 STAGES = ["import_noise", "download", "sample", "features", "train", "export", "train_recogniser"]
 STAGES += ["evaluate"]
 TIMEOUT_SECONDS = 300
+RESULTS = ("data", "models", "metrics", "general")  # the last is a pipeline of its own
 
 # Four speakers say each digit once: what three splits need, and little to compute.
 TINY = {
@@ -252,7 +253,7 @@ def make_project(project: Project) -> Project:
     list_files = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(list_files, cwd=ROOT, capture_output=True, check=True, text=True).stdout
     for name in filter(None, names.split("\0")):
-        is_result = name == "dvc.lock" or name.split("/")[0] in ("data", "models", "metrics")
+        is_result = name == "dvc.lock" or name.split("/")[0] in RESULTS
         if (ROOT / name).is_file() and not is_result:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)

@@ -38,7 +38,7 @@ CLEAN = voice()
 MISSING = Path("no/such/model")
 
 
-def no_speech(rng: np.random.Generator) -> np.ndarray:
+def no_speech(rng: np.random.Generator, n_samples: int) -> np.ndarray:
     raise AssertionError("White noise does not use speech.")
 
 

@@ -33,7 +33,7 @@ def test_rows_contain_the_recognisers_results_for_each_method() -> None:
     utterance = pd.Series(
         {"utterance_id": "3_01_0", "speaker_id": "01", "digit": 3, "gender": "male"}
     )
-    sources = NoiseSources(lambda rng: voice(9), no_recordings)
+    sources = NoiseSources(lambda rng, n: voice(9), no_recordings)
     corrupter = Corrupter(SAMPLE_RATE, PARAMS.seed, sources)
     rows = evaluate([(utterance, clean)], np.zeros_like, recogniser, corrupter, PARAMS)
     assert list(zip(rows["noise"], rows["snr_db"], strict=True)) == [
@@ -70,7 +70,7 @@ def test_speech_without_a_digit_is_scored_without_the_recognisers() -> None:
         pd.Series({"utterance_id": name, "speaker_id": "01", "digit": digit, "gender": "male"})
         for name, digit in (("speech_01_0", pd.NA), ("3_01_0", 3))
     ]
-    sources = NoiseSources(lambda rng: voice(9), no_recordings)
+    sources = NoiseSources(lambda rng, n: voice(9), no_recordings)
     corrupter = Corrupter(SAMPLE_RATE, PARAMS.seed, sources)
     clips = [(utterance, clean) for utterance in utterances]
     rows = evaluate(clips, np.zeros_like, recogniser, corrupter, PARAMS)

@@ -241,7 +241,7 @@ def test_noisy_versions_depend_on_seed_and_utterance() -> None:
     params = NoiseParams(weights, snr_db=(-5.0, 5.0), noisy_versions=8, seed=1)
 
     def noisy_versions(utterance_id: str, params: NoiseParams) -> list[tuple[str, float, bytes]]:
-        sources = NoiseSources(lambda rng: clean, lambda rng: clean)
+        sources = NoiseSources(lambda rng, n: clean, lambda rng, n: clean)
         distribution = noise_distribution(params)
         versions = draw_noisy_versions(clean, utterance_id, 8000, distribution, sources)
         return [(v.noise_type, v.snr_db, v.waveform.tobytes()) for v in versions]

@@ -33,11 +33,11 @@ def speech_like(n_samples: int, level: float = 0.1, seed: int = 0) -> np.ndarray
 
 
 def speech_source(n_samples: int) -> Sampler:
-    return lambda rng: speech_like(n_samples, rng.uniform(0.01, 0.3), int(rng.integers(100)))
+    return lambda rng, n: speech_like(n_samples, rng.uniform(0.01, 0.3), int(rng.integers(100)))
 
 
 def sources_of(n_samples: int) -> NoiseSources:
-    return NoiseSources(speech_source(n_samples), lambda rng: 0.1 * white(rng, n_samples, RATE))
+    return NoiseSources(speech_source(n_samples), lambda rng, n: 0.1 * white(rng, n_samples, RATE))
 
 
 def snr_db_of(clean: np.ndarray, noisy: np.ndarray) -> float:
@@ -185,11 +185,11 @@ def test_babble_is_four_to_eight_people_equally_loud() -> None:
     for seed in range(60):
         clips: list[np.ndarray] = []
 
-        def speech(rng: np.random.Generator, clips: list[np.ndarray] = clips) -> np.ndarray:
+        def speech(rng: np.random.Generator, n: int, clips: list[np.ndarray] = clips) -> np.ndarray:
             clips.append(np.float32(10.0 ** -len(clips)) * white(rng, 8001, RATE))
             return clips[-1]
 
-        noise = draw_voices(np.random.default_rng(seed), "babble", speech)
+        noise = draw_voices(np.random.default_rng(seed), "babble", 8001, speech)
         assert (noise.dtype, noise.shape) == (np.float32, (8001,))
         assert rms(noise) == pytest.approx(np.sqrt(len(clips)), rel=0.1)
         counts.add(len(clips))
@@ -200,11 +200,11 @@ def test_babble_is_four_to_eight_people_equally_loud() -> None:
 def test_speech_is_one_recording_at_an_rms_of_1(seed: int) -> None:
     clips: list[np.ndarray] = []
 
-    def speech(rng: np.random.Generator) -> np.ndarray:
-        clips.append(speech_source(801)(rng))
+    def speech(rng: np.random.Generator, n: int) -> np.ndarray:
+        clips.append(speech_source(801)(rng, n))
         return clips[-1]
 
-    noise = draw_voices(np.random.default_rng(seed), "speech", speech)
+    noise = draw_voices(np.random.default_rng(seed), "speech", 801, speech)
     (clip,) = clips
     start = int(np.correlate(np.tile(noise, 2), clip, "valid").argmax())
     assert rms(noise) == pytest.approx(1, rel=1e-5)
@@ -214,7 +214,7 @@ def test_speech_is_one_recording_at_an_rms_of_1(seed: int) -> None:
 def test_speech_starts_anywhere() -> None:
     click = np.eye(1, 801, dtype=np.float32)[0]
     starts = {
-        int(draw_voices(np.random.default_rng(s), "speech", lambda _: click).argmax())
+        int(draw_voices(np.random.default_rng(s), "speech", 801, lambda *_: click).argmax())
         for s in range(50)
     }
     assert min(starts) < 100 and max(starts) > 700 and len(starts) > 40
@@ -223,7 +223,7 @@ def test_speech_starts_anywhere() -> None:
 def test_recordings_are_mixed_as_they_are_drawn() -> None:
     clean, scene = speech_like(900), speech_like(900, seed=1)
 
-    def noise(rng: np.random.Generator) -> np.ndarray:
+    def noise(rng: np.random.Generator, n: int) -> np.ndarray:
         return scene
 
     sources = NoiseSources(speech_source(900), noise)

@@ -31,8 +31,9 @@ def write_noise(path: Path, *waveforms: np.ndarray, sample_rate: int = 8000) -> 
 def drawn(path: Path, draws: int, params: AudioParams = CLIP, seed: int = 0) -> list[np.ndarray]:
     """Draw from all recordings."""
     with NoiseArchive(path) as archive:
-        noise = RecordedNoiseSource(archive, archive.recordings, params)
-        return [noise(np.random.default_rng([seed, number])) for number in range(draws)]
+        noise = RecordedNoiseSource(archive, archive.recordings, params.sample_rate)
+        rngs = [np.random.default_rng([seed, number]) for number in range(draws)]
+        return [noise(rng, params.n_samples) for rng in rngs]
 
 
 def tone(hertz: float, n_samples: int, sample_rate: int = 8000) -> np.ndarray:
@@ -55,8 +56,8 @@ def test_babble_is_made_of_training_speakers_whatever_is_broken(
     path = write_recordings(tmp_path / "corpus.zip", content, {})
     rng = np.random.default_rng(0)
     with CorpusArchive(path) as corpus:
-        speech = SpeechSource(corpus, manifest_of(content), tiny_params.audio)
-        found = {round(rms(speech(rng)) * 2**0.5, 1) for _ in range(60)}
+        speech = SpeechSource(corpus, manifest_of(content), tiny_params.audio.sample_rate)
+        found = {round(rms(speech(rng, 2000)) * 2**0.5, 1) for _ in range(60)}
     assert found == {0.2, 0.4}
 
 
@@ -66,9 +67,9 @@ def test_training_speech_that_is_all_broken_is_an_error(
     content = dict.fromkeys(recordings(), b"")
     path = write_recordings(tmp_path / "corpus.zip", content, {})
     with CorpusArchive(path) as corpus:
-        speech = SpeechSource(corpus, manifest_of(content), tiny_params.audio)
+        speech = SpeechSource(corpus, manifest_of(content), tiny_params.audio.sample_rate)
         with pytest.raises(CorpusError, match="100 training recordings in a row"):
-            speech(np.random.default_rng(0))
+            speech(np.random.default_rng(0), 2000)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -129,10 +130,10 @@ def test_every_recording_and_every_piece_is_drawn(tmp_path: Path) -> None:
 def test_the_same_generator_gives_the_same_bytes(tmp_path: Path) -> None:
     path = write_noise(tmp_path / "noise.zip", *(noise_waveform(n, 1.0)[:, 0] for n in range(4)))
     with NoiseArchive(path) as archive:
-        noise = RecordedNoiseSource(archive, archive.recordings, CLIP)
-        first = noise(utterance_rng(1, "3_07_12")).tobytes()
-        assert noise(utterance_rng(1, "3_07_12")).tobytes() == first
-        assert noise(utterance_rng(2, "3_07_12")).tobytes() != first
+        noise = RecordedNoiseSource(archive, archive.recordings, CLIP.sample_rate)
+        first = noise(utterance_rng(1, "3_07_12"), 2000).tobytes()
+        assert noise(utterance_rng(1, "3_07_12"), 2000).tobytes() == first
+        assert noise(utterance_rng(2, "3_07_12"), 2000).tobytes() != first
 
 
 def test_silent_segments_are_drawn_again(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_a_split_without_a_usable_clip_is_an_error(
 
 def test_noise_has_an_snr_within_the_params_range(recogniser: RecogniserParams) -> None:
     clean = voice()
-    sources = NoiseSources(lambda rng: voice(3), no_recordings)
+    sources = NoiseSources(lambda rng, n: voice(3), no_recordings)
     distribution = noise_distribution(recogniser)
     for version in draw_noisy_versions(clean, "0_01_0", SAMPLE_RATE, distribution, sources):
         assert -0.1 <= 20 * np.log10(rms(clean) / rms(version.waveform - clean)) <= 10.1

@@ -5,6 +5,7 @@ Run it as `python -m benchmarks.real`; docs/benchmark.md describes what is measu
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -20,6 +21,7 @@ from benchmarks import cost
 from benchmarks.compare import make_denoisers
 from benchmarks.methods import OURS, BatchDenoiser, Method
 from benchmarks.real import methods, scores, summary
+from benchmarks.real.held_out import extract_held_out
 from benchmarks.real.mixtures import SNRS_DB, Plan, make_test_set
 from benchmarks.real.picture import draw
 from benchmarks.real.recordings import (
@@ -47,8 +49,12 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.real", description=__doc__)
     add = parser.add_argument
     folders: dict[str, Any] = {"type": Path, "nargs": "+", "metavar": "FOLDER"}
-    add("--speech", required=True, help="folders of clean speech", **folders)
-    add("--noise", required=True, help="folders of noise", **folders)
+    add(
+        "--speech",
+        help="folders of clean speech; default: the general model's test speakers",
+        **folders,
+    )
+    add("--noise", help="folders of noise; default: the general model's held-out noise", **folders)
     add("--music", default=[], help="folders of music", **folders)
     add("--rooms", action="store_true", help="also put clean speech in simulated rooms")
     add(
@@ -64,7 +70,10 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     output = Path("docs/benchmark/real")
     add("--output", type=Path, default=output, metavar="FOLDER", help="folder of the report")
     add("--rows", type=Path, metavar="CSV", help="also write every single score to CSV")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if bool(options.speech) != bool(options.noise):
+        parser.error("--speech and --noise belong together: name both, or none.")
+    return options
 
 
 def make_plan(options: argparse.Namespace) -> Plan:
@@ -85,6 +94,17 @@ def make_plan(options: argparse.Namespace) -> Plan:
 
 def compare(options: argparse.Namespace) -> tuple[dict[str, Any], pd.DataFrame]:
     """Run the whole comparison; return the tree of results and one row per score."""
+    if options.speech:
+        return compare_on(options)
+    with tempfile.TemporaryDirectory() as folder:
+        speech, noise = extract_held_out(Path(folder))
+        return compare_on(
+            argparse.Namespace(**{**vars(options), "speech": [speech], "noise": [noise]})
+        )
+
+
+def compare_on(options: argparse.Namespace) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Run the comparison on the folders of `options`."""
     plan = make_plan(options)
     clean = [
         waveform

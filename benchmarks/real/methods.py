@@ -58,7 +58,7 @@ def add_method_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--ours",
         type=Path,
-        default=Path("models/denoiser.onnx"),
+        default=Path("general/models/denoiser.onnx"),
         metavar="MODEL",
         help="our model: an ONNX file or a saved model",
     )

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from denoise.corpus.archive import CorpusArchive
 from denoise.corpus.manifest import utterance_of
-from denoise.dsp.audio import Waveform, load_clip
+from denoise.dsp.audio import Waveform, load_clip, load_utterance
 from denoise.errors import AudioError
 from denoise.params import AudioParams
 
@@ -54,6 +54,11 @@ def load_clips(
     for _, row in progress:
         with rejections.collect(str(row["utterance_id"])):
             yield row, load(corpus.read(utterance_of(row)), params)
+
+
+def loader_for(rows: pd.DataFrame) -> Load:
+    """Return how to load manifest rows: digits at one length, other speech at its own."""
+    return load_clip if rows["digit"].notna().any() else load_utterance
 
 
 def load_oov(

@@ -180,7 +180,12 @@ def load_clip(source: bytes | BinaryIO, params: AudioParams) -> Waveform:
     The channels are averaged and the DC offset is removed before the rate and the length are
     changed. Raises AudioError if the recording is broken or silent.
     """
-    return _check_sound(fit_length(_decode_mono(source, params.sample_rate), params.n_samples))
+    return load_fitted(source, params.sample_rate, params.n_samples)
+
+
+def load_fitted(source: bytes | BinaryIO, sample_rate: int, n_samples: int) -> Waveform:
+    """Decode a recording as `load_clip` does, float32 [n_samples]."""
+    return _check_sound(fit_length(_decode_mono(source, sample_rate), n_samples))
 
 
 def load_utterance(source: bytes | BinaryIO, params: AudioParams) -> Waveform:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from denoise.corpus.archive import CorpusArchive
-from denoise.corpus.loader import Rejections, load_clips
+from denoise.corpus.loader import Rejections, load_clips, loader_for
 from denoise.dsp.audio import Waveform, write_wav
 from denoise.errors import CorpusError
 from denoise.evaluation.plots import (
@@ -80,7 +80,7 @@ def _first_clip(
     corpus: CorpusArchive, rows: pd.DataFrame, params: AudioParams
 ) -> "tuple[pd.Series[object], Waveform]":
     rejections = Rejections()
-    for row, clean in load_clips(corpus, rows, params, rejections):
+    for row, clean in load_clips(corpus, rows, params, rejections, loader_for(rows)):
         return row, clean
     raise CorpusError(f"There is no clip for an example: {rejections.report()}.")
 

@@ -24,8 +24,10 @@ LOADING_ERRORS: tuple[type[Exception], ...] = (
     ParamsError,
 )
 _PACKAGE = Path(__file__).parent.parent
-_MODELS = _PACKAGE / "models"  # in an installed package; in a checkout, models/ is beside denoise/
-BUILT_IN = (_MODELS if _MODELS.is_dir() else _PACKAGE.parent / "models") / "denoiser.onnx"
+_MODELS = _PACKAGE / "models"  # in an installed package; a checkout has general/models
+BUILT_IN = (
+    _MODELS if _MODELS.is_dir() else _PACKAGE.parent / "general" / "models"
+) / "denoiser.onnx"
 
 
 def load_network(path: str | os.PathLike[str]) -> MaskNetwork:

@@ -12,8 +12,8 @@ from numpy.random import Generator
 from denoise.dsp.audio import Waveform, rms
 from denoise.noise.generators import GENERATORS
 
-Sampler = Callable[[Generator], Waveform]
-"""Draws a clip from recordings, float32 [n_samples], not silent."""
+Sampler = Callable[[Generator, int], Waveform]
+"""(rng, n_samples) -> a clip drawn from recordings, float32 [n_samples], not silent."""
 
 SPEECH_NOISE_TYPES: Mapping[str, tuple[int, int]] = {"babble": (4, 8), "speech": (1, 1)}
 """The noise types that are made of other speakers, with the least and the most of them."""
@@ -27,7 +27,7 @@ class NoiseSources:
     noise: Sampler
 
 
-def no_recordings(rng: Generator) -> Waveform:
+def no_recordings(rng: Generator, n_samples: int) -> Waveform:
     """Stand in for a sampler of noise recordings where there are none; raises ValueError."""
     raise ValueError("There are no noise recordings to draw from.")
 
@@ -63,10 +63,10 @@ def overlay_voices(voices: np.ndarray, rng: Generator) -> np.ndarray:
     return np.sum(roll_time(voices, rng) / np.sqrt(energy(voices)), axis=0)
 
 
-def draw_voices(rng: Generator, noise_type: str, speech: Sampler) -> Waveform:
+def draw_voices(rng: Generator, noise_type: str, n_samples: int, speech: Sampler) -> Waveform:
     """Draw one of SPEECH_NOISE_TYPES, float32 [n_samples]; each voice has an RMS of 1."""
-    voices = np.stack([speech(rng) for _ in range(draw_n_voices(rng, noise_type))])
-    return overlay_voices(voices, rng) * np.float32(voices.shape[1] ** 0.5)
+    voices = np.stack([speech(rng, n_samples) for _ in range(draw_n_voices(rng, noise_type))])
+    return overlay_voices(voices, rng) * np.float32(n_samples**0.5)
 
 
 def draw_noise(
@@ -74,9 +74,9 @@ def draw_noise(
 ) -> Waveform:
     """Draw noise of any type, float32 [n_samples], at any level except silence."""
     if noise_type in SPEECH_NOISE_TYPES:
-        return draw_voices(rng, noise_type, sources.speech)
+        return draw_voices(rng, noise_type, n_samples, sources.speech)
     if noise_type == "recordings":
-        return sources.noise(rng)
+        return sources.noise(rng, n_samples)
     return GENERATORS[noise_type](rng, n_samples, sample_rate)
 
 

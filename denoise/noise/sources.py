@@ -11,14 +11,13 @@ from denoise.dsp.audio import (
     decode,
     fit_length,
     is_silent,
-    load_clip,
+    load_fitted,
     remove_dc,
     resample,
 )
 from denoise.errors import AudioError, CorpusError
 from denoise.noise.archive import MAX_PIECE_SECONDS, NoiseArchive, Recording
 from denoise.noise.mixing import NoiseSources
-from denoise.params import AudioParams
 
 MAX_DRAWS = 100
 MAX_RANDOM_DRAWS = 10  # after these, the loudest segment of a piece is taken
@@ -29,31 +28,32 @@ def open_noise_sources(
     manifest: pd.DataFrame,
     noise: NoiseArchive,
     recordings: list[Recording],
-    params: AudioParams,
+    sample_rate: int,
 ) -> NoiseSources:
     """Return samplers of the training speech in `manifest` and of `recordings` in `noise`."""
-    speech = SpeechSource(corpus, manifest, params)
-    return NoiseSources(speech, RecordedNoiseSource(noise, recordings, params))
+    speech = SpeechSource(corpus, manifest, sample_rate)
+    return NoiseSources(speech, RecordedNoiseSource(noise, recordings, sample_rate))
 
 
 class SpeechSource:
     """Draws clips of the training speakers, which babble is made of in every split."""
 
-    def __init__(self, corpus: CorpusArchive, manifest: pd.DataFrame, params: AudioParams) -> None:
+    def __init__(self, corpus: CorpusArchive, manifest: pd.DataFrame, sample_rate: int) -> None:
         """Draw from the training rows of `manifest`, whatever their order."""
         self._corpus = corpus
         self._rows = manifest[manifest["split"] == "train"].sort_values("utterance_id")
-        self._params = params
+        self._sample_rate = sample_rate
 
-    def __call__(self, rng: Generator) -> Waveform:
-        """Draw a clip, float32 [params.n_samples]; broken and silent ones are drawn again.
+    def __call__(self, rng: Generator, n_samples: int) -> Waveform:
+        """Draw a clip, float32 [n_samples]; broken and silent ones are drawn again.
 
         Raises CorpusError where MAX_DRAWS draws in a row give none.
         """
         for _ in range(MAX_DRAWS):
             row = self._rows.iloc[int(rng.integers(len(self._rows)))]
             try:
-                return load_clip(self._corpus.read(utterance_of(row)), self._params)
+                source = self._corpus.read(utterance_of(row))
+                return load_fitted(source, self._sample_rate, n_samples)
             except AudioError:
                 continue
         raise CorpusError(f"{MAX_DRAWS} training recordings in a row are broken or silent.")
@@ -63,15 +63,15 @@ class RecordedNoiseSource:
     """Draws segments of noise recordings."""
 
     def __init__(
-        self, archive: NoiseArchive, recordings: list[Recording], params: AudioParams
+        self, archive: NoiseArchive, recordings: list[Recording], sample_rate: int
     ) -> None:
         """Draw from `recordings` of `archive`, each equally often, whatever its length."""
         self._archive = archive
         self._recordings = recordings
-        self._params = params
+        self._sample_rate = sample_rate
 
-    def __call__(self, rng: Generator) -> Waveform:
-        """Draw a segment, float32 [params.n_samples], without its mean; short recordings repeat.
+    def __call__(self, rng: Generator, n_samples: int) -> Waveform:
+        """Draw a segment, float32 [n_samples], without its mean; short recordings repeat.
 
         A silent segment is drawn again, and after MAX_RANDOM_DRAWS of them the loudest segment of a
         piece is taken. Raises CorpusError where there is no recording, or all are silent at this
@@ -84,21 +84,21 @@ class RecordedNoiseSource:
                 "dvc repro."
             )
         for attempt in range(MAX_DRAWS):
-            piece, sample_rate, n_samples = self._draw_piece(rng)
-            take_loudest = attempt >= MAX_RANDOM_DRAWS and len(piece) > n_samples
-            cut = (
-                fit_length(piece, n_samples) if take_loudest else segment_of(piece, n_samples, rng)
-            )
-            segment = self._to_clip(cut, sample_rate)
+            piece, own_rate = self._draw_piece(rng)
+            n_needed = n_samples * own_rate // self._sample_rate + 2
+            take_loudest = attempt >= MAX_RANDOM_DRAWS and len(piece) > n_needed
+            cut = fit_length(piece, n_needed) if take_loudest else segment_of(piece, n_needed, rng)
+            resampled = resample(cut, own_rate, self._sample_rate)
+            segment = remove_dc(resampled[:n_samples])
             if not is_silent(segment):
                 return segment
         raise CorpusError(
             f"{MAX_DRAWS} segments in a row of {self._archive.path} are silent at "
-            f"{self._params.sample_rate} Hz, audio.sample_rate."
+            f"{self._sample_rate} Hz, audio.sample_rate."
         )
 
-    def _draw_piece(self, rng: Generator) -> tuple[Waveform, int, int]:
-        """Draw a piece of a recording; return it, its rate, and a clip's length at that rate."""
+    def _draw_piece(self, rng: Generator) -> tuple[Waveform, int]:
+        """Draw a piece of a recording; return it and its rate."""
         pieces = self._recordings[int(rng.integers(len(self._recordings)))]
         name = pieces[int(rng.integers(len(pieces)))]
         try:
@@ -108,12 +108,7 @@ class RecordedNoiseSource:
                 f"{self._archive.path}: {name} cannot be used. {error} "
                 "Run dvc repro --force import_noise."
             ) from error
-        n_samples = self._params.n_samples * sample_rate // self._params.sample_rate + 2
-        return channels[:, 0], sample_rate, n_samples
-
-    def _to_clip(self, segment: Waveform, sample_rate: int) -> Waveform:
-        clip = resample(segment, sample_rate, self._params.sample_rate)
-        return remove_dc(clip[: self._params.n_samples])
+        return channels[:, 0], sample_rate
 
 
 def segment_of(waveform: Waveform, n_samples: int, rng: Generator) -> Waveform:

@@ -74,7 +74,7 @@ def prepare_datasets(
     splits = [digits[digits["split"] == name].head(params.size) for name in SPLITS]
     voices = _load_voices(corpus, splits[0], audio)
 
-    def speech(rng: Generator) -> Waveform:
+    def speech(rng: Generator, n_samples: int) -> Waveform:
         return voices[int(rng.integers(len(voices)))]
 
     sources = NoiseSources(speech, no_recordings)

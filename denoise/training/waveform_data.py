@@ -134,8 +134,8 @@ class WaveformSource:
     ) -> Waveform:
         """Return noise for a crop of `row`, float32 [n_crop]; voices are those of others."""
         sources = NoiseSources(
-            lambda rng: self._draw_speech(rng, self._other_row(rng, row), augmentation, False),
-            self._draw_recording,
+            lambda rng, n: self._draw_speech(rng, self._other_row(rng, row), augmentation, False),
+            lambda rng, n: self._draw_recording(rng),
         )
         noise = draw_noise(rng, noise_type, self._n_crop, self._rate, sources)
         if augmentation and noise_type == "recordings":
