@@ -11,8 +11,8 @@ import soundfile
 import soxr
 
 from denoise.corpus.synthetic.acoustics import SAMPLE_RATE, simulate_recording
-from denoise.corpus.synthetic.build import draw_speakers, name_voice
 from denoise.corpus.synthetic.espeak import Espeak
+from denoise.corpus.synthetic.planning import draw_speakers, name_voice
 from denoise.corpus.synthetic.voices import voice_text
 from denoise.noise.generators import GENERATORS
 from denoise.noise.mixing import mix
@@ -23,7 +23,7 @@ TARGET = Path("denoise/server/web/example.flac")
 TEXT = "nine, four, one, seven, two."
 SPEAKER = "06"
 # The seed differs from that of the corpus, so the voices differ too.
-VOICES = SyntheticParams(speakers=8, repetitions=1, oov_utterances=0, seed=77)
+VOICES = SyntheticParams("digits", speakers=8, repetitions=1, oov_utterances=0, seed=77)
 SNR_DB = 3.0
 NOISE_TYPE = "pink"
 RATE = 16_000

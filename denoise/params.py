@@ -26,8 +26,9 @@ MAX_SEED = 2**32 - 1
 
 @dataclass(frozen=True)
 class SyntheticParams:
-    """The built-in corpus: its size, and how much out-of-vocabulary speech it has besides."""
+    """The built-in corpus: what it says, its size, and the out-of-vocabulary speech of digits."""
 
+    content: Annotated[str, Choices("digits", "sentences")]
     speakers: Annotated[int, Range(4, 100)]
     repetitions: Annotated[int, Range(1, 1000)]
     oov_utterances: Annotated[int, Range(0, 100_000)]

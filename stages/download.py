@@ -13,7 +13,7 @@ from stages import run
 
 def main(params: Params, paths: argparse.Namespace) -> None:
     """Write the corpus at `paths.archive` and its provenance at `paths.provenance`."""
-    source = write_archive(params.download, paths.archive, paths.catalogue)
+    source = write_archive(params.download, paths.archive, paths.catalogue, paths.sentences)
     with CorpusArchive(paths.archive) as corpus:
         n_files = len(corpus.utterances)
         n_speakers = len({utterance.speaker_id for utterance in corpus.utterances})
@@ -22,10 +22,13 @@ def main(params: Params, paths: argparse.Namespace) -> None:
     print(f"{paths.archive}: {n_files} recordings of {n_speakers} speakers", file=sys.stderr)
 
 
-def write_archive(params: DownloadParams, archive: Path, catalogue: Path) -> dict[str, Any]:
+def write_archive(
+    params: DownloadParams, archive: Path, catalogue: Path, sentences: Path
+) -> dict[str, Any]:
     """Write the archive from `params.source`; return the provenance that the source gives.
 
-    `catalogue` is the catalogue of open recordings. Only the modules of the source are imported.
+    `catalogue` is the catalogue of open recordings, and `sentences` the grammars of built-in
+    speech. Only the modules of the source are imported.
     """
     if params.source == "kaggle":
         from denoise.corpus.kaggle import download_kaggle
@@ -50,8 +53,8 @@ def write_archive(params: DownloadParams, archive: Path, catalogue: Path) -> dic
             }
     from denoise.corpus.synthetic.build import synthesise_corpus
 
-    return synthesise_corpus(params.synthetic, archive)
+    return synthesise_corpus(params.synthetic, archive, sentences)
 
 
 if __name__ == "__main__":
-    run(main, "catalogue", "archive", "provenance")
+    run(main, "catalogue", "sentences", "archive", "provenance")

@@ -17,6 +17,7 @@ import yaml
 
 from denoise.corpus.archive import CorpusArchive
 from denoise.corpus.open_catalogue import CATALOGUE
+from denoise.corpus.synthetic.sentences import SENTENCES
 from denoise.dsp.audio import decode
 from denoise.noise.archive import NoiseArchive
 from tests.corpora import encode, noise_waveform, wav, write_corpus, write_tree
@@ -60,6 +61,8 @@ class Stage:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("KAGGLE_")}
         paths = [self.option, str(self.archive), "--provenance", str(self.provenance)]
         paths += ["--catalogue", str(self.catalogue)]
+        if self.name == "download":
+            paths += ["--sentences", str(SENTENCES)]
         return subprocess.Popen(
             [sys.executable, "-c", RUN_MODULE, f"stages.{self.name}", *paths],
             cwd=self.folder,
@@ -110,12 +113,16 @@ def assert_same_bytes(first: Stage, second: Stage) -> None:
     assert first.provenance.read_bytes() == second.provenance.read_bytes()
 
 
-def test_the_synthetic_corpus_is_the_same_each_time(tmp_path: Path) -> None:
-    synthetic = {"speakers": 4, "repetitions": 1, "oov_utterances": 1, "seed": 3}
+@pytest.mark.parametrize(("content", "files"), [("digits", 40), ("sentences", 4)])
+def test_the_synthetic_corpus_is_the_same_each_time(
+    tmp_path: Path, content: str, files: int
+) -> None:
+    size = {"speakers": 4, "repetitions": 1, "oov_utterances": 1, "seed": 3}
+    synthetic = {"content": content, **size}
     first, second = make_two_stages(tmp_path, source="synthetic", synthetic=synthetic)
     imported = first.run() | second.run()
     assert_same_bytes(first, second)
-    check_outputs(first, "synthetic", files=40, speakers=4)
+    check_outputs(first, "synthetic", files=files, speakers=4)
     assert not {"kaggle", "requests", "tensorflow"} & imported
 
 

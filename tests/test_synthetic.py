@@ -27,20 +27,14 @@ from denoise.corpus.synthetic.acoustics import (
     draw_air_noise,
     draw_recording_conditions,
 )
-from denoise.corpus.synthetic.build import (
-    draw_oov_speaker,
-    draw_speakers,
-    name_voice,
-    open_espeak,
-    synthesise_clip,
-    synthesise_corpus,
-)
+from denoise.corpus.synthetic.build import open_espeak, synthesise_clip, synthesise_corpus
 from denoise.corpus.synthetic.espeak import Espeak, installed_file
+from denoise.corpus.synthetic.planning import draw_oov_speaker, draw_speakers, name_voice
 from denoise.corpus.synthetic.voices import ACCENTS, LANGUAGES, VARIANTS, Voice, draw_voice
 from denoise.errors import CorpusError
 from denoise.params import SyntheticParams
 
-PARAMS = SyntheticParams(speakers=8, repetitions=2, oov_utterances=3, seed=20)
+PARAMS = SyntheticParams("digits", speakers=8, repetitions=2, oov_utterances=3, seed=20)
 Clips = dict[Utterance | OovUtterance, npt.NDArray[np.float32]]
 SynthesisedCorpus = tuple[CorpusArchive, dict[str, Any]]
 VOICE_FILE = {"someone": "name someone\nlanguage en-us\n"}
@@ -118,14 +112,14 @@ def test_the_provenance_has_the_right_counts(corpus: SynthesisedCorpus) -> None:
 
 @pytest.mark.parametrize("n_speakers", [4, 61, 100])
 def test_the_genders_are_balanced(n_speakers: int) -> None:
-    speakers = draw_speakers(SyntheticParams(n_speakers, 1, 0, 3))
+    speakers = draw_speakers(SyntheticParams("digits", n_speakers, 1, 0, 3))
     genders = Counter(voice.gender for voice, _ in speakers.values())
     assert len(speakers) == n_speakers
     assert abs(genders["female"] - genders["male"]) <= 1
 
 
 def test_the_voices_of_women_are_higher_than_those_of_men() -> None:
-    voices = [voice for voice, _ in draw_speakers(SyntheticParams(100, 1, 0, 3)).values()]
+    voices = [voice for voice, _ in draw_speakers(SyntheticParams("digits", 100, 1, 0, 3)).values()]
     pitches = {
         gender: np.median([voice.pitch_hz for voice in voices if voice.gender == gender])
         for gender in VARIANTS
@@ -134,7 +128,7 @@ def test_the_voices_of_women_are_higher_than_those_of_men() -> None:
 
 
 def test_accents_are_equally_frequent() -> None:
-    speakers = draw_speakers(SyntheticParams(60, 1, 0, 3))
+    speakers = draw_speakers(SyntheticParams("digits", 60, 1, 0, 3))
     accents = Counter(voice.accent for voice, _ in speakers.values())
     assert set(accents) == set(ACCENTS)
     assert max(accents.values()) <= 2 * min(accents.values())
@@ -189,7 +183,7 @@ def test_durations_are_those_of_spoken_digits(clips: Clips) -> None:
 
 
 def test_the_levels_of_speakers_differ_as_in_recordings() -> None:
-    speakers = draw_speakers(SyntheticParams(60, 1, 0, 3)).values()
+    speakers = draw_speakers(SyntheticParams("digits", 60, 1, 0, 3)).values()
     levels = np.array([speaker.conditions.level_db for speaker in speakers])
     assert 15 < levels.max() - levels.min() < 26
     assert 4 < levels.std() < 8
@@ -212,7 +206,7 @@ def test_another_process_without_simd_extensions_gives_the_same_bytes(
     program = (
         "import sys; from denoise.corpus.synthetic.build import synthesise_corpus;"
         "from denoise.params import SyntheticParams;"
-        "synthesise_corpus(SyntheticParams(8, 2, 3, 20), sys.argv[1])"
+        "synthesise_corpus(SyntheticParams('digits', 8, 2, 3, 20), sys.argv[1])"
     )
     features = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
     environment = os.environ | {"NPY_DISABLE_CPU_FEATURES": " ".join(features)}
@@ -229,7 +223,9 @@ def test_the_clips_of_a_smaller_corpus_are_also_in_a_larger_one(
     corpus: SynthesisedCorpus, tmp_path: Path
 ) -> None:
     archive, _ = corpus
-    synthesise_corpus(SyntheticParams(4, 1, oov_utterances=1, seed=20), tmp_path / "small.zip")
+    synthesise_corpus(
+        SyntheticParams("digits", 4, 1, oov_utterances=1, seed=20), tmp_path / "small.zip"
+    )
     with CorpusArchive(tmp_path / "small.zip") as small:
         assert (len(small.utterances), len(small.oov_utterances)) == (40, 1)
         assert all(small.read(u) == archive.read(u) for u in small.utterances)
@@ -240,7 +236,9 @@ def test_the_clips_of_a_smaller_corpus_are_also_in_a_larger_one(
 
 def test_another_seed_gives_another_corpus(corpus: SynthesisedCorpus, tmp_path: Path) -> None:
     archive, _ = corpus
-    synthesise_corpus(SyntheticParams(4, 1, oov_utterances=1, seed=21), tmp_path / "other.zip")
+    synthesise_corpus(
+        SyntheticParams("digits", 4, 1, oov_utterances=1, seed=21), tmp_path / "other.zip"
+    )
     with CorpusArchive(tmp_path / "other.zip") as other:
         assert not any(other.read(u) == archive.read(u) for u in other.utterances)
         assert not any(other.read_oov(oov) == archive.read_oov(oov) for oov in other.oov_utterances)

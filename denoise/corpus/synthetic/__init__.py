@@ -1,6 +1,7 @@
-"""The built-in corpus: spoken digits synthesised by eSpeak NG with many voices and rooms.
+"""The built-in corpus: digits or sentences, synthesised by eSpeak NG with many voices and rooms.
 
-It imports `util`, `dsp` and other modules of `corpus`. Start with `build`, which draws the speakers
-and writes the corpus. `espeak` wraps the library, `voices` defines its voices, and `acoustics`
-simulates breath, microphone and room.
+It imports `util`, `dsp` and other modules of `corpus`. Start with `build`, which writes the corpus
+that `planning` draws. `sentences` makes text from grammars, and `delivery` speaks it in different
+styles. `espeak` wraps the library, `voices` defines its voices, and `acoustics` simulates breath,
+microphone and room.
 """

@@ -29,8 +29,8 @@ STATELESS_SETTINGS = "flutter 0\nroughness 8\necho 0 0\n"
 VOLUME = 12
 WARM_UP_TEXT = "six"
 
-_SYNCHRONOUS, _DO_NOT_EXIT, _UTF8 = 2, 0x8000, 1
-_RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4
+_SYNCHRONOUS, _DO_NOT_EXIT, _UTF8, _SSML = 2, 0x8000, 1, 0x10
+_RATE, _VOLUME, _PITCH, _RANGE, _WORD_GAP = 1, 2, 3, 4, 7
 _CALLBACK = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
 )
@@ -145,27 +145,38 @@ class Espeak:
         return info(ctypes.byref(folder)), folder.value or b""
 
     def say(
-        self, text: str, voice: str, *, rate: int, pitch: int, pitch_range: int, seed: int
+        self,
+        text: str,
+        voice: str,
+        *,
+        rate: int,
+        pitch: int,
+        pitch_range: int,
+        seed: int,
+        word_gap: int = 0,
+        is_ssml: bool = False,
     ) -> npt.NDArray[np.int16]:
         """Return `text` spoken by `voice`, int16 [n_samples] at `sample_rate`.
 
         `rate` is in words per minute, 80 to 450. `pitch` and `pitch_range` go from 0 to 99, and 50
         is the voice's own. `seed`, 0 to 2**31 - 1, determines the noise of breath and frication.
+        `word_gap` is a pause between words, in 10 ms. With `is_ssml`, the text is SSML.
         Raises CorpusError for an unknown voice and for text that cannot be synthesised.
         """
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise CorpusError(f"eSpeak NG has no voice {voice!r}. {_REMEDY}")
         settings = {_RATE: rate, _VOLUME: VOLUME, _PITCH: pitch, _RANGE: pitch_range}
+        settings[_WORD_GAP] = word_gap
         for number, value in settings.items():
             self._library.espeak_SetParameter(number, value, 0)
         self._library.espeak_ng_SetRandSeed(ctypes.c_long(seed))
         self._synthesise(WARM_UP_TEXT)  # the samples are discarded
-        return np.frombuffer(self._synthesise(text), np.int16)
+        return np.frombuffer(self._synthesise(text, _SSML if is_ssml else 0), np.int16)
 
-    def _synthesise(self, text: str) -> bytes:
+    def _synthesise(self, text: str, mode: int = 0) -> bytes:
         self._samples.clear()
         content = text.encode()
         size = ctypes.c_size_t(len(content) + 1)
-        if self._library.espeak_Synth(content, size, 0, 0, 0, _UTF8, None, None) != 0:
+        if self._library.espeak_Synth(content, size, 0, 0, 0, _UTF8 | mode, None, None) != 0:
             raise CorpusError(f"eSpeak NG failed to synthesise {text!r}. {_REMEDY}")
         return b"".join(self._samples)

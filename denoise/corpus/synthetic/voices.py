@@ -88,6 +88,9 @@ KLATT_CONSONANT_FACTOR = 0.4
 # eSpeak NG's default strength and width of formants 0 to 8, in percent.
 _STRENGTHS = (102, 100, 94, 91, 78, 78, 100, 100, 100)
 _WIDTHS = (109, 100, 100, 125, 134, 134, 100, 100, 100)
+# Breath in place of most of the voice, as in eSpeak NG's variant `whisper`. With the Klatt
+# synthesiser, a whispered clip would depend on the clips before it.
+WHISPER_SETTINGS = ("voicing 17", "breath 75 75 50 40 15 10", "breathw 150 150 200 200 400 400")
 # The settings of a variant that are kept besides its formants; the rest is drawn for each speaker.
 _KEPT_SETTINGS = {"tone", "breath", "breathw", "klatt"}
 
@@ -99,7 +102,8 @@ class Voice:
     `pitch_hz` and `pitch_span_hz` are the base pitch and its range, `rate` is in words per minute
     and `consonants` in percent. The others are factors: `formants` of the frequencies of formants 1
     to 8, `width` of the bandwidths of 1 to 5, because eSpeak NG leaves gaps between them that human
-    speech does not have, and `brilliance` of the strengths of 6 to 8.
+    speech does not have, and `brilliance` of the strengths of 6 to 8. A voice that `whispers` is
+    mostly breath.
     """
 
     speaker_id: str
@@ -113,6 +117,7 @@ class Voice:
     formants: tuple[float, ...]
     width: float
     brilliance: float
+    whispers: bool = False
 
 
 def draw_voice(rng: Generator, speaker_id: str, gender: str, variant: str, accent: str) -> Voice:
@@ -154,6 +159,9 @@ def voice_text(voice: Voice) -> str:
     consonants = round(voice.consonants * (KLATT_CONSONANT_FACTOR if "\nklatt" in variant else 1))
     lines.append(f"consonants {consonants} {consonants}")
     lines.append(f"pitch {voice.pitch_hz} {voice.pitch_hz + voice.pitch_span_hz}")
+    if voice.whispers:
+        lines = [line for line in lines if not line.startswith("klatt")]
+        lines += WHISPER_SETTINGS
     return "\n".join([accent.strip(), *lines, ""])
 
 
