@@ -34,7 +34,8 @@ TINY: dict[str, Any] = {
 def tiny_yaml(tmp_path: Path, tree: dict[str, Any]) -> Path:
     """Write params.yaml for clips of a quarter of a second."""
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump({**tree, **TINY}), encoding="utf-8")
+    tiny = tree | {name: tree[name] | section for name, section in TINY.items()}
+    path.write_text(yaml.safe_dump(tiny), encoding="utf-8")
     return path
 
 
