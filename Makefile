@@ -10,10 +10,13 @@ else
 endif
 IN_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro test bench setup check reproduce lock clean
+.PHONY: repro general test bench setup check reproduce lock clean
 
 repro: .venv/.pipeline ## train the denoiser on the built-in voices: the whole pipeline
 	$(IN_VENV) dvc repro
+
+general: .venv/.pipeline ## train the general model on open recordings: two hours, and 0.6 GB from the network
+	cd general && $(IN_VENV) dvc repro
 
 test: .venv/.test ## lint, type-check and test
 	$(IN_VENV) ruff check .
@@ -46,6 +49,7 @@ clean: ## remove the environment and all that is not in git, DVC's cache excepte
 	rm -rf .venv .scratch data/corpus.zip data/corpus.json data/noise.zip data/noise.json data/features
 	rm -rf models/denoiser models/recogniser metrics/audio
 	rm -rf data/.*.partial models/.*.partial metrics/.*.partial
+	cd general && git clean -qdfX data models metrics
 
 .venv/.pipeline: requirements.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.13 is needed. Try make PYTHON=path/to/python3.12."; exit 1; }

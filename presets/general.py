@@ -1,7 +1,8 @@
 """Write general/dvc.yaml, the pipeline of the general model: `python -m presets.general`.
 
-It has the stages of dvc.yaml, with params and results in the folder `general`. A test compares the
-two files, so a change of dvc.yaml cannot be forgotten here.
+The folder `general` is a DVC project of its own, so its params, metrics and experiments stay apart
+from those of the digits' model. Its stages are those of dvc.yaml. A test compares the two files, so
+a change of dvc.yaml cannot be forgotten here.
 """
 
 import re
@@ -12,48 +13,30 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 FOLDER = "general"
-KINDS = ("deps", "outs", "metrics", "plots")
-RESULT = re.compile(r"^(data|models|metrics)/")
+RESULT = re.compile(r"(?<!\S)(data|models|metrics)/")
 HEADER = """\
-# The pipeline of the general model: the stages of ../dvc.yaml, with params and results in this
-# folder. Written by `python -m presets.general`. `dvc repro general/dvc.yaml` runs it.
+# The pipeline of the general model: the stages of ../dvc.yaml, run in the folder above with the
+# params and results of this one. Written by `python -m presets.general`.
 """
 
 
 def general_pipeline(pipeline: dict[str, Any]) -> dict[str, Any]:
-    """Return the parsed dvc.yaml with all params and results moved to FOLDER."""
+    """Return the parsed dvc.yaml as a pipeline whose params and results lie in FOLDER."""
     stages = {name: _move_stage(stage) for name, stage in pipeline["stages"].items()}
-    # DVC draws plots of one name into one picture, so these have other names.
-    plots = [
-        {f"General model: {name}": plot for name, plot in e.items()} for e in pipeline["plots"]
-    ]
-    return {"stages": stages, "plots": plots}
+    return {**pipeline, "stages": stages}
 
 
 def _move_stage(stage: dict[str, Any]) -> dict[str, Any]:
-    module, *options = re.split(r" (?=--)", stage["cmd"].strip())
-    moved = [" ".join(_move(word) for word in option.split()) for option in options]
-    command = " ".join([module, f"--params {FOLDER}/params.yaml", *moved])
-    lists = {kind: [_move_entry(e) for e in stage[kind]] for kind in KINDS if kind in stage}
-    params = {"params": [{f"{FOLDER}/params.yaml": stage["params"]}]} if stage["params"] else {}
-    return {"cmd": command, "desc": stage["desc"], "wdir": "..", **params, **lists}
-
-
-def _move_entry(entry: str | dict[str, Any]) -> str | dict[str, Any]:
-    if isinstance(entry, str):
-        return _move(entry)
-    return {_move(path): options for path, options in entry.items()}
-
-
-def _move(path: str) -> str:
-    return f"{FOLDER}/{path}" if RESULT.match(path) else path
+    module, options = stage["cmd"].strip().split(" --", 1)
+    options = RESULT.sub(rf"{FOLDER}/\1/", f"--params {FOLDER}/params.yaml --{options}")
+    deps = [dep if RESULT.match(dep) else f"../{dep}" for dep in stage["deps"]]
+    return {**stage, "cmd": f"cd .. && {module} {options}", "deps": deps}
 
 
 def render() -> str:
     """Return the text of general/dvc.yaml."""
     pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-    body = yaml.safe_dump(general_pipeline(pipeline), sort_keys=False, width=100)
-    return HEADER + body
+    return HEADER + yaml.safe_dump(general_pipeline(pipeline), sort_keys=False, width=100)
 
 
 if __name__ == "__main__":

@@ -602,8 +602,8 @@ def test_the_wheel_contains_every_package_and_the_network() -> None:
         for path in (ROOT / "denoise").rglob("__init__.py")
     }
     assert set(settings["packages"]) == packages | {"denoise.models"}
-    assert settings["package-dir"]["denoise.models"] == "models"
-    assert settings["package-data"]["denoise.models"] == ["*.onnx"]
+    assert settings["package-dir"]["denoise.models"] == "general/models"
+    assert settings["package-data"]["denoise.models"] == ["*.onnx", "*.md"]
     assert settings["package-data"]["denoise.corpus"] == ["open_data.yaml"]  # the attributions
 
 
