@@ -1,7 +1,7 @@
-"""Denoise audio of any length in blocks, each with the context that the network needs.
+"""Denoise audio of any sample rate and any length in pieces.
 
-The block boundaries do not depend on the pieces in which the audio arrives. So pieces of any size
-give the same bytes, and memory does not grow.
+The blocks in which it is denoised do not depend on the pieces in which it arrives. So pieces of any
+size give the same bytes, and memory does not grow.
 """
 
 from collections.abc import Callable
@@ -10,103 +10,17 @@ import numpy as np
 import soxr
 
 from denoise.dsp.audio import QUALITY, Waveform, out_of_range
-from denoise.dsp.stft import Stft, count_frames, overlap_add_sums, stft_uncentred, to_real_imag
-from denoise.network.spec import MaskNetwork, NetworkSpec
-
-BLOCK_SECONDS = 6.0
-MIN_WEIGHT = np.float32(1e-6)  # the windows fade out beyond the ends of the waveform
-
-
-def block_frames(spec: NetworkSpec) -> int:
-    """Return the number of frames in a block, a multiple of the network's stride."""
-    frames = BLOCK_SECONDS * spec.sample_rate / spec.spectrogram.hop_length
-    return spec.stride * max(1, round(frames / spec.stride))
-
-
-class BlockDenoiser:
-    """Denoise one channel at the network's sample rate."""
-
-    def __init__(self, network: MaskNetwork) -> None:
-        """Start a new waveform."""
-        self._mask, self._spec = network.mask, network.spec
-        self._spectrogram = network.spec.spectrogram
-        self._block_frames = block_frames(network.spec)
-        self._padding = self._spectrogram.n_fft // 2
-        self._samples = np.zeros(self._padding, np.float32)  # from frame _first_frame on
-        self._first_frame = 0  # the first frame whose samples are still kept
-        self._next_frame = 0  # the first frame that is not denoised yet
-        self._n_received = 0
-        self._sums = np.zeros((2, 0), np.float32)  # overlap-add sums of incomplete samples
-        self._n_leading = self._padding  # samples of padding that are still to be dropped
-        self._n_sent = 0
-
-    def feed(self, samples: Waveform) -> Waveform:
-        """Add float32 [n_samples]; return the samples that are ready, [n_ready]."""
-        self._samples = np.concatenate([self._samples, samples])
-        self._n_received += len(samples)
-        hop, ready = self._spectrogram.hop_length, []
-        while self._n_received >= (self._context_end() - 1) * hop + self._padding:
-            ready.append(self._denoise_block(self._context_end()))
-        return self._trim(ready)
-
-    def flush(self) -> Waveform:
-        """End the waveform; return its remaining samples."""
-        if self._n_received == 0:
-            return np.zeros(0, np.float32)
-        spectrogram, ready = self._spectrogram, []
-        count = count_frames(self._n_received, spectrogram)
-        end = (count - 1) * spectrogram.hop_length + spectrogram.n_fft
-        self._samples = np.pad(self._samples, (0, end - self._padding - self._n_received))
-        while self._next_frame < count:
-            ready.append(self._denoise_block(min(count, self._context_end())))
-        return self._trim([*ready, self._sums[0] / np.maximum(self._sums[1], MIN_WEIGHT)])
-
-    def _context_end(self) -> int:
-        """Return the end of the frames that the next block needs, its context included."""
-        return self._next_frame + self._block_frames + self._spec.margin_frames
-
-    def _trim(self, parts: list[Waveform]) -> Waveform:
-        """Join samples; drop the padding before the waveform and whatever lies after its end."""
-        joined = np.concatenate([np.zeros(0, np.float32), *parts])
-        kept = joined[self._n_leading :][: self._n_received - self._n_sent]
-        self._n_leading = max(0, self._n_leading - len(joined))
-        self._n_sent += len(kept)
-        return kept
-
-    def _denoise_block(self, context_end: int) -> Waveform:
-        """Denoise the next block, with frames up to `context_end`; return completed samples."""
-        spectrogram = self._spectrogram
-        end = min(context_end, self._next_frame + self._block_frames)
-        last_start = (context_end - self._first_frame - 1) * spectrogram.hop_length
-        noisy = stft_uncentred(self._samples[: last_start + spectrogram.n_fft], spectrogram)
-        mask = self._mask(to_real_imag(noisy)[None])[0]
-        block = slice(self._next_frame - self._first_frame, end - self._first_frame)
-        completed = self._overlap_add(noisy[block] * mask[block])
-        self._next_frame = end
-        self._discard_before(max(0, end - self._spec.margin_frames))
-        return completed
-
-    def _overlap_add(self, denoised: Stft) -> Waveform:
-        """Add the frames of a block to the sums; return the samples that no later frame changes."""
-        sums = np.stack(overlap_add_sums(denoised, self._spectrogram))
-        sums[:, : self._sums.shape[1]] += self._sums
-        n_completed = len(denoised) * self._spectrogram.hop_length
-        self._sums = sums[:, n_completed:]
-        signal, weights = sums[:, :n_completed]
-        return signal / np.maximum(weights, MIN_WEIGHT)
-
-    def _discard_before(self, frame: int) -> None:
-        """Discard the samples before a frame."""
-        n_discarded = (frame - self._first_frame) * self._spectrogram.hop_length
-        self._samples = self._samples[n_discarded:]
-        self._first_frame = frame
+from denoise.inference.block_denoiser import BlockDenoiser
+from denoise.inference.high_band import HighBand
+from denoise.network.spec import MaskNetwork
 
 
 class Stream:
     """Denoise audio of any sample rate in pieces, each channel independently.
 
     After `flush`, the output has exactly as many samples as the input. It is late by a block
-    (BLOCK_SECONDS) and the network's look-ahead.
+    (`block_denoiser.BLOCK_SECONDS`) and the network's look-ahead, and by 0.3 s more where the
+    sample rate is higher than the network's.
     """
 
     def __init__(
@@ -129,8 +43,16 @@ class Stream:
             raise ValueError(f"A strength of {strength:g} lies outside 0 to 1.")
         self._channels, network_rate = channels, network.spec.sample_rate
         self._to_network = _make_resampler(sample_rate, network_rate, channels)
-        self._from_network = _make_resampler(network_rate, sample_rate, channels)
-        self._denoisers = [BlockDenoiser(network) for _ in range(channels)]
+        self._high_band = None
+        if sample_rate > network_rate:
+            self._high_band = HighBand(network.spec, sample_rate, channels)
+            self._from_network = _make_resampler(network_rate, sample_rate, 2 * channels)
+            self._denoisers = [
+                BlockDenoiser(network, observe=each.add) for each in self._high_band.gains
+            ]
+        else:
+            self._from_network = _make_resampler(network_rate, sample_rate, channels)
+            self._denoisers = [BlockDenoiser(network) for _ in range(channels)]
         self._noisy = np.zeros((0, channels), np.float32)  # input whose output is not ready yet
         weights = (strength, -strength) if residual else (1 - strength, strength)
         self._noisy_weight, self._denoised_weight = (np.float32(weight) for weight in weights)
@@ -145,20 +67,26 @@ class Stream:
         if not np.isfinite(samples).all():
             raise ValueError("Samples must be finite numbers.")
         self._noisy = np.concatenate([self._noisy, samples])
-        resampled = self._to_network(samples, False)
-        parts = [each.feed(part) for each, part in zip(self._denoisers, resampled.T, strict=True)]
-        return self._mix(self._from_network(np.stack(parts, axis=1), False))
+        return self._mix(self._denoise(samples, False))
 
     def flush(self) -> Waveform:
         """End the audio; return the rest of it, [n_ready, n_channels]."""
-        resampled = self._to_network(np.zeros((0, self._channels), np.float32), True)
-        rest = [
-            np.concatenate([each.feed(part), each.flush()])
+        rest = self._denoise(np.zeros((0, self._channels), np.float32), True)
+        n_missing = max(0, len(self._noisy) - len(rest))
+        return self._mix(np.pad(rest, ((0, n_missing), (0, 0))))
+
+    def _denoise(self, samples: Waveform, is_last: bool) -> Waveform:
+        """Add samples at the recording's sample rate; return the denoised ones that are ready."""
+        resampled = self._to_network(samples, is_last)
+        parts = [
+            np.concatenate([each.feed(part), each.flush()]) if is_last else each.feed(part)
             for each, part in zip(self._denoisers, resampled.T, strict=True)
         ]
-        denoised = self._from_network(np.stack(rest, axis=1), True)
-        n_missing = max(0, len(self._noisy) - len(denoised))
-        return self._mix(np.pad(denoised, ((0, n_missing), (0, 0))))
+        denoised = np.stack(parts, axis=1)
+        if self._high_band is None:
+            return self._from_network(denoised, is_last)
+        both = self._high_band.attach_noisy(denoised, resampled)
+        return self._high_band.add(self._from_network(both, is_last), samples, is_last)
 
     def _mix(self, denoised: Waveform) -> Waveform:
         """Mix denoised samples with the noisy samples at the same position."""

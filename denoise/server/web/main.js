@@ -218,7 +218,7 @@ async function askForLimits() {
   byId("limits").textContent = `WAV, FLAC, OGG, MP3 or AIFF, up to ${mebibytes(limits.body_bytes)}`
     + ` and ${clock(limits.channel_seconds, 0)} min of one channel.`;
   const model = await ask("v1/model");
-  if (model) byId("band").textContent = `Frequencies above ${(model.sample_rate / 2000).toFixed(0)} kHz are removed.`;
+  if (model) byId("band").textContent = `Above ${(model.sample_rate / 2000).toFixed(0)} kHz, steady noise is removed.`;
 }
 
 byId("choose").addEventListener("click", () => byId("file").click());

@@ -1,0 +1,118 @@
+"""Denoise one channel in blocks of frames, each with the context that its masks need.
+
+The block boundaries do not depend on the pieces in which the audio arrives. So pieces of any size
+give the same bytes, and memory does not grow.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from denoise.dsp.audio import Waveform
+from denoise.dsp.stft import (
+    Magnitude,
+    Stft,
+    count_frames,
+    overlap_add_sums,
+    stft_uncentred,
+    to_real_imag,
+)
+from denoise.network.spec import MaskNetwork, NetworkSpec
+
+FrameObserver = Callable[[Stft, Magnitude], None]
+"""Takes the next frames of the noisy STFT and their mask, [n_frames, n_bins] each."""
+
+BLOCK_SECONDS = 6.0
+MIN_WEIGHT = np.float32(1e-6)  # the windows fade out beyond the ends of the waveform
+
+
+def block_frames(spec: NetworkSpec, seconds: float = BLOCK_SECONDS) -> int:
+    """Return the number of frames in a block, a multiple of the network's stride."""
+    frames = seconds * spec.sample_rate / spec.spectrogram.hop_length
+    return spec.stride * max(1, round(frames / spec.stride))
+
+
+class BlockDenoiser:
+    """Denoise one channel at the network's sample rate."""
+
+    def __init__(
+        self,
+        network: MaskNetwork,
+        block_seconds: float = BLOCK_SECONDS,
+        observe: FrameObserver | None = None,
+    ) -> None:
+        """Start a new waveform; `observe` is called for each block of frames, in order."""
+        self._mask, self._spec, self._observe = network.mask, network.spec, observe
+        self._spectrogram = network.spec.spectrogram
+        self._block_frames = block_frames(network.spec, block_seconds)
+        self._padding = self._spectrogram.n_fft // 2
+        self._samples = np.zeros(self._padding, np.float32)  # from frame _first_frame on
+        self._first_frame = 0  # the first frame whose samples are still kept
+        self._next_frame = 0  # the first frame that is not denoised yet
+        self._n_received = 0
+        self._sums = np.zeros((2, 0), np.float32)  # overlap-add sums of incomplete samples
+        self._n_leading = self._padding  # samples of padding that are still to be dropped
+        self._n_sent = 0
+
+    def feed(self, samples: Waveform) -> Waveform:
+        """Add float32 [n_samples]; return the samples that are ready, [n_ready]."""
+        self._samples = np.concatenate([self._samples, samples])
+        self._n_received += len(samples)
+        hop, ready = self._spectrogram.hop_length, []
+        while self._n_received >= (self._context_end() - 1) * hop + self._padding:
+            ready.append(self._denoise_block(self._context_end()))
+        return self._trim(ready)
+
+    def flush(self) -> Waveform:
+        """End the waveform; return its remaining samples."""
+        if self._n_received == 0:
+            return np.zeros(0, np.float32)
+        spectrogram, ready = self._spectrogram, []
+        count = count_frames(self._n_received, spectrogram)
+        end = (count - 1) * spectrogram.hop_length + spectrogram.n_fft
+        self._samples = np.pad(self._samples, (0, end - self._padding - self._n_received))
+        while self._next_frame < count:
+            ready.append(self._denoise_block(min(count, self._context_end())))
+        return self._trim([*ready, self._sums[0] / np.maximum(self._sums[1], MIN_WEIGHT)])
+
+    def _context_end(self) -> int:
+        """Return the end of the frames that the next block needs, its context included."""
+        return self._next_frame + self._block_frames + self._spec.margin_frames
+
+    def _trim(self, parts: list[Waveform]) -> Waveform:
+        """Join samples; drop the padding before the waveform and whatever lies after its end."""
+        joined = np.concatenate([np.zeros(0, np.float32), *parts])
+        kept = joined[self._n_leading :][: self._n_received - self._n_sent]
+        self._n_leading = max(0, self._n_leading - len(joined))
+        self._n_sent += len(kept)
+        return kept
+
+    def _denoise_block(self, context_end: int) -> Waveform:
+        """Denoise the next block, with frames up to `context_end`; return completed samples."""
+        spectrogram = self._spectrogram
+        end = min(context_end, self._next_frame + self._block_frames)
+        last_start = (context_end - self._first_frame - 1) * spectrogram.hop_length
+        noisy = stft_uncentred(self._samples[: last_start + spectrogram.n_fft], spectrogram)
+        mask = self._mask(to_real_imag(noisy)[None])[0]
+        block = slice(self._next_frame - self._first_frame, end - self._first_frame)
+        if self._observe is not None:
+            self._observe(noisy[block], mask[block])
+        completed = self._overlap_add(noisy[block] * mask[block])
+        self._next_frame = end
+        self._discard_before(max(0, end - self._spec.margin_frames))
+        return completed
+
+    def _overlap_add(self, denoised: Stft) -> Waveform:
+        """Add the frames of a block to the sums; return the samples that no later frame changes."""
+        sums = np.stack(overlap_add_sums(denoised, self._spectrogram))
+        sums[:, : self._sums.shape[1]] += self._sums
+        n_completed = len(denoised) * self._spectrogram.hop_length
+        self._sums = sums[:, n_completed:]
+        signal, weights = sums[:, :n_completed]
+        return signal / np.maximum(weights, MIN_WEIGHT)
+
+    def _discard_before(self, frame: int) -> None:
+        """Discard the samples before a frame."""
+        n_discarded = (frame - self._first_frame) * self._spectrogram.hop_length
+        self._samples = self._samples[n_discarded:]
+        self._first_frame = frame
