@@ -4,17 +4,21 @@ import numpy as np
 import pytest
 import soxr
 
+from benchmarks.example import synthesise
+from denoise.corpus.synthetic.acoustics import SAMPLE_RATE
 from denoise.evaluation.metrics import si_sdr_db
 from denoise.inference.denoiser import Denoiser
-from tests.speechlike import SAMPLE_RATE, voice, white
+from tests.speechlike import white
+
+SPEECH = synthesise()  # words; the network takes gliding harmonics without words for noise
 
 
 def record_and_resample(
     sample_rate: int, final_rate: int, number: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return clean and noisy speech, recorded at one sample rate and resampled to another."""
-    clean = soxr.resample(voice(number, 3.0), SAMPLE_RATE, sample_rate).astype(np.float32)
-    pair = clean, clean + white(clean, snr_db=5)
+    clean = soxr.resample(SPEECH, SAMPLE_RATE, sample_rate).astype(np.float32)
+    pair = clean, clean + white(clean, snr_db=5, seed=number)
     clean, noisy = (soxr.resample(waveform, sample_rate, final_rate) for waveform in pair)
     return clean.astype(np.float32), noisy.astype(np.float32)
 
