@@ -4,6 +4,8 @@ The block boundaries do not depend on the pieces in which the audio arrives. So 
 give the same bytes, and memory does not grow.
 """
 
+import functools
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -14,23 +16,29 @@ from denoise.dsp.stft import Stft, count_frames, overlap_add_sums, stft_uncentre
 from denoise.network.spec import MaskNetwork, NetworkSpec
 
 BLOCK_SECONDS = 6.0
+MAX_BLOCK_SECONDS = 60.0
 MIN_WEIGHT = np.float32(1e-6)  # the windows fade out beyond the ends of the waveform
 
 
-def block_frames(spec: NetworkSpec) -> int:
-    """Return the number of frames in a block, a multiple of the network's stride."""
-    frames = BLOCK_SECONDS * spec.sample_rate / spec.spectrogram.hop_length
+def block_frames(spec: NetworkSpec, block_seconds: float = BLOCK_SECONDS) -> int:
+    """Return the number of frames in a block, a multiple of the network's stride.
+
+    Raises ValueError for a length that is not 0 to MAX_BLOCK_SECONDS.
+    """
+    if not 0 < block_seconds <= MAX_BLOCK_SECONDS:
+        raise ValueError(f"A block of {block_seconds:g} s is not in 0 to {MAX_BLOCK_SECONDS:g} s.")
+    frames = block_seconds * spec.sample_rate / spec.spectrogram.hop_length
     return spec.stride * max(1, round(frames / spec.stride))
 
 
 class BlockDenoiser:
     """Denoise one channel at the network's sample rate."""
 
-    def __init__(self, network: MaskNetwork) -> None:
+    def __init__(self, network: MaskNetwork, block_seconds: float = BLOCK_SECONDS) -> None:
         """Start a new waveform."""
         self._mask, self._spec = network.mask, network.spec
         self._spectrogram = network.spec.spectrogram
-        self._block_frames = block_frames(network.spec)
+        self._block_frames = block_frames(network.spec, block_seconds)
         self._padding = self._spectrogram.n_fft // 2
         self._samples = np.zeros(self._padding, np.float32)  # from frame _first_frame on
         self._first_frame = 0  # the first frame whose samples are still kept
@@ -63,7 +71,7 @@ class BlockDenoiser:
 
     def _context_end(self) -> int:
         """Return the end of the frames that the next block needs, its context included."""
-        return self._next_frame + self._block_frames + self._spec.margin_frames
+        return self._next_frame + self._block_frames + self._spec.lookahead_margin_frames
 
     def _trim(self, parts: list[Waveform]) -> Waveform:
         """Join samples; drop the padding before the waveform and whatever lies after its end."""
@@ -105,8 +113,8 @@ class BlockDenoiser:
 class Stream:
     """Denoise audio of any sample rate in pieces, each channel independently.
 
-    After `flush`, the output has exactly as many samples as the input. It is late by a block
-    (BLOCK_SECONDS) and the network's look-ahead.
+    After `flush`, the output has exactly as many samples as the input. Until then it is late by
+    `latency_seconds` at most.
     """
 
     def __init__(
@@ -116,12 +124,15 @@ class Stream:
         channels: int = 1,
         strength: float = 1.0,
         residual: bool = False,
+        block_seconds: float = BLOCK_SECONDS,
     ) -> None:
         """Start a new recording.
 
         `strength` is the share of the denoised signal in the output; the input makes up the rest.
-        With `residual`, the output is what is removed instead. Raises ValueError for a sample
-        rate, a number of channels or a strength out of range.
+        With `residual`, the output is what is removed instead. `block_seconds` is rounded to whole
+        frames of the network; each block needs the context before and after it, so short blocks
+        take more computing. Raises ValueError for a sample rate, a number of channels, a strength
+        or a block out of range.
         """
         if excess := out_of_range(sample_rate, channels):
             raise ValueError(excess.message)
@@ -130,7 +141,8 @@ class Stream:
         self._channels, network_rate = channels, network.spec.sample_rate
         self._to_network = _make_resampler(sample_rate, network_rate, channels)
         self._from_network = _make_resampler(network_rate, sample_rate, channels)
-        self._denoisers = [BlockDenoiser(network) for _ in range(channels)]
+        self._denoisers = [BlockDenoiser(network, block_seconds) for _ in range(channels)]
+        self.latency_seconds = latency_seconds(network.spec, sample_rate, block_seconds)
         self._noisy = np.zeros((0, channels), np.float32)  # input whose output is not ready yet
         weights = (strength, -strength) if residual else (1 - strength, strength)
         self._noisy_weight, self._denoised_weight = (np.float32(weight) for weight in weights)
@@ -180,3 +192,48 @@ def _make_resampler(
         return np.asarray(stream.resample_chunk(contiguous, last=is_last)).reshape(-1, channels)
 
     return resample
+
+
+def latency_seconds(spec: NetworkSpec, sample_rate: int, block_seconds: float) -> float:
+    """Return how late a stream's output is at most.
+
+    The first sample of a block waits for the block's other frames as well as for the algorithmic
+    latency of the network, and for the resampling to and from the network's rate.
+    """
+    n_more = block_frames(spec, block_seconds) - spec.stride
+    waiting = n_more * spec.spectrogram.hop_length / spec.sample_rate
+    resampling = resampler_delay(sample_rate, spec.sample_rate)
+    return (
+        spec.latency_seconds + waiting + resampling + resampler_delay(spec.sample_rate, sample_rate)
+    )
+
+
+def delay_samples(spec: NetworkSpec, sample_rate: int, block_seconds: float, n_piece: int) -> int:
+    """Return how many samples the output is behind the input at most, after a piece was fed.
+
+    All pieces have `n_piece` samples. With so many samples of silence before it, the output has a
+    piece ready whenever the input has given one. Exact if nothing is resampled, else a bound.
+    """
+    if sample_rate != spec.sample_rate:
+        return math.ceil(latency_seconds(spec, sample_rate, block_seconds) * sample_rate)
+    hop, n_half = spec.spectrogram.hop_length, spec.spectrogram.n_fft // 2
+    n_block = block_frames(spec, block_seconds) * hop
+    # Block m ends n_half before sample m * n_block, and needs `ahead` samples after this one.
+    ahead = n_half + (spec.lookahead_margin_frames - 1) * hop
+    step = math.gcd(n_piece, n_block)
+    return n_half + ahead + n_block - step + -ahead % step
+
+
+@functools.cache
+def resampler_delay(from_rate: int, to_rate: int) -> float:
+    """Return how many seconds the output of a resampler is behind its input at most.
+
+    It is measured, since soxr documents no figure. The output comes in bursts.
+    """
+    resample, n_piece = _make_resampler(from_rate, to_rate, 1), max(1, from_rate // 2000)
+    piece, n_in, n_out, delay = np.zeros((n_piece, 1), np.float32), 0, 0, 0.0
+    while n_in < 2 * from_rate and from_rate != to_rate:
+        n_in += n_piece
+        delay = max(delay, n_in / from_rate - n_out / to_rate)
+        n_out += len(resample(piece, False))
+    return delay
