@@ -155,6 +155,7 @@ class SkipAutoencoderParams:
     dilations: Annotated[tuple[int, ...], Range(1, 256)]
     compression: Annotated[float, Range(0.05, 1.0)]
     normalisation_window_seconds: Annotated[float, Range(0.05, 5.0)]
+    causal: bool
 
 
 @dataclass(frozen=True)

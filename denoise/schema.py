@@ -35,8 +35,9 @@ class Names:
 def build(section: type, tree: Any, key: str = "") -> Any:
     """Build the dataclass `section` from a mapping.
 
-    `key` is the dotted path of the mapping, for error messages. Raises ParamsError for an unknown
-    or missing key, and for a value of the wrong type or out of range.
+    `key` is the dotted path of the mapping, for error messages. A key may be missing where the
+    dataclass has a default. Raises ParamsError for an unknown or missing key, and for a value of
+    the wrong type or out of range.
     """
     hints = get_type_hints(section, include_extras=True)
     if not isinstance(tree, dict):
@@ -45,10 +46,10 @@ def build(section: type, tree: Any, key: str = "") -> Any:
         if name not in hints:
             known = ", ".join(hints)
             raise ParamsError(f"{_join(key, name)}: no such key; the known keys are {known}.")
-    for name in hints:
-        if name not in tree:
-            raise ParamsError(f"{_join(key, name)}: the key is missing.")
-    return section(**{n: _value(hint, tree[n], _join(key, n)) for n, hint in hints.items()})
+    for field in dataclasses.fields(section):
+        if field.name not in tree and field.default is dataclasses.MISSING:
+            raise ParamsError(f"{_join(key, field.name)}: the key is missing.")
+    return section(**{n: _value(hints[n], tree[n], _join(key, n)) for n in hints if n in tree})
 
 
 def _join(key: str, name: object) -> str:

@@ -1,4 +1,4 @@
-"""Completion in the shells: the options of the command, of serve and of client."""
+"""Completion in the shells: the options of the command, of serve, of client and of live."""
 
 import argparse
 import os
@@ -9,13 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from denoise.cli import client
+from denoise.cli import client, live
 from denoise.cli.main import main
 from denoise.cli.parser import SHELLS, make_parser
 from denoise.server import cli as server_cli
 from tests.test_cli import in_order
 
-PARSERS = {"": make_parser(), "serve": server_cli.make_parser(), "client": client.make_parser()}
+PARSERS = {
+    "": make_parser(),
+    "serve": server_cli.make_parser(),
+    "client": client.make_parser(),
+    "live": live.make_parser(),
+}
 # Each prints what its shell offers for the last of its arguments, one candidate a line. The quotes
 # in FINI"SHED" and REA"DY" keep the echo of a typed line from looking like the line's output.
 ASK_BASH = """
@@ -126,6 +131,10 @@ def offers(shell: str, folder: Path, script: str, *words: str) -> set[str]:
         (["client", "--re"], {"--residual", "--retries"}),
         (["client", "http://127.0.0.1:8765", "so"], {"song.wav"}),
         (["client", "http://127.0.0.1:8765", "song.wav", "-o", "two"], {"two words.wav"}),
+        (["l"], {"live"}),
+        (["live", "--re"], {"--record"}),
+        (["live", "--play", "so"], {"song.wav"}),
+        (["live", "--stre"], {"--strength"}),
         (["client", "--format", ""], {"wav", "flac", "ogg", "mp3", "aiff"}),
     ],
     ids=in_order,

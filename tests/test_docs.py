@@ -1,5 +1,6 @@
 """The documentation, held to the source: keys, commands, links, examples."""
 
+import argparse
 import ast
 import dataclasses
 import re
@@ -135,10 +136,21 @@ def test_python_example_of_the_command_s_page_runs() -> None:
     assert np.array_equal(np.concatenate(names["ready"]), whole)  # type: ignore[call-overload]
 
 
-def test_every_option_of_the_command_is_described() -> None:
-    from denoise.cli.parser import make_parser
+def described_options(text: str) -> set[str]:
+    """Return the options in the first column of a page's tables."""
+    cells = re.findall(r"^\| (`-.*?) \|", text, flags=re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"`(.*?)`", cell)}
 
-    options = {name for action in make_parser()._actions for name in action.option_strings}
+
+def options_of(parser: argparse.ArgumentParser) -> set[str]:
+    return {name for action in parser._actions for name in action.option_strings}
+
+
+def test_every_option_of_the_command_is_described() -> None:
+    from denoise.cli import live, parser
+
+    command, live_command = COMMAND_PAGE.split("\n## Live\n")
+    options = options_of(parser.make_parser())
     assert len(options) > 15
-    cells = re.findall(r"^\| (`-.*?) \|", COMMAND_PAGE, flags=re.MULTILINE)
-    assert options == {name for cell in cells for name in re.findall(r"`(.*?)`", cell)}
+    assert described_options(command) == options
+    assert described_options(live_command) == options_of(live.make_parser()) - {"-h", "--help"}

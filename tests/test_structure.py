@@ -137,6 +137,7 @@ def test_heavy_libraries_stay_in_their_packages() -> None:
         "waitress": {"server"},
         "prometheus_client": {"server"},
         "onnxruntime": {"inference"},
+        "sounddevice": {"inference"},
         "matplotlib": {"evaluation"},
         "librosa": {"evaluation"},
     }

@@ -8,7 +8,7 @@ import argparse
 
 import shtab
 
-from denoise.cli import client
+from denoise.cli import client, live
 from denoise.cli.parser import INPUT_HELP, add_options
 from denoise.server import cli as server_cli
 
@@ -44,7 +44,8 @@ INPUT_COMPLETION = {
 
 def completion_script(shell: str) -> str:
     """Return the completion script of `denoise` and its subcommands for bash, zsh or tcsh."""
-    subcommands = {
+    subcommands = {  # tcsh completes --output as the last of them does, which is with files
+        "live": live.make_parser(shtab.FILE),
         "serve": server_cli.make_parser(shtab.FILE),
         "client": client.make_parser(shtab.FILE),
     }

@@ -1,4 +1,4 @@
-"""Run the command line: `denoise IN... [-o OUT]`, `denoise serve` and `denoise client`."""
+"""Run the command line: `denoise IN... [-o OUT]`, `denoise serve`, `client` and `live`."""
 
 import argparse
 import os
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from denoise.cli.batch_runner import run_tasks
 from denoise.cli.console import NORMAL, QUIET, VERBOSE, Console
 from denoise.cli.io_plan import Plan, Request, Task, make_plan
+from denoise.cli.model import load_denoiser
 from denoise.cli.parser import make_parser
 from denoise.cli.results import Summary, format_outcome
 from denoise.cli.stdio import Files, check_terminals, open_files, user_names_in_errors
@@ -79,6 +80,10 @@ def _dispatch(arguments: list[str]) -> int:
         from denoise.cli.client import run
 
         return run(arguments[1:])
+    if arguments[:1] == ["live"]:
+        from denoise.cli.live import run_live
+
+        return run_live(arguments[1:])
     return denoise_files(make_parser().parse_args(arguments))
 
 
@@ -131,25 +136,12 @@ def _run_plan(plan: Plan, options: argparse.Namespace, verbosity: int) -> Iterat
             console.print_line(f"{task.target_name} exists: skipped", VERBOSE)
         if not plan.tasks:
             return
-        denoiser = _load_denoiser(options.model)
+        denoiser = load_denoiser(options.model)
         with open_files(plan.tasks) as files:
             denoise_task = _make_denoise_task(denoiser, files, options, console)
             for outcome in run_tasks(denoise_task, plan.tasks, options.jobs):
                 console.print_line(*format_outcome(outcome, verbosity >= VERBOSE))
                 yield outcome
-
-
-def _load_denoiser(model: str | None) -> "Denoiser":
-    """Load the model; raises ModelError if it is missing or invalid."""
-    from denoise.inference.denoiser import Denoiser
-
-    try:
-        return Denoiser.load(model)
-    except ModuleNotFoundError as error:
-        raise ModelError(
-            f"The model needs {error.name}, which is not installed. A saved model needs the "
-            "packages in requirements.txt; an ONNX file needs only what pip install . installs."
-        ) from error
 
 
 def _make_denoise_task(

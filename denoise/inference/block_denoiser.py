@@ -23,13 +23,25 @@ FrameObserver = Callable[[Stft, Magnitude], None]
 """Takes the next frames of the noisy STFT and their mask, [n_frames, n_bins] each."""
 
 BLOCK_SECONDS = 6.0
+MAX_BLOCK_SECONDS = 60.0
 MIN_WEIGHT = np.float32(1e-6)  # the windows fade out beyond the ends of the waveform
 
 
-def block_frames(spec: NetworkSpec, seconds: float = BLOCK_SECONDS) -> int:
-    """Return the number of frames in a block, a multiple of the network's stride."""
-    frames = seconds * spec.sample_rate / spec.spectrogram.hop_length
+def block_frames(spec: NetworkSpec, block_seconds: float = BLOCK_SECONDS) -> int:
+    """Return the number of frames in a block, a multiple of the network's stride.
+
+    Raises ValueError for a length that is not 0 to MAX_BLOCK_SECONDS.
+    """
+    if not 0 < block_seconds <= MAX_BLOCK_SECONDS:
+        raise ValueError(f"A block of {block_seconds:g} s is not in 0 to {MAX_BLOCK_SECONDS:g} s.")
+    frames = block_seconds * spec.sample_rate / spec.spectrogram.hop_length
     return spec.stride * max(1, round(frames / spec.stride))
+
+
+def block_latency_seconds(spec: NetworkSpec, block_seconds: float = BLOCK_SECONDS) -> float:
+    """Return how late the samples are at most: the first of a block waits for its other frames."""
+    n_more = block_frames(spec, block_seconds) - spec.stride
+    return spec.latency_seconds + n_more * spec.spectrogram.hop_length / spec.sample_rate
 
 
 class BlockDenoiser:
@@ -77,7 +89,7 @@ class BlockDenoiser:
 
     def _context_end(self) -> int:
         """Return the end of the frames that the next block needs, its context included."""
-        return self._next_frame + self._block_frames + self._spec.margin_frames
+        return self._next_frame + self._block_frames + self._spec.lookahead_margin_frames
 
     def _trim(self, parts: list[Waveform]) -> Waveform:
         """Join samples; drop the padding before the waveform and whatever lies after its end."""

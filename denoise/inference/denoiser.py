@@ -8,7 +8,7 @@ import numpy as np
 
 from denoise.dsp.audio import Waveform
 from denoise.inference.file_denoiser import Options, Progress, Report, denoise_file
-from denoise.inference.streaming import Stream
+from denoise.inference.streaming import BLOCK_SECONDS, Stream
 from denoise.network.spec import MaskNetwork
 
 
@@ -76,16 +76,22 @@ class Denoiser:
         return denoise_file(self.network, source, target, options, progress)
 
     def stream(
-        self, sample_rate: int, channels: int = 1, strength: float = 1.0, residual: bool = False
+        self,
+        sample_rate: int,
+        channels: int = 1,
+        strength: float = 1.0,
+        residual: bool = False,
+        block_seconds: float = BLOCK_SECONDS,
     ) -> Stream:
         """Return a stream that denoises audio in pieces, with the same result as one pass.
 
-        Feed it all pieces, then flush it. Its output is about seven seconds late: a block of six
-        and the network's look-ahead.
+        Feed it all pieces, then flush it. Its `latency_seconds` say how late its output is: with
+        the built-in model about eight seconds, a block of six and the network's look-ahead. For
+        live use, take blocks of 0.016 to 0.064 s and a causal model.
 
         >>> stream = Denoiser.load().stream(16_000, channels=1)
         >>> pieces = [stream.feed(np.zeros((1000, 1), np.float32)) for _ in range(5)]
         >>> len(np.concatenate([*pieces, stream.flush()]))
         5000
         """
-        return Stream(self.network, sample_rate, channels, strength, residual)
+        return Stream(self.network, sample_rate, channels, strength, residual, block_seconds)

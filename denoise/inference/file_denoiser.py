@@ -134,6 +134,21 @@ def _list_encodings(
 
 
 @contextmanager
+def recording_to(target: Path, sample_rate: int, channels: int) -> Iterator[Sink]:
+    """Yield a WAV file to write to, which appears complete when the block ends, or not at all.
+
+    Raises DenoiseError if it cannot be written.
+    """
+    audio_format, encoding = AudioFormat(sample_rate, channels), Encoding("WAV", "PCM_16")
+    with (
+        _writing_errors(target),
+        replacing(target) as temporary,
+        writing(temporary, audio_format, encoding) as sink,
+    ):
+        yield sink
+
+
+@contextmanager
 def _writing_errors(target: Path) -> Iterator[None]:
     """Convert OSErrors to DenoiseErrors that name `target`."""
     try:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from denoise.dsp.audio import Waveform
-from denoise.inference.block_denoiser import BlockDenoiser
+from denoise.inference.block_denoiser import BlockDenoiser, block_latency_seconds
 from denoise.inference.high_band_mask import GainTrack, HighBandMask
 from denoise.network.spec import MaskNetwork, NetworkSpec
 from denoise.params import SpectrogramParams
@@ -16,6 +16,11 @@ def make_spec(sample_rate: int) -> NetworkSpec:
     hop_length = 16 * max(1, round(sample_rate / 1000))  # a length of which the FFT is fast
     spectrogram = SpectrogramParams(2 * hop_length, hop_length, 2 * hop_length)
     return NetworkSpec(sample_rate, spectrogram, receptive_field_frames=0, stride=1)
+
+
+def high_band_latency_seconds(sample_rate: int) -> float:
+    """Return by how much the high band delays a stream at most."""
+    return block_latency_seconds(make_spec(sample_rate), BLOCK_SECONDS)
 
 
 class SampleQueue:

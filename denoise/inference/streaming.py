@@ -4,23 +4,30 @@ The blocks in which it is denoised do not depend on the pieces in which it arriv
 size give the same bytes, and memory does not grow.
 """
 
+import functools
+import math
 from collections.abc import Callable
 
 import numpy as np
 import soxr
 
 from denoise.dsp.audio import QUALITY, Waveform, out_of_range
-from denoise.inference.block_denoiser import BlockDenoiser
-from denoise.inference.high_band import HighBand
-from denoise.network.spec import MaskNetwork
+from denoise.inference.block_denoiser import (
+    BLOCK_SECONDS,
+    BlockDenoiser,
+    FrameObserver,
+    block_frames,
+    block_latency_seconds,
+)
+from denoise.inference.high_band import HighBand, high_band_latency_seconds
+from denoise.network.spec import MaskNetwork, NetworkSpec
 
 
 class Stream:
     """Denoise audio of any sample rate in pieces, each channel independently.
 
-    After `flush`, the output has exactly as many samples as the input. It is late by a block
-    (`block_denoiser.BLOCK_SECONDS`) and the network's look-ahead, and by 0.3 s more where the
-    sample rate is higher than the network's.
+    After `flush`, the output has exactly as many samples as the input. Until then it is late by
+    `latency_seconds` at most.
     """
 
     def __init__(
@@ -30,12 +37,15 @@ class Stream:
         channels: int = 1,
         strength: float = 1.0,
         residual: bool = False,
+        block_seconds: float = BLOCK_SECONDS,
     ) -> None:
         """Start a new recording.
 
         `strength` is the share of the denoised signal in the output; the input makes up the rest.
-        With `residual`, the output is what is removed instead. Raises ValueError for a sample
-        rate, a number of channels or a strength out of range.
+        With `residual`, the output is what is removed instead. `block_seconds` is rounded to whole
+        frames of the network; each block needs the context before and after it, so short blocks
+        take more computing. Raises ValueError for a sample rate, a number of channels, a strength
+        or a block out of range.
         """
         if excess := out_of_range(sample_rate, channels):
             raise ValueError(excess.message)
@@ -43,16 +53,15 @@ class Stream:
             raise ValueError(f"A strength of {strength:g} lies outside 0 to 1.")
         self._channels, network_rate = channels, network.spec.sample_rate
         self._to_network = _make_resampler(sample_rate, network_rate, channels)
+        self.latency_seconds = latency_seconds(network.spec, sample_rate, block_seconds)
         self._high_band = None
+        observers: list[FrameObserver | None] = [None] * channels
         if sample_rate > network_rate:
             self._high_band = HighBand(network.spec, sample_rate, channels)
-            self._from_network = _make_resampler(network_rate, sample_rate, 2 * channels)
-            self._denoisers = [
-                BlockDenoiser(network, observe=each.add) for each in self._high_band.gains
-            ]
-        else:
-            self._from_network = _make_resampler(network_rate, sample_rate, channels)
-            self._denoisers = [BlockDenoiser(network) for _ in range(channels)]
+            observers = [each.add for each in self._high_band.gains]
+        n_bands = 2 if self._high_band else 1
+        self._from_network = _make_resampler(network_rate, sample_rate, n_bands * channels)
+        self._denoisers = [BlockDenoiser(network, block_seconds, each) for each in observers]
         self._noisy = np.zeros((0, channels), np.float32)  # input whose output is not ready yet
         weights = (strength, -strength) if residual else (1 - strength, strength)
         self._noisy_weight, self._denoised_weight = (np.float32(weight) for weight in weights)
@@ -108,3 +117,49 @@ def _make_resampler(
         return np.asarray(stream.resample_chunk(contiguous, last=is_last)).reshape(-1, channels)
 
     return resample
+
+
+def latency_seconds(spec: NetworkSpec, sample_rate: int, block_seconds: float) -> float:
+    """Return how late a stream's output is at most.
+
+    The first sample of a block waits for the block's other frames as well as for the algorithmic
+    latency of the network, and for the resampling to and from the network's rate. At higher rates
+    the high band, denoised after that, adds to it.
+    """
+    resampling = sum(
+        resampler_delay(*rates)
+        for rates in ((sample_rate, spec.sample_rate), (spec.sample_rate, sample_rate))
+    )
+    high_band = high_band_latency_seconds(sample_rate) if sample_rate > spec.sample_rate else 0.0
+    return block_latency_seconds(spec, block_seconds) + resampling + high_band
+
+
+def delay_samples(spec: NetworkSpec, sample_rate: int, block_seconds: float, n_piece: int) -> int:
+    """Return how many samples the output is behind the input at most, after a piece was fed.
+
+    All pieces have `n_piece` samples. With so many samples of silence before it, the output has a
+    piece ready whenever the input has given one. Exact if nothing is resampled, else a bound.
+    """
+    if sample_rate != spec.sample_rate:
+        return math.ceil(latency_seconds(spec, sample_rate, block_seconds) * sample_rate)
+    hop, n_half = spec.spectrogram.hop_length, spec.spectrogram.n_fft // 2
+    n_block = block_frames(spec, block_seconds) * hop
+    # Block m ends n_half before sample m * n_block, and needs `ahead` samples after this one.
+    ahead = n_half + (spec.lookahead_margin_frames - 1) * hop
+    step = math.gcd(n_piece, n_block)
+    return n_half + ahead + n_block - step + -ahead % step
+
+
+@functools.cache
+def resampler_delay(from_rate: int, to_rate: int) -> float:
+    """Return how many seconds the output of a resampler is behind its input at most.
+
+    It is measured, since soxr documents no figure. The output comes in bursts.
+    """
+    resample, n_piece = _make_resampler(from_rate, to_rate, 1), max(1, from_rate // 2000)
+    piece, n_in, n_out, delay = np.zeros((n_piece, 1), np.float32), 0, 0, 0.0
+    while n_in < 2 * from_rate and from_rate != to_rate:
+        n_in += n_piece
+        delay = max(delay, n_in / from_rate - n_out / to_rate)
+        n_out += len(resample(piece, False))
+    return delay

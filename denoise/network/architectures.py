@@ -39,13 +39,15 @@ def build_model(
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """How many frames before and after a frame its mask depends on at most.
+    """How many frames before a frame its mask depends on at most.
 
-    A chunk of a spectrogram gives the same masks only if it starts at a multiple of `stride`.
+    It depends on as many after it, or on none if the network is `causal`. A chunk of a spectrogram
+    gives the same masks only if it starts at a multiple of `stride`.
     """
 
     frames: int
     stride: int
+    causal: bool = False
 
 
 def receptive_field_of(params: ModelParams, frame_rate: float) -> ReceptiveField:
@@ -54,7 +56,10 @@ def receptive_field_of(params: ModelParams, frame_rate: float) -> ReceptiveField
         return ReceptiveField(round(frame_rate / 2) + REFERENCE_FRAMES, stride=2)
     network = params.skip_autoencoder
     level = round(network.normalisation_window_seconds * frame_rate)
-    return ReceptiveField(level + UNDILATED_FRAMES + 2 * sum(network.dilations), stride=1)
+    convolved = UNDILATED_FRAMES + 2 * sum(network.dilations)
+    if network.causal:  # the convolutions reach as far in all, but only into the past
+        return ReceptiveField(level + 2 * convolved, stride=1, causal=True)
+    return ReceptiveField(level + convolved, stride=1)
 
 
 def power_of(stft: Tensor) -> Tensor:
@@ -73,33 +78,56 @@ def local_level(power: Tensor, n_frames: int) -> Tensor:
     return ops.sqrt(around + EPSILON)
 
 
+def past_level(power: Tensor, n_frames: int) -> Tensor:
+    """Return the RMS magnitude of each frame and those before it, [batch, n_frames, 1].
+
+    The mean is taken over `n_frames` frames, the last of which is the frame itself; where there are
+    fewer, over these.
+    """
+    mean = ops.mean(power[:, :, FIRST_LEVEL_BIN:], axis=-1, keepdims=True)
+    total, share = (
+        ops.average_pool(_pad_past(x, n_frames - 1), n_frames, strides=1, padding="valid")
+        for x in (mean, ops.ones_like(mean))
+    )
+    return ops.sqrt(total / share + EPSILON)
+
+
+def _pad_past(x: Tensor, n_frames: int) -> Tensor:
+    """Add frames of zeros before the first of [batch, n_frames, ...]."""
+    return ops.pad(x, ((0, 0), (n_frames, 0), *[(0, 0)] * (x.ndim - 2)))
+
+
 def skip_autoencoder_mask(stft: Tensor, params: SkipAutoencoderParams, frame_rate: float) -> Tensor:
     """Encode and decode along frequency with skip connections, dilated over time in between.
 
     The bins of each sub-band become channels. Convolutions of few channels at the full frequency
     resolution would take most of the time and gain little.
     """
+    causal = params.causal
     magnitude = normalised_magnitude(stft, params, frame_rate)
     subbands = split_subbands(
         ops.power(magnitude[:, :, :-1] + 1e-4, params.compression), params.subbands
     )
     widths = [eighths * params.channels // 8 for eighths in (6, 7, 8)]
-    fine = _convolve(subbands, widths[0], (3, 3))
-    middle = _residual(_convolve(fine, widths[1], (3, 4), strides=(1, 2)))
-    x = _convolve(middle, widths[2], (3, 4), strides=(1, 2))
+    fine = _convolve(subbands, widths[0], (3, 3), causal)
+    middle = _residual(_convolve(fine, widths[1], (3, 4), causal, strides=(1, 2)), causal)
+    x = _convolve(middle, widths[2], (3, 4), causal, strides=(1, 2))
     for dilation in params.dilations:
-        x = _cross_band_block(_residual(x, dilation), params.bottleneck_channels, dilation)
-    x = _residual(_upsample(x, widths[1]) + middle)
+        x = _residual(x, causal, dilation)
+        x = _cross_band_block(x, params.bottleneck_channels, causal, dilation)
+    x = _residual(_upsample(x, widths[1]) + middle, causal)
     x = _upsample(x, widths[0]) + fine
-    mask = layers.Conv2D(subbands.shape[3], 3, padding="same", name="mask")(x)
+    mask = _conv2d(x, subbands.shape[3], (3, 3), causal, name="mask")
     return merge_subbands(ops.sigmoid(mask), stft.shape[2])
 
 
 def normalised_magnitude(stft: Tensor, params: SkipAutoencoderParams, frame_rate: float) -> Tensor:
     """Return the magnitude divided by the local level, [batch, n_frames, n_bins]."""
     power = power_of(stft)
-    level = local_level(power, 2 * round(params.normalisation_window_seconds * frame_rate) + 1)
-    return ops.sqrt(power) / level
+    each_way = round(params.normalisation_window_seconds * frame_rate)
+    if params.causal:
+        return ops.sqrt(power) / past_level(power, each_way + 1)
+    return ops.sqrt(power) / local_level(power, 2 * each_way + 1)
 
 
 def split_subbands(x: Tensor, n_subbands: int) -> Tensor:
@@ -118,25 +146,43 @@ def merge_subbands(x: Tensor, n_bins: int) -> Tensor:
     return ops.concatenate([x, x[:, :, -1:]], axis=-1)
 
 
-def _convolve(x: Tensor, width: int, size: tuple[int, int], **options: Any) -> Tensor:
-    return layers.Activation("relu")(_linear(x, width, size, **options))
+def _convolve(
+    x: Tensor, width: int, size: tuple[int, int], causal: bool = False, **options: Any
+) -> Tensor:
+    return layers.Activation("relu")(_linear(x, width, size, causal, **options))
 
 
-def _linear(x: Tensor, width: int, size: tuple[int, int], **options: Any) -> Tensor:
-    x = layers.Conv2D(width, size, padding="same", use_bias=False, **options)(x)
+def _linear(
+    x: Tensor, width: int, size: tuple[int, int], causal: bool = False, **options: Any
+) -> Tensor:
+    x = _conv2d(x, width, size, causal, use_bias=False, **options)
     return FusedNormalization(momentum=0.97, epsilon=1e-4)(x)
 
 
-def _residual(x: Tensor, dilation: int = 1) -> Tensor:
-    return x + _convolve(x, x.shape[3], (3, 3), dilation_rate=(dilation, 1))
+def _conv2d(x: Tensor, width: int, size: tuple[int, int], causal: bool, **options: Any) -> Tensor:
+    """Convolve frames and bands, padded so that there are as many as before, or by the strides.
+
+    The padding is even on both sides; if the convolution is `causal`, all frames of zeros come
+    before the first frame.
+    """
+    if not causal:
+        return layers.Conv2D(width, size, padding="same", **options)(x)
+    n_past = (size[0] - 1) * options.get("dilation_rate", (1, 1))[0]
+    n_bands = (size[1] - 1) // 2  # the same padding as above: the number of bands is even
+    x = ops.pad(x, ((0, 0), (n_past, 0), (n_bands, n_bands), (0, 0)))
+    return layers.Conv2D(width, size, padding="valid", **options)(x)
 
 
-def _cross_band_block(x: Tensor, width: int, dilation: int) -> Tensor:
+def _residual(x: Tensor, causal: bool, dilation: int = 1) -> Tensor:
+    return x + _convolve(x, x.shape[3], (3, 3), causal, dilation_rate=(dilation, 1))
+
+
+def _cross_band_block(x: Tensor, width: int, causal: bool, dilation: int) -> Tensor:
     """Add a bottleneck over all sub-bands of a frame and of the frames `dilation` away from it."""
     bands, channels = x.shape[2:]
     y = layers.Reshape((-1, 1, bands * channels))(x)
     y = _convolve(y, width, (1, 1))
-    y = _convolve(y, width, (3, 1), dilation_rate=(dilation, 1))
+    y = _convolve(y, width, (3, 1), causal, dilation_rate=(dilation, 1))
     return x + layers.Reshape((-1, bands, channels))(_linear(y, bands * channels, (1, 1)))
 
 

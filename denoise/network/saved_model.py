@@ -7,6 +7,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -33,7 +34,7 @@ class ModelConfig:
         """Return what inference must know of the network."""
         rate, spectrogram = self.audio.sample_rate, self.spectrogram
         field = receptive_field_of(self.model, rate / spectrogram.hop_length)
-        return NetworkSpec(rate, spectrogram, field.frames, field.stride)
+        return NetworkSpec(rate, spectrogram, field.frames, field.stride, field.causal)
 
     def build_model(self) -> keras.Model:
         """Build the network with freshly drawn weights."""
@@ -48,10 +49,15 @@ def save_model(path: str | os.PathLike[str], model: keras.Model, config: ModelCo
 def load_model(path: str | os.PathLike[str]) -> tuple[keras.Model, ModelConfig]:
     """Load a saved model; raises ModelError if it is missing, incomplete or of another format."""
     folder = Path(path)
-    config = npz_store.load_config(folder, ModelConfig, KIND)
+    config = npz_store.load_config(folder, ModelConfig, KIND, _add_causal)
     model = config.build_model()
     npz_store.load_weights(folder / f"{WEIGHTS}.npz", model.weights)
     return model, config
+
+
+def _add_causal(description: dict[str, Any]) -> None:
+    """Add the key that networks lack which were trained before it existed: none was causal."""
+    description["model"]["skip_autoencoder"].setdefault("causal", False)
 
 
 def load_network(path: str | os.PathLike[str]) -> MaskNetwork:

@@ -17,7 +17,8 @@ METADATA_KEY = "denoise"
 class NetworkSpec:
     """The spectrograms that a network takes, and its receptive field.
 
-    A frame's mask depends on no frame more than `receptive_field_frames` away. Where a chunk
+    A frame's mask depends on no frame more than `receptive_field_frames` before it, and on no frame
+    more than `lookahead_frames` after it: as many, or none if the network is causal. Where a chunk
     starts does not change its masks, as long as it is a multiple of `stride` frames.
     """
 
@@ -25,11 +26,38 @@ class NetworkSpec:
     spectrogram: SpectrogramParams
     receptive_field_frames: int
     stride: int
+    causal: bool = False
+
+    @property
+    def lookahead_frames(self) -> int:
+        """Frames after a frame that its mask depends on at most."""
+        return 0 if self.causal else self.receptive_field_frames
 
     @property
     def margin_frames(self) -> int:
-        """Frames of context that a block needs on each side, a multiple of `stride`."""
-        return self.stride * -(-self.receptive_field_frames // self.stride)
+        """Frames of context that a block needs before it, a multiple of `stride`."""
+        return self._round_up(self.receptive_field_frames)
+
+    @property
+    def lookahead_margin_frames(self) -> int:
+        """Frames of context that a block needs after it, a multiple of `stride`."""
+        return self._round_up(self.lookahead_frames)
+
+    @property
+    def latency_seconds(self) -> float:
+        """The algorithmic latency: the shortest delay with which a stream can be denoised.
+
+        A sample is complete once the last frame over it is denoised. That frame begins at the
+        sample itself at the latest and is `n_fft` long, and its mask needs `lookahead_frames`
+        further frames. So the latency is (n_fft + lookahead_frames * hop_length) / sample_rate.
+        A `stride` of more than 1 adds the frames that are denoised together.
+        """
+        n_frames = self.lookahead_margin_frames + self.stride - 1
+        n_samples = self.spectrogram.n_fft + n_frames * self.spectrogram.hop_length
+        return n_samples / self.sample_rate
+
+    def _round_up(self, n_frames: int) -> int:
+        return self.stride * -(-n_frames // self.stride)
 
 
 @dataclass(frozen=True)
@@ -41,8 +69,14 @@ class MaskNetwork:
 
 
 def to_metadata(spec: NetworkSpec) -> dict[str, str]:
-    """Return a network's spec as the metadata of an ONNX file."""
-    return {METADATA_KEY: json.dumps({"format": FORMAT, **asdict(spec)}, sort_keys=True)}
+    """Return a network's spec as the metadata of an ONNX file.
+
+    The key `causal` is left out where it is false: the files of such networks are older than it.
+    """
+    description = {"format": FORMAT, **asdict(spec)}
+    if not spec.causal:
+        del description["causal"]
+    return {METADATA_KEY: json.dumps(description, sort_keys=True)}
 
 
 def from_metadata(metadata: Mapping[str, str]) -> NetworkSpec:

@@ -1,0 +1,140 @@
+"""A causal network depends on no later frame, and its file says so."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnx
+import pytest
+
+from denoise.errors import ParamsError
+from denoise.export.keras_to_onnx import to_onnx
+from denoise.network.architectures import build_model, past_level
+from denoise.network.saved_model import ModelConfig, load_model, save_model
+from denoise.network.spec import METADATA_KEY, NetworkSpec, from_metadata, to_metadata
+from denoise.network.tf_function import as_function
+from denoise.params import SpectrogramParams
+from denoise.params_file import load_params
+from tests.closures import ROOT
+from tests.test_keras_to_onnx import onnx_function, with_random_statistics
+
+PARAMS = load_params(ROOT / "params.yaml")
+RATE = 8000
+SPECTROGRAM = SpectrogramParams(n_fft=128, hop_length=64, win_length=128)
+N_FRAMES, CHANGED = 121, 60
+
+
+def make_config(causal: bool) -> ModelConfig:
+    network = dataclasses.replace(
+        PARAMS.model.skip_autoencoder,
+        channels=8,
+        bottleneck_channels=4,
+        subbands=16,
+        dilations=(1, 3),
+        normalisation_window_seconds=0.06,
+        causal=causal,
+    )
+    model = dataclasses.replace(PARAMS.model, skip_autoencoder=network)
+    audio = dataclasses.replace(PARAMS.audio, sample_rate=RATE)
+    return ModelConfig(audio, SPECTROGRAM, model, peak=1.0)
+
+
+def make_model(causal: bool) -> keras.Model:
+    return with_random_statistics(make_config(causal).build_model())
+
+
+def make_stft(batch: int = 1, seed: int = 0) -> np.ndarray:
+    shape = (batch, N_FRAMES, SPECTROGRAM.n_bins, 2)
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+
+
+def make_causal_file() -> bytes:
+    return to_onnx(make_model(causal=True), to_metadata(make_config(causal=True).spec()))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("is_exported", [False, True])
+def test_a_mask_depends_on_the_receptive_field_and_no_other_frame(
+    causal: bool, is_exported: bool
+) -> None:
+    model, spec = make_model(causal), make_config(causal).spec()
+    run = onnx_function(to_onnx(model, {})) if is_exported else as_function(model)
+    noisy = np.concatenate([make_stft(seed=seed) for seed in range(8)])
+    changed = noisy.copy()
+    changed[:, CHANGED] *= 1000
+    (affected,) = np.nonzero((run(noisy) != run(changed)).any(axis=(0, 2)))
+    assert CHANGED - affected.min() == spec.lookahead_frames
+    assert affected.max() - CHANGED == spec.receptive_field_frames
+    assert spec.lookahead_frames == (0 if causal else spec.receptive_field_frames)
+
+
+def test_the_exported_causal_network_equals_that_of_keras() -> None:
+    run_keras, run_onnx = as_function(make_model(causal=True)), onnx_function(make_causal_file())
+    for n_frames in (1, 2, 7, N_FRAMES):
+        x = make_stft(2)[:, :n_frames]
+        mask = run_keras(x)
+        assert mask.std() > 0.1
+        np.testing.assert_allclose(run_onnx(x), mask, rtol=1e-5, atol=1e-5)
+
+
+def test_both_networks_have_the_same_weights_and_other_masks() -> None:
+    causal, symmetric = make_model(causal=True), make_model(causal=False)
+    assert [w.shape for w in causal.weights] == [w.shape for w in symmetric.weights]
+    x = make_stft()
+    assert np.abs(as_function(causal)(x) - as_function(symmetric)(x)).max() > 0.01
+
+
+def test_the_past_level_is_the_mean_over_the_frames_so_far() -> None:
+    power = np.square(make_stft()[..., 0])
+    level = np.asarray(past_level(keras.ops.convert_to_tensor(power), 5))[0, :, 0]
+    for frame in range(10):
+        expected = np.sqrt(power[0, max(0, frame - 4) : frame + 1, 2:].mean())
+        assert level[frame] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_latency_of_a_causal_network_is_its_window() -> None:
+    spectrogram = SpectrogramParams(n_fft=512, hop_length=256, win_length=512)
+    causal = NetworkSpec(16_000, spectrogram, receptive_field_frames=178, stride=1, causal=True)
+    assert causal.latency_seconds == 0.032
+    symmetric = dataclasses.replace(causal, causal=False)
+    assert symmetric.latency_seconds == pytest.approx(0.032 + 178 * 0.016)
+    paired = dataclasses.replace(causal, stride=2)
+    assert paired.latency_seconds == pytest.approx(0.048)
+
+
+def test_the_metadata_of_a_symmetric_network_stay_as_they_were() -> None:
+    file = onnx.load(ROOT / "models" / "denoiser.onnx", load_external_data=False)
+    metadata = {prop.key: prop.value for prop in file.metadata_props}
+    spec = from_metadata(metadata)
+    assert not spec.causal and spec.lookahead_frames == spec.receptive_field_frames
+    if not PARAMS.model.skip_autoencoder.causal:
+        assert to_metadata(spec) == metadata
+
+
+def test_the_metadata_of_a_causal_network_are_read_as_they_were_written() -> None:
+    spec = make_config(causal=True).spec()
+    metadata = to_metadata(spec)
+    assert json.loads(metadata[METADATA_KEY])["causal"] is True
+    assert from_metadata(metadata) == spec
+    wrong = {METADATA_KEY: metadata[METADATA_KEY].replace("true", '"yes"')}
+    with pytest.raises(ParamsError, match="causal: 'yes' is not of type bool"):
+        from_metadata(wrong)
+
+
+def test_a_saved_model_that_is_older_than_the_key_is_not_causal(tmp_path: Path) -> None:
+    config = make_config(causal=False)
+    save_model(tmp_path / "model", config.build_model(), config)
+    path = tmp_path / "model" / "config.json"
+    description = json.loads(path.read_text(encoding="utf-8"))
+    del description["model"]["skip_autoencoder"]["causal"]
+    path.write_text(json.dumps(description), encoding="utf-8")
+    assert load_model(tmp_path / "model")[1] == config
+
+
+def test_the_reference_is_never_causal() -> None:
+    config = make_config(causal=True)
+    reference = dataclasses.replace(config.model, architecture="reference")
+    assert not dataclasses.replace(config, model=reference).spec().causal
+    build_model(reference, SPECTROGRAM, RATE)
