@@ -208,6 +208,13 @@ class TrainParams:
 
 
 @dataclass(frozen=True)
+class ExportParams:
+    """How the exported network runs."""
+
+    frame_shifts: Annotated[int, Range(1, 8)]
+
+
+@dataclass(frozen=True)
 class RecogniserParams:
     """How the digit recognisers are trained, on clean speech and in noise."""
 
@@ -246,6 +253,7 @@ class Params:
     noise: NoiseParams
     model: ModelParams
     train: TrainParams
+    export: ExportParams
     recogniser: RecogniserParams
     reconstruction: Annotated[str, Choices("noisy_phase", "griffin_lim")]
     evaluate: EvaluateParams

@@ -90,6 +90,11 @@ def _check_spectrogram(params: Params) -> None:
             f"spectrogram.win_length: {spectrogram.win_length} lies outside 16 to "
             f"{spectrogram.n_fft}, spectrogram.n_fft."
         )
+    if spectrogram.hop_length % params.export.frame_shifts:
+        raise ParamsError(
+            f"export.frame_shifts: {params.export.frame_shifts} does not divide "
+            f"spectrogram.hop_length, {spectrogram.hop_length}."
+        )
     if params.audio.n_samples < spectrogram.n_fft:
         raise ParamsError(
             f"audio.duration_seconds: {params.audio.duration_seconds} gives "

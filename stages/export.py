@@ -1,6 +1,7 @@
 """Export the trained network as one ONNX file, which runs without TensorFlow."""
 
 import argparse
+from dataclasses import replace
 
 from denoise.export.keras_to_onnx import to_onnx
 from denoise.network.saved_model import load_model
@@ -13,7 +14,8 @@ from stages import run
 def main(params: Params, paths: argparse.Namespace) -> None:
     """Write `paths.onnx` from the saved model at `paths.model`."""
     model, config = load_model(paths.model)
-    content = to_onnx(model, to_metadata(config.spec()))
+    spec = replace(config.spec(), frame_shifts=params.export.frame_shifts)
+    content = to_onnx(model, to_metadata(spec))
     with replacing(paths.onnx) as temporary:
         temporary.write_bytes(content)
     print(f"{paths.onnx}: {len(content) / 1e3:.0f} kB.")

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 
 from denoise.errors import ModelError, ParamsError
-from denoise.network.spec import MaskNetwork, from_metadata
+from denoise.network.spec import MaskNetwork, from_metadata, with_frame_shifts
 
 _STATE = onnxruntime.capi.onnxruntime_pybind11_state  # its errors have no common base class
 LOADING_ERRORS: tuple[type[Exception], ...] = (
@@ -52,4 +52,4 @@ def load_network(path: str | os.PathLike[str]) -> MaskNetwork:
         (masks,) = session.run([mask.name], {stft.name: spectrograms})
         return np.asarray(masks)
 
-    return MaskNetwork(run, spec)
+    return with_frame_shifts(MaskNetwork(run, spec), spec.frame_shifts)

@@ -1,0 +1,88 @@
+"""A network on shifted grids of frames gives a mean of what it gives on each grid."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from denoise.dsp.stft import window
+from denoise.errors import ParamsError
+from denoise.inference.denoiser import Denoiser
+from denoise.network.spec import (
+    MaskNetwork,
+    NetworkSpec,
+    from_metadata,
+    to_metadata,
+    with_frame_shifts,
+)
+from denoise.params import SpectrogramParams
+from denoise.params_file import parse_params
+from tests.test_params import set_value
+
+RATE, HOP = 8000, 64
+SPEC = NetworkSpec(RATE, SpectrogramParams(128, HOP, 128), receptive_field_frames=3, stride=1)
+
+
+def neighbours(stft: np.ndarray) -> np.ndarray:
+    """Return a mask that depends on the level of a frame among those around it."""
+    level = np.sqrt(np.square(stft).sum(axis=(2, 3)))
+    padded = np.pad(level, ((0, 0), (3, 3)))
+    around = np.stack([padded[:, i : i + level.shape[1]] for i in range(7)]).sum(axis=0)
+    return np.broadcast_to((level / (around + 1e-9))[..., None], stft.shape[:3])
+
+
+def noise(n_samples: int = 20_000, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    swell = 1 + np.sin(np.arange(n_samples) / 700)
+    return (0.1 * swell * rng.standard_normal(n_samples)).astype(np.float32)
+
+
+def denoiser(n_shifts: int) -> Denoiser:
+    return Denoiser(with_frame_shifts(MaskNetwork(neighbours, SPEC), n_shifts))
+
+
+@pytest.mark.parametrize("n_shifts", [2, 4])
+def test_the_result_is_the_mean_of_the_grids_weighted_with_their_windows(n_shifts: int) -> None:
+    noisy, shifted, weights = noise(), [], []
+    squares = np.square(window(SPEC.spectrogram)).reshape(2, HOP).sum(axis=0)
+    for number in range(n_shifts):
+        before = np.zeros(number * HOP // n_shifts, np.float32)
+        result = denoiser(1).denoise(np.concatenate([before, noisy]), RATE)
+        shifted.append(result[len(before) :])
+        weights.append(squares[(np.arange(len(noisy)) + len(before)) % HOP])
+    inner = slice(10 * HOP, -10 * HOP)
+    expected = np.average(shifted, axis=0, weights=weights)
+    found = denoiser(n_shifts).denoise(noisy, RATE)
+    np.testing.assert_allclose(found[inner], expected[inner], atol=2e-6)
+
+
+def test_pieces_and_blocks_do_not_change_it() -> None:
+    noisy = noise(70_000)
+    whole = denoiser(2).denoise(noisy, RATE)
+    stream = denoiser(2).stream(RATE)
+    parts = [stream.feed(piece[:, None]) for piece in np.array_split(noisy, 37)]
+    joined = np.concatenate([*parts, stream.flush()])[:, 0]
+    np.testing.assert_array_equal(joined, whole)
+    short = denoiser(2).stream(RATE, block_seconds=0.05)
+    blocks = np.concatenate([short.feed(noisy[:, None]), short.flush()])[:, 0]
+    np.testing.assert_allclose(blocks, whole, atol=2e-6)
+
+
+def test_the_spec_of_the_shifted_network_has_closer_frames() -> None:
+    spec = with_frame_shifts(MaskNetwork(neighbours, SPEC), 4).spec
+    assert spec.spectrogram.hop_length == HOP // 4
+    assert (spec.receptive_field_frames, spec.stride, spec.frame_shifts) == (12, 4, 1)
+    assert with_frame_shifts(MaskNetwork(neighbours, SPEC), 1).spec is SPEC
+
+
+def test_a_file_says_how_many_shifts_it_wants() -> None:
+    spec = dataclasses.replace(SPEC, frame_shifts=2)
+    assert from_metadata(to_metadata(spec)) == spec
+    assert "frame_shifts" not in to_metadata(SPEC)["denoise"]
+
+
+def test_shifts_must_divide_the_hop(tree: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="64 is no multiple of 3"):
+        with_frame_shifts(MaskNetwork(neighbours, SPEC), 3)
+    with pytest.raises(ParamsError, match=r"export\.frame_shifts: 5 does not divide .* 384"):
+        parse_params(set_value(tree, "export.frame_shifts", 5))
