@@ -64,7 +64,8 @@ def features_of(
         for number in range(5):
             writer.add(number, 0, wav(1000 + number))
     with CorpusArchive(path) as corpus, NoiseArchive(noise) as opened:
-        sources = open_noise_sources(corpus, manifest, opened, opened.training, params.audio)
+        rate = params.audio.sample_rate
+        sources = open_noise_sources(corpus, manifest, opened, opened.training, rate)
         return write_features(corpus, manifest, sources, params, folder)
 
 
