@@ -53,8 +53,8 @@ def write_noise(path: Path, seconds: int) -> None:
 def main() -> None:
     """Print the measurements as a Markdown table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.runtime", description=__doc__)
-    parser.add_argument("--onnx", type=Path, default=Path("models/denoiser.onnx"))
-    parser.add_argument("--saved-model", type=Path, default=Path("models/denoiser"))
+    parser.add_argument("--onnx", type=Path, default=Path("general/models/denoiser.onnx"))
+    parser.add_argument("--saved-model", type=Path, default=Path("general/models/denoiser"))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--long", type=int, default=3600, metavar="SECONDS")
     options = parser.parse_args()
