@@ -75,7 +75,8 @@ def with_frame_shifts(network: MaskNetwork, n_shifts: int) -> MaskNetwork:
 
     Its frames are as many times closer together, and each mask still sees frames a whole hop apart.
     Overlap-add averages what the grids give, each weighted with its windows. That is a little
-    better than one grid and takes `n_shifts` times the time. Raises ValueError if `n_shifts` does not divide the hop.
+    better than one grid and takes `n_shifts` times the time. Raises ValueError if `n_shifts` does
+    not divide the hop.
     """
     spec = network.spec
     if n_shifts == 1:
