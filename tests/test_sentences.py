@@ -49,11 +49,11 @@ from denoise.corpus.synthetic.sentences import (
 from denoise.corpus.synthetic.voices import VARIANTS, draw_voice
 from denoise.errors import CorpusError
 from denoise.params import SyntheticParams
+from tests.synthesised import SynthesisedCorpus, synthesised
 
 PARAMS = SyntheticParams("sentences", speakers=4, repetitions=24, oov_utterances=5, seed=20)
 GRAMMARS = read_grammars()
 LANGUAGES = [grammar.language for grammar in GRAMMARS]
-SynthesisedCorpus = tuple[CorpusArchive, dict[str, Any]]
 in_each_language = pytest.mark.parametrize("grammar", GRAMMARS, ids=LANGUAGES)
 
 
@@ -67,10 +67,8 @@ def plan(params: SyntheticParams = PARAMS) -> list[PlannedClip]:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SynthesisedCorpus]:
-    path = tmp_path_factory.mktemp("corpus") / "corpus.zip"
-    provenance = synthesise_corpus(PARAMS, path)
-    with CorpusArchive(path) as archive:
-        yield archive, provenance
+    with synthesised(PARAMS, tmp_path_factory.mktemp("corpus")) as built:
+        yield built
 
 
 @pytest.fixture(scope="module")

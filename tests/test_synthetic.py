@@ -12,7 +12,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import espeakng_loader
 import numpy as np
@@ -33,19 +32,17 @@ from denoise.corpus.synthetic.planning import draw_oov_speaker, draw_speakers, n
 from denoise.corpus.synthetic.voices import ACCENTS, LANGUAGES, VARIANTS, Voice, draw_voice
 from denoise.errors import CorpusError
 from denoise.params import SyntheticParams
+from tests.synthesised import SynthesisedCorpus, synthesised
 
 PARAMS = SyntheticParams("digits", speakers=8, repetitions=2, oov_utterances=3, seed=20)
 Clips = dict[Utterance | OovUtterance, npt.NDArray[np.float32]]
-SynthesisedCorpus = tuple[CorpusArchive, dict[str, Any]]
 VOICE_FILE = {"someone": "name someone\nlanguage en-us\n"}
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SynthesisedCorpus]:
-    path = tmp_path_factory.mktemp("corpus") / "corpus.zip"
-    provenance = synthesise_corpus(PARAMS, path)
-    with CorpusArchive(path) as archive:
-        yield archive, provenance
+    with synthesised(PARAMS, tmp_path_factory.mktemp("corpus")) as built:
+        yield built
 
 
 @pytest.fixture(scope="module")
