@@ -180,6 +180,16 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
+class FineTuningParams:
+    """Further epochs after those of the training, with a loss and a learning rate of their own."""
+
+    epochs: Annotated[int, Range(0, 100_000)]
+    learning_rate: Annotated[float, Range(1e-7, 1.0)]
+    room_target_seconds: Annotated[float, Range(0.0, 10.0)]
+    loss: LossWeights
+
+
+@dataclass(frozen=True)
 class TrainParams:
     """How the network is trained."""
 
@@ -201,9 +211,11 @@ class TrainParams:
     oov_probability: Annotated[float, Range(0.0, 1.0)]
     time_reversal_probability: Annotated[float, Range(0.0, 1.0)]
     room_probability: Annotated[float, Range(0.0, 1.0)]
+    room_target_seconds: Annotated[float, Range(0.0, 10.0)]
     second_noise_probability: Annotated[float, Range(0.0, 1.0)]
     crop_seconds: Annotated[float, Range(0.4, 3600.0)]
     data_shards: Annotated[int, Range(1, 256)]
+    fine_tuning: FineTuningParams
     seed: Annotated[int, Range(0, MAX_SEED)]
 
 

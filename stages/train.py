@@ -10,14 +10,16 @@ from denoise.network.determinism import make_deterministic
 from denoise.network.saved_model import ModelConfig, save_model
 from denoise.params import Params
 from denoise.training.augmentation import Augmentation
-from denoise.training.checkpoint import Checkpoint, best_epoch, fingerprint
+from denoise.training.checkpoint import Checkpoint, best_epoch, fingerprint, remove_checkpoints
 from denoise.training.data import BatchSource
 from denoise.training.losses import loss_for, peak_for
+from denoise.training.phases import training_phases
 from denoise.training.trainer import fit
 from denoise.training.waveform_data import WaveformSource
 from denoise.util.malloc import keep_freed_memory
 from stages import run, source_files
 
+SPLITS = ("train", "validation")
 CHECKPOINTS = Path(".scratch/train")  # not an out: DVC deletes outs before it runs a stage
 
 
@@ -26,28 +28,28 @@ def main(params: Params, paths: argparse.Namespace) -> None:
     keep_freed_memory()
     make_deterministic(inter_op_threads=params.train.data_shards)
     source = WaveformSource if params.features.cache == "waveforms" else BatchSource
-    train, validation = (
-        source.open(paths.features, split, params) for split in ("train", "validation")
-    )
-    peak = peak_for(params, train)
+    peak = peak_for(params, source.open(paths.features, "train", params))
     config = ModelConfig(params.audio, params.spectrogram, params.model, peak)
-    model, augmentation = config.build_model(), Augmentation.from_params(params)
-    settings = repr(asdict(config)) + repr(params.train) + repr(augmentation)
+    model = config.build_model()
+    settings = repr(asdict(config)) + repr(params.train) + repr(Augmentation.from_params(params))
     key = fingerprint(settings, [*source_files("train"), *sorted(paths.features.glob("*"))])
-    checkpoint = Checkpoint(CHECKPOINTS / "-".join(paths.model.parts[-3:]), key)
+    folder = CHECKPOINTS / "-".join(paths.model.parts[-3:])
     with Live(str(paths.curves), report=None, dvcyaml=False, save_dvc_exp=False) as live:
+        for phase in training_phases(params):
 
-        def log(epoch: dict[str, float]) -> None:
-            for name in ("loss", "validation_loss", "learning_rate"):
-                live.log_metric(name, epoch[name])
-            live.next_step()
+            def log(epoch: dict[str, float], prefix: str = phase.prefix) -> None:
+                for name in ("loss", "validation_loss", "learning_rate"):
+                    live.log_metric(prefix + name, epoch[name])
+                live.next_step()
 
-        loss = loss_for(params, peak)
-        sources = train, validation
-        history = fit(model, loss, sources, params.train, augmentation, checkpoint, log)
+            train, validation = (source.open(paths.features, s, phase.params) for s in SPLITS)
+            sources, loss = (train, validation), loss_for(phase.params, peak)
+            augmentation = Augmentation.from_params(phase.params)
+            checkpoint = Checkpoint(folder / phase.name, key)
+            history = fit(model, loss, sources, phase.params.train, augmentation, checkpoint, log)
+            print(f"The best epoch of {phase.name}: {best_epoch(history) + 1} of {len(history)}.")
     save_model(paths.model, model, config)
-    checkpoint.remove()
-    print(f"The best of {len(history)} epochs was number {best_epoch(history) + 1}.")
+    remove_checkpoints(folder)
 
 
 if __name__ == "__main__":

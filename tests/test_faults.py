@@ -74,9 +74,8 @@ def test_killed_stages_resume_and_end_with_the_same_bytes(
     kill_in(project, lambda: any(data.glob(".features.*.partial")))
     assert (data / "manifest.csv").exists() and not (data / "features").exists()
     project.put_back(before)
-    kill_in(
-        project, (project.folder / ".scratch" / "train" / "models-denoiser" / "state.json").exists
-    )
+    checkpoint = project.folder / ".scratch" / "train" / "models-denoiser" / "training"
+    kill_in(project, (checkpoint / "state.json").exists)
     assert (data / "features").exists() and not model.exists()
     output = project.dvc("repro")
     assert ran(output) == ["train", "export", "train_recogniser", "evaluate"]

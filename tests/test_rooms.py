@@ -10,6 +10,7 @@ from denoise.dsp.rooms import (
     REVERBERATION_SECONDS,
     convolve,
     draw_room_response,
+    early_part,
 )
 
 RATE = 16_000
@@ -56,6 +57,16 @@ def test_high_frequencies_decay_faster() -> None:
         )
         slopes.append(high / low)
     assert np.median(slopes) > 3
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.5, 10.0])
+def test_the_early_part_ends_where_it_should(seconds: float) -> None:
+    response = draw(3)
+    early = early_part(response, seconds, RATE)
+    end = 1 + int(seconds * RATE)
+    np.testing.assert_array_equal(early[:end], response[:end])
+    assert len(early) == len(response) and not early[end:].any()
+    assert response[0] == 1, "the response itself has not changed"
 
 
 def test_rooms_differ_and_repeat() -> None:

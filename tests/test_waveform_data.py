@@ -205,6 +205,35 @@ def test_recordings_are_drawn_equally_often_and_short_ones_repeat(folder: Path) 
     assert set(found) <= {3500, 3438, 3562, 3688, 3750}
 
 
+def test_the_target_has_the_echoes_of_its_first_seconds_alone(tmp_path: Path) -> None:
+    writer = BankWriter(tmp_path, "train")
+    for speaker in range(2):  # a click in silence: what follows it is the room's response
+        click = np.zeros(int(1.5 * RATE), np.float32)
+        click[4000] = 1
+        writer.append(click, speaker)
+    writer.close()
+    for name in ("oov", "noise"):
+        BankWriter(tmp_path, name).close()
+    params = make_params(batch_size=2, crop_seconds=1.5, time_reversal_probability=0.0)
+    own_speed = dataclasses.replace(params.features, speed_perturbation=(1.0,))
+    params = dataclasses.replace(params, features=own_speed)
+    batches = source(tmp_path, params)
+    for seconds in (0.0, 0.05, 1.0):  # no response is longer than 1 s
+        changes = augmentation(
+            clean_probability=1.0, room_probability=1.0, room_target_seconds=seconds
+        )
+        for noisy, clean in zip(*batches.shuffled(0, 0, changes), strict=True):
+            n_samples = (len(clean) - 1) * 64
+            heard, target = (istft(each, SPECTROGRAM, n_samples) for each in (noisy, clean))
+            start = int(np.abs(target).argmax())
+            late = slice(start + int(seconds * RATE) + 2, None)
+            assert np.abs(target[late]).max(initial=0) < 1e-5
+            assert seconds == 1.0 or rms(heard[late]) > 1e-3
+            # The noise is 40 dB below the speech; the early part is the same in both.
+            early = slice(start, start + int(seconds * RATE) + 1)
+            assert np.abs(heard[early] - target[early]).max() < 0.1
+
+
 def test_rooms_lengthen_what_is_said(folder: Path) -> None:
     batches = source(folder, make_params())
     dry, wet = (

@@ -32,6 +32,8 @@ SPEECH_NAME = re.compile(r"^speech/(\d{2,})/speech_(\d{2,})_(0|[1-9]\d*)\.wav$")
 OOV_NAME = re.compile(r"^oov/(0|[1-9]\d*)\.wav$")
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # a fixed date: the same corpus gives the same bytes
 
+# What zipfile raises for a file that is no whole zip.
+ZIP_OPEN_ERRORS = (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError)
 # What zipfile raises for damaged bytes, and for members that need a password.
 ZIP_READ_ERRORS = (
     zipfile.BadZipFile,
@@ -109,7 +111,7 @@ class Archive:
             raise CorpusError(
                 f"No {self.description} at {self.path}. Run dvc repro {self.stage}."
             ) from None
-        except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
+        except ZIP_OPEN_ERRORS as error:
             raise CorpusError(
                 f"{self.path} is not a whole zip ({error}). Run dvc repro --force {self.stage}."
             ) from error

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO, cast
 
-from denoise.corpus.archive import ZIP_READ_ERRORS
+from denoise.corpus.archive import ZIP_OPEN_ERRORS, ZIP_READ_ERRORS
 from denoise.errors import AudioError, CorpusError
 
 MAX_BYTES = 128 << 20  # more than any minute of audio needs, and small enough to hold in memory
@@ -146,7 +146,7 @@ def list_files(source: Path, key: str, skip_file: SkipFile) -> Iterator[list[Sou
         raise CorpusError(
             f"No folder or zip at {source}. Set {key} to an existing folder or zip."
         ) from None
-    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
+    except ZIP_OPEN_ERRORS as error:
         raise CorpusError(
             f"{source} is not a whole zip ({error}). Set {key} to a folder or another zip."
         ) from error

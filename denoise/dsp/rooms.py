@@ -43,6 +43,16 @@ def draw_room_response(rng: Generator, sample_rate: int) -> Waveform:
     return response
 
 
+def early_part(response: Waveform, seconds: float, sample_rate: int) -> Waveform:
+    """Return a room's response with the direct sound and the echoes of the first `seconds` alone.
+
+    Its length stays the same.
+    """
+    early = response.copy()
+    early[1 + int(seconds * sample_rate) :] = 0
+    return early
+
+
 def _split_bands(noise: Waveform, rng: Generator, sample_rate: int) -> tuple[Waveform, Waveform]:
     """Split noise at a random crossover frequency."""
     spectrum = np.fft.rfft(noise)

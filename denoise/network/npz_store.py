@@ -7,7 +7,7 @@ differ from run to run.
 import json
 import os
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,13 +47,8 @@ def save_weights(path: Path, arrays: Weights) -> None:
     np.savez(path, **numbered)
 
 
-def load_config(
-    folder: Path, config: type[T], kind: Kind, complete: Callable[[Any], None] = lambda _: None
-) -> T:
-    """Read a folder's config; raises ModelError where it is missing or of another format.
-
-    `complete` may add keys that the file is older than.
-    """
+def load_config(folder: Path, config: type[T], kind: Kind) -> T:
+    """Read a folder's config; raises ModelError where it is missing or of another format."""
     path = folder / CONFIG
     if not path.is_file():
         raise ModelError(f"No {kind.noun} at {folder}. {kind.remedy}")
@@ -61,7 +56,6 @@ def load_config(
         description = json.loads(path.read_text(encoding="utf-8"))
         if description.pop("format") != FORMAT:
             raise ModelError(f"{path} is not of format {FORMAT}. {kind.remedy}")
-        complete(description)
         loaded: T = build(config, description)
     except (ValueError, KeyError, AttributeError, TypeError, ParamsError) as error:
         raise ModelError(f"{path} describes no {kind.noun}: {error}") from error

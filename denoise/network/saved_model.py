@@ -7,7 +7,6 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -49,15 +48,10 @@ def save_model(path: str | os.PathLike[str], model: keras.Model, config: ModelCo
 def load_model(path: str | os.PathLike[str]) -> tuple[keras.Model, ModelConfig]:
     """Load a saved model; raises ModelError if it is missing, incomplete or of another format."""
     folder = Path(path)
-    config = npz_store.load_config(folder, ModelConfig, KIND, _add_causal)
+    config = npz_store.load_config(folder, ModelConfig, KIND)
     model = config.build_model()
     npz_store.load_weights(folder / f"{WEIGHTS}.npz", model.weights)
     return model, config
-
-
-def _add_causal(description: dict[str, Any]) -> None:
-    """Add the key that networks lack which were trained before it existed: none was causal."""
-    description["model"]["skip_autoencoder"].setdefault("causal", False)
 
 
 def load_network(path: str | os.PathLike[str]) -> MaskNetwork:

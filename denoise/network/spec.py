@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 
@@ -106,12 +106,10 @@ def with_frame_shifts(network: MaskNetwork, n_shifts: int) -> MaskNetwork:
 def to_metadata(spec: NetworkSpec) -> dict[str, str]:
     """Return a network's spec as the metadata of an ONNX file.
 
-    Keys with their default value are left out: the files of such networks are older than they.
+    Keys with their default value are left out, so that new ones do not change existing files.
     """
-    optional = {"causal": False, "frame_shifts": 1}
-    description = {
-        k: v for k, v in asdict(spec).items() if optional.get(k) != v or k not in optional
-    }
+    defaults = {field.name: field.default for field in fields(spec)}
+    description = {k: v for k, v in asdict(spec).items() if v != defaults[k]}
     return {METADATA_KEY: json.dumps({"format": FORMAT, **description}, sort_keys=True)}
 
 

@@ -32,7 +32,8 @@ class Augmentation:
     `snr_db` is the lowest and the highest SNR of mixtures; `clean_probability` the share of pairs
     that are nearly clean; `random_eq_db` the depth of the random equaliser. The other
     probabilities are shares of the pairs as well. OOV speech and time reversal apply only to a
-    corpus with OOV speech. `n_frames` is the length of the crop.
+    corpus with OOV speech. Of a room's echoes the target keeps those of the first
+    `room_target_seconds`. `n_frames` is the length of the crop.
     """
 
     snr_db: tuple[float, ...]
@@ -42,6 +43,7 @@ class Augmentation:
     oov_probability: float = 0.0
     time_reversal_probability: float = 0.0
     room_probability: float = 0.0
+    room_target_seconds: float = 0.0
     second_noise_probability: float = 0.0
     n_frames: int = sys.maxsize
 
@@ -59,6 +61,7 @@ class Augmentation:
             oov_probability=train.oov_probability,
             time_reversal_probability=train.time_reversal_probability,
             room_probability=train.room_probability,
+            room_target_seconds=train.room_target_seconds,
             second_noise_probability=train.second_noise_probability,
             n_frames=round(train.crop_seconds * params.audio.sample_rate / hop_length),
         )

@@ -72,6 +72,7 @@ class Checkpoint:
         """Restore the state after the best epoch."""
         load_weights(self.folder / "best.npz", variables)
 
-    def remove(self) -> None:
-        """Delete the state, so that a forced rerun trains from the beginning."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+
+def remove_checkpoints(folder: Path) -> None:
+    """Delete all states in a folder, so that a forced rerun trains from the beginning."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 
 from denoise.dsp.audio import Waveform, change_speed, rms
-from denoise.dsp.rooms import convolve, draw_room_response
+from denoise.dsp.rooms import convolve, draw_room_response, early_part
 from denoise.dsp.stft import Stft, stft
 from denoise.features.bank import Bank
 from denoise.features.cache import Rows
@@ -48,11 +48,12 @@ def active_rms(waveform: Waveform, sample_rate: int) -> float:
     return float(np.sqrt(np.mean(power[power >= power.max() * 10 ** (-ACTIVE_RANGE_DB / 10)])))
 
 
-def equalise(waveform: Waveform, depth_db: float, rng: Generator) -> Waveform:
-    """Apply `random_eq` to a waveform, float32 [n_samples]."""
-    spectrum = np.fft.rfft(waveform)[None, None].astype(np.complex64, copy=False)
-    equalised = random_eq(spectrum, depth_db, rng)[0, 0]
-    return np.fft.irfft(equalised, n=len(waveform)).astype(np.float32)
+def equalise(waveforms: Waveform, depth_db: float, rng: Generator) -> Waveform:
+    """Apply one `random_eq` to waveforms, float32 [..., n_samples]."""
+    spectra = np.fft.rfft(waveforms).astype(np.complex64, copy=False)
+    frames = spectra.reshape(1, -1, spectra.shape[-1])
+    equalised = random_eq(frames, depth_db, rng).reshape(spectra.shape)
+    return np.fft.irfft(equalised, n=waveforms.shape[-1]).astype(np.float32)
 
 
 class WaveformSource:
@@ -120,23 +121,26 @@ class WaveformSource:
     ) -> tuple[Waveform, Waveform]:
         """Return a noisy and a clean crop, float32 [n_crop]."""
         noise_type = draw_noise_type(self._weights, rng)
-        clean = self._draw_speech(rng, row, augmentation, noise_type not in VOICES)
+        speech, target = self._draw_speech(rng, row, augmentation, noise_type not in VOICES)
         noise = self._draw_noise(rng, noise_type, row, augmentation)
         if augmentation and rng.random() < augmentation.second_noise_probability:
             other = self._draw_noise(rng, draw_noise_type(self._weights, rng), row, augmentation)
             gain = rms(noise) / rms(other) * 10 ** (rng.uniform(*SECOND_NOISE_DB) / 20)
             noise = noise + np.float32(gain) * other
         snr = 10 ** (self._draw_snr_db(rng, augmentation) / 20)
-        return clean + np.float32(active_rms(clean, self._rate) / rms(noise) / snr) * noise, clean
+        scale = np.float32(active_rms(speech, self._rate) / rms(noise) / snr)
+        return speech + scale * noise, target
 
     def _draw_noise(
         self, rng: Generator, noise_type: str, row: int, augmentation: Augmentation | None
     ) -> Waveform:
         """Return noise for a crop of `row`, float32 [n_crop]; voices are those of others."""
-        sources = NoiseSources(
-            lambda rng, n: self._draw_speech(rng, self._other_row(rng, row), augmentation, False),
-            lambda rng, n: self._draw_recording(rng),
-        )
+
+        def draw_voice(rng: Generator, n_samples: int) -> Waveform:
+            voice, _ = self._draw_speech(rng, self._other_row(rng, row), augmentation, False)
+            return voice
+
+        sources = NoiseSources(draw_voice, self._draw_recording)
         noise = draw_noise(rng, noise_type, self._n_crop, self._rate, sources)
         if augmentation and noise_type == "recordings":
             noise = equalise(noise, augmentation.random_eq_db, rng)
@@ -158,13 +162,15 @@ class WaveformSource:
 
     def _draw_speech(
         self, rng: Generator, row: int, augmentation: Augmentation | None, has_speed: bool
-    ) -> Waveform:
-        """Return an augmented crop of a row, or of OOV speech in its place, float32 [n_crop].
+    ) -> tuple[Waveform, Waveform]:
+        """Return an augmented crop of a row, or of OOV speech in its place, and its target.
 
-        Where other voices are the noise, all voices keep their own speed.
+        Both are float32 [n_crop]. They differ where the speech is in a room: the target has the
+        early echoes alone. Where other voices are the noise, all voices keep their own speed.
         """
         if augmentation is None:
-            return self._crop(rng, self._speech.read(row))
+            (crop,) = self._crop(rng, self._speech.read(row))
+            return crop, crop
         is_oov = bool(len(self._oov)) and rng.random() < augmentation.oov_probability
         if is_oov:
             waveform = self._oov.read(int(rng.integers(len(self._oov))))
@@ -173,33 +179,41 @@ class WaveformSource:
         if has_speed:
             speed = float(rng.choice(self._params.features.speed_perturbation))
             waveform = change_speed(waveform, speed, self._rate)
+        waveforms = [waveform]
         if rng.random() < augmentation.room_probability:
-            waveform = convolve(waveform, draw_room_response(rng, self._rate))
-        crop = self._crop(rng, waveform)
+            response = draw_room_response(rng, self._rate)
+            early = early_part(response, augmentation.room_target_seconds, self._rate)
+            waveforms = [convolve(waveform, each) for each in (response, early)]
+        crops = self._crop(rng, *waveforms)
         if len(self._oov) and rng.random() < augmentation.time_reversal_probability:
-            crop = np.ascontiguousarray(crop[::-1])
-        return equalise(crop, augmentation.random_eq_db, rng)
+            crops = [np.ascontiguousarray(crop[::-1]) for crop in crops]
+        equalised = equalise(np.stack(crops), augmentation.random_eq_db, rng)
+        return equalised[0], equalised[-1]
 
-    def _crop(self, rng: Generator, waveform: Waveform) -> Waveform:
-        """Return [n_crop] samples from a random place with speech; short ones are padded."""
+    def _crop(self, rng: Generator, *waveforms: Waveform) -> list[Waveform]:
+        """Return [n_crop] samples from a random place with speech; short ones are padded.
+
+        The place is drawn from the first waveform, and the others are cropped there too.
+        """
+        waveform = waveforms[0]
         missing = self._n_crop - len(waveform)
         if missing >= 0:
             before = int(rng.integers(missing + 1))
-            return np.pad(waveform, (before, missing - before))
+            return [np.pad(each, (before, missing - before)) for each in waveforms]
         energy = np.concatenate(([0.0], np.cumsum(np.square(waveform, dtype=np.float64))))
         by_start = energy[self._n_crop :] - energy[: -self._n_crop]
         (starts,) = np.nonzero(by_start >= ACTIVE_FRACTION * by_start.max())
         start = int(rng.choice(starts))
-        return waveform[start : start + self._n_crop]
+        return [each[start : start + self._n_crop] for each in waveforms]
 
-    def _draw_recording(self, rng: Generator) -> Waveform:
-        """Return a segment of a noise recording, each recording equally often."""
+    def _draw_recording(self, rng: Generator, n_samples: int) -> Waveform:
+        """Return a segment of a noise recording, float32 [n_samples], each equally often."""
         groups = np.array(self._noise.groups)
         (rows,) = np.nonzero(groups == rng.choice(np.unique(groups)))
         for _ in range(MAX_DRAWS):
             row = int(rng.choice(rows))
-            spare = self._noise.n_samples(row) - self._n_crop
-            segment = self._noise.read(row, int(rng.integers(max(0, spare) + 1)), self._n_crop)
+            spare = self._noise.n_samples(row) - n_samples
+            segment = self._noise.read(row, int(rng.integers(max(0, spare) + 1)), n_samples)
             if segment.any():
                 break
-        return np.resize(segment, self._n_crop)
+        return np.resize(segment, n_samples)
