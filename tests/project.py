@@ -42,6 +42,7 @@ TINY = {
     "train.batch_size": 4,
     "train.patience": 5,
     "train.data_shards": 1,
+    "train.fine_tuning.epochs": 2,
     "recogniser.noise_types": ["white", "babble"],
     "recogniser.noisy_versions": 1,
     "recogniser.channels": 2,

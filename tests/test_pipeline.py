@@ -239,6 +239,15 @@ def test_impossible_params_stop_the_first_stage_before_any_work(
     assert_served(project, "sample")
 
 
+def test_fine_tuning_has_curves_of_its_own(runs: tuple[Project, Project]) -> None:
+    curves = runs[0].folder / "metrics" / "training" / "plots" / "metrics"
+    for folder, first_step, n_epochs in ((curves, 0, 4), (curves / "fine_tuning", 4, 2)):
+        rows = (folder / "loss.tsv").read_text(encoding="utf-8").splitlines()[1:]
+        assert [int(row.split("\t")[0]) for row in rows] == list(
+            range(first_step, first_step + n_epochs)
+        )
+
+
 @pytest.fixture(scope="module")
 def shorter(project: Project) -> list[str]:
     """Train for fewer epochs, save that as an experiment, put it back; return what ran."""
