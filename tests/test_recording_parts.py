@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from denoise.errors import AudioError
+from denoise.inference import reader
 from denoise.inference.audio_io import AudioFormat, Encoding, can_write, writing
 from denoise.inference.file_denoiser import denoise_file
 from denoise.inference.mpeg_audio import find_streams, parse_header
@@ -139,15 +140,54 @@ def test_joined_recordings_that_differ_are_refused(tmp_path: Path) -> None:
         read_bytes(tmp_path, encoded)
 
 
-def test_an_mp3_whose_header_ends_it_early_is_an_error(tmp_path: Path) -> None:
-    """The header of the first frame counts frames; libmpg123 stops there."""
+@pytest.mark.parametrize("told", [1, 40, 100])
+def test_an_mp3_whose_header_ends_it_early_is_read_to_its_end(told: int, tmp_path: Path) -> None:
+    """The header in the first frame counts frames, and libmpg123 stops there."""
     encoded = bytearray(encode_mp3("CONSTANT", n_samples=4 * N))
+    whole = read_bytes(tmp_path, bytes(encoded))
     at = encoded.index(b"Info")
     flags, n_frames = struct.unpack(">II", encoded[at + 4 : at + 12])
     assert flags & 1 and n_frames > 100
-    encoded[at + 8 : at + 12] = struct.pack(">I", 40)
-    with pytest.raises(AudioError, match=r"damaged: 1\.4 s of at least 4\.9 s can be decoded"):
-        read_bytes(tmp_path, bytes(encoded))
+    encoded[at + 8 : at + 12] = struct.pack(">I", told)
+    np.testing.assert_array_equal(read_bytes(tmp_path, bytes(encoded)), whole)
+
+
+def test_a_decoder_that_stops_early_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_half(sound: soundfile.SoundFile) -> Iterator[np.ndarray]:
+        yield sound.read(N // 2, dtype="float32", always_2d=True)
+
+    monkeypatch.setattr(reader, "read_blocks", read_half)
+    for encoded in (encode_mp3("VARIABLE"), encode("OGG", "VORBIS")):
+        with pytest.raises(
+            AudioError, match=r"damaged: 0\.6 s of at least 1\.[12] s can be decoded"
+        ):
+            read_bytes(tmp_path, encoded)
+
+
+@pytest.mark.parametrize("size", [2, 100, 4097, N])
+def test_a_wav_with_a_size_that_is_too_small_is_read_to_its_end(size: int, tmp_path: Path) -> None:
+    encoded = bytearray(encode("WAV", "PCM_16", np.full((N, 1), -0.01, np.float32)))
+    encoded[40:44] = struct.pack("<I", size)
+    assert len(read_bytes(tmp_path, bytes(encoded))) == N
+    encoded[4:8] = struct.pack("<I", 36 + size)  # now all that follows is junk behind the file
+    assert len(read_bytes(tmp_path, bytes(encoded))) == size // 2
+
+
+@pytest.mark.parametrize(("name", "field", "size"), [("AIFF", b"SSND", 8), ("AU", b".snd", 0)])
+def test_an_aiff_or_au_file_that_was_never_closed_is_read_to_its_end(
+    name: str, field: bytes, size: int, tmp_path: Path
+) -> None:
+    encoded = bytearray(encode(name, "PCM_16"))
+    at = encoded.index(field) + (4 if name == "AIFF" else 8)
+    encoded[at : at + 4] = struct.pack(">I", size)
+    if name == "AIFF":
+        at = encoded.index(b"COMM") + 10
+        encoded[at : at + 4] = bytes(4)
+    if encoded[4:8] == bytes(4):
+        pytest.skip("little-endian AU")
+    assert len(read_bytes(tmp_path, bytes(encoded))) == N
 
 
 def test_a_lost_page_of_ogg_is_an_error(tmp_path: Path) -> None:
@@ -242,3 +282,14 @@ def test_find_streams_skips_junk_and_finds_no_frames_in_noise() -> None:
     (plain,) = find_streams(io.BytesIO(mp3), len(mp3))
     (stream,) = find_streams(io.BytesIO(noise[:5000] + mp3 + noise[:3000]), len(mp3) + 8000)
     assert plain.n_samples <= stream.n_samples <= plain.n_samples + 576
+
+
+@pytest.mark.parametrize("change", ["half", "junk"])
+def test_an_mp3_of_another_size_than_its_header_says_prints_nothing(
+    change: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    encoded = encode_mp3("CONSTANT", n_samples=4 * N)
+    changed = encoded[: len(encoded) // 2] if change == "half" else encoded + bytes(5000)
+    n_samples = len(read_bytes(tmp_path, changed))
+    assert n_samples == 4 * N if change == "junk" else 2 * N - 2000 < n_samples <= 2 * N
+    assert capfd.readouterr() == ("", "")

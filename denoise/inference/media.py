@@ -23,7 +23,7 @@ MIN_SHARE = 0.98  # of the duration in the container's index
 SLACK_SECONDS = 0.5
 DURATION = re.compile(r"\d+:\d\d:\d\d(\.\d+)?")
 MICROSECONDS = 1_000_000  # FFmpeg's unit for the duration of a container
-TIMED = {"mov", "matroska", "asf"}  # containers whose header or index says how long a track is
+TIMED = {"mov", "matroska"}  # containers that say how long a track is, and never too long
 
 
 def load() -> Any:

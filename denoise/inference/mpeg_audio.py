@@ -38,11 +38,19 @@ class Frame(NamedTuple):
 
 @dataclass
 class Stream:
-    """One stream of a file: where it starts and ends, and how many samples its frames hold."""
+    """One stream of a file: where it starts and ends, and how many samples its frames hold.
+
+    Its header, if it has one, says at `told_at` that it has `told_frames` frames, and behind them
+    that it has `told_bytes` bytes; 0 stands for nothing.
+    """
 
     start: int
     end: int = 0
+    n_frames: int = 0
     n_samples: int = 0
+    told_at: int = 0
+    told_frames: int = 0
+    told_bytes: int = 0
     max_frame_samples: int = field(default=0, repr=False)
 
 
@@ -76,14 +84,17 @@ def find_streams(file: BinaryIO, n_bytes: int) -> list[Stream]:
         if frame is None:  # a tag
             begin, is_behind_tag = position, True
             continue
-        has_info = _has_info(file, position)
-        if is_behind_tag or has_info or frame.kind != kind:
+        info = _find_info(file, position)
+        if is_behind_tag or info is not None or frame.kind != kind:
             start = begin if is_behind_tag else position
             if streams:
                 streams[-1].end = start
             streams.append(Stream(start if streams else 0))
             kind, is_behind_tag = frame.kind, False
-        if not has_info:
+        if info is not None:
+            _read_info(file, info, streams[-1])
+        else:
+            streams[-1].n_frames += 1
             streams[-1].n_samples += frame.n_samples
             streams[-1].max_frame_samples = frame.n_samples
     if streams:
@@ -91,14 +102,27 @@ def find_streams(file: BinaryIO, n_bytes: int) -> list[Stream]:
     return [stream for stream in streams if stream.n_samples]
 
 
-def _has_info(file: BinaryIO, position: int) -> bool:
-    """Return whether a frame holds a header of the stream in place of audio."""
+def _find_info(file: BinaryIO, position: int) -> int | None:
+    """Return where the mark is in a frame that holds a header in place of audio, else None."""
     file.seek(position)
     head = file.read(max(INFO_OFFSETS) + 4)
-    return any(
-        head[offset : offset + 4] in INFO_MARKS and not any(head[6:offset])
-        for offset in INFO_OFFSETS
-    )
+    for offset in INFO_OFFSETS:
+        if head[offset : offset + 4] in INFO_MARKS and not any(head[6:offset]):
+            return position + offset
+    return None
+
+
+def _read_info(file: BinaryIO, info: int, stream: Stream) -> None:
+    """Note what the header at `info` says of its stream."""
+    file.seek(info)
+    header = file.read(18)
+    if header.startswith(b"VBRI"):
+        stream.told_at = info + 14
+        stream.told_frames = int.from_bytes(header[14:18], "big")
+    elif len(header) == 18 and header[7] & 1:
+        stream.told_at = info + 8
+        stream.told_frames = int.from_bytes(header[8:12], "big")
+        stream.told_bytes = int.from_bytes(header[12:16], "big") if header[7] & 2 else 0
 
 
 def _find_items(file: BinaryIO) -> Iterator[tuple[int, Frame | None]]:

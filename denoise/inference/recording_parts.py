@@ -12,6 +12,7 @@ from typing import BinaryIO, Literal
 
 from denoise.inference import mpeg_audio
 
+MP3_TOLERANCE = 0.005  # of the bytes that a header counts; libmpg123 tolerates 0.01
 ByteOrder = Literal["little", "big"]
 OGG_HEADER_BYTES = 27
 OGG_FIRST_PAGE = 2
@@ -20,6 +21,8 @@ SEARCH_BYTES = 1 << 20
 ID3V1_BYTES = 128
 MP3_SLACK_FRAMES = 5  # more than an encoder's delay and padding, which the decoder removes
 BLOCK_CODES = {0x02, 0x11, 0x31, 0x38, 0x40, 0x45}  # ADPCM, GSM and G.72x in WAV
+MIN_LOST_BYTES = 4096  # behind the audio, that are taken for audio rather than for junk
+SSND_HEADER_BYTES = 8  # before the audio, in its chunk
 MAX_CHUNKS = 1000  # before the audio
 AIFC_BYTE_CODES = (b"NONE", b"raw ", b"ulaw", b"ULAW", b"alaw", b"ALAW")
 
@@ -90,6 +93,9 @@ def find_parts(file: BinaryIO, container: str) -> list[Part]:
         return [_examine_wav(file, n_bytes)]
     if container == "aiff":
         return [_examine_aiff(file, n_bytes)]
+    if container == "au":
+        is_open = _number(file, 8, 4, "big") == 0 < n_bytes - _number(file, 4, 4, "big")
+        return [Part(0, n_bytes, {8: b"\xff" * 4} if is_open else {})]
     if container in ("ogg", "flac"):
         find = _find_ogg_starts if container == "ogg" else _find_flac_starts
         starts = list(find(file))
@@ -104,7 +110,13 @@ def _find_mp3_parts(file: BinaryIO, n_bytes: int) -> list[Part]:
     parts = []
     for stream in mpeg_audio.find_streams(file, n_bytes):
         fewest = max(0, stream.n_samples - MP3_SLACK_FRAMES * stream.max_frame_samples)
-        parts.append(Part(stream.start, stream.end, {}, min_samples=fewest))
+        replaced, n_told = {}, _before_id3v1(file, stream.end) - stream.start
+        told_at = stream.told_at - stream.start
+        if 0 < stream.told_frames < stream.n_frames:  # the decoder would stop there
+            replaced[told_at] = stream.n_frames.to_bytes(4, "big")
+        if stream.told_bytes and abs(n_told / stream.told_bytes - 1) > MP3_TOLERANCE:
+            replaced[told_at + 4] = n_told.to_bytes(4, "big")  # the decoder would print a warning
+        parts.append(Part(stream.start, stream.end, replaced, min_samples=fewest))
     return parts or [Part(0, n_bytes, {})]
 
 
@@ -151,7 +163,7 @@ def _find(file: BinaryIO, mark: bytes, position: int) -> int | None:
 
 
 def _before_id3v1(file: BinaryIO, n_bytes: int) -> int:
-    """Return where a file ends without the ID3v1 tag, if it has one, that libFLAC refuses."""
+    """Return where `n_bytes` end without the ID3v1 tag, if there is one. libFLAC refuses it."""
     file.seek(max(0, n_bytes - ID3V1_BYTES))
     return n_bytes - ID3V1_BYTES if file.read(3) == b"TAG" else n_bytes
 
@@ -180,15 +192,13 @@ def _number(file: BinaryIO, position: int, n_bytes: int, order: ByteOrder) -> in
 def _examine_wav(file: BinaryIO, n_bytes: int) -> Part:
     """Return a WAV or RF64 file with the sizes that it lacks, and its exact length if it is told.
 
-    Data of size 0 that bytes follow come from a program that was stopped, or that wrote to a pipe:
-    all that follows is audio, unless it is chunks up to the end of the file.
+    Data of size 0 that bytes follow come from a program that was stopped, or that wrote to a pipe.
     """
     order: ByteOrder = "big" if _is_at(file, 0, b"RIFX") else "little"
     found = dict(_chunks(file, 12, n_bytes, order))
     replaced: dict[int, bytes] = {}
     data = found.get(b"data")
-    is_empty = data is not None and _number(file, data - 4, 4, order) == 0
-    if data is not None and is_empty and not _is_chunks(file, data, n_bytes, order):
+    if data is not None and _ends_early(file, data, n_bytes, order):
         size = min(n_bytes - data, 0xFFFFFFFF)
         replaced[data - 4] = size.to_bytes(4, order)
     ds64 = found.get(b"ds64")
@@ -202,6 +212,27 @@ def _examine_wav(file: BinaryIO, n_bytes: int) -> Part:
     return Part(0, n_bytes, replaced, n_samples, slack)
 
 
+def _ends_early(file: BinaryIO, data: int, n_bytes: int, order: ByteOrder) -> bool:
+    """Return whether the audio goes on behind the end that its chunk says.
+
+    With a size of 0 it does, unless chunks follow up to the end of the file. With another size it
+    does where the RIFF header counts more bytes, and what follows has no name of a chunk.
+    """
+    size = _number(file, data - 4, 4, order)
+    if size == 0:
+        return not _is_chunks(file, data, n_bytes, order)
+    end = data + size + size % 2
+    if n_bytes - end < MIN_LOST_BYTES or _number(file, 4, 4, order) + 8 < n_bytes:
+        return False
+    file.seek(end - size % 2)
+    following = file.read(5)
+    return not any(_is_name(following[i : i + 4]) for i in (0, 1))
+
+
+def _is_name(name: bytes) -> bool:
+    return len(name) == 4 and all(0x20 <= byte < 0x7F for byte in name)
+
+
 def _is_at(file: BinaryIO, position: int, mark: bytes) -> bool:
     file.seek(position)
     return file.read(len(mark)) == mark
@@ -212,7 +243,7 @@ def _is_chunks(file: BinaryIO, position: int, n_bytes: int, order: ByteOrder) ->
     while position < n_bytes:
         file.seek(position)
         header = file.read(8)
-        if len(header) < 8 or not header[:4].isascii() or not header[:4].decode().isprintable():
+        if len(header) < 8 or not _is_name(header[:4]):
             return False
         size = int.from_bytes(header[4:], order)
         position += 8 + size + size % 2
@@ -224,10 +255,15 @@ def _examine_aiff(file: BinaryIO, n_bytes: int) -> Part:
 
     In AIFF-C the header may count blocks instead, and is not used.
     """
-    comm = dict(_chunks(file, 12, n_bytes, "big")).get(b"COMM")
+    found = dict(_chunks(file, 12, n_bytes, "big"))
+    comm, ssnd, replaced = found.get(b"COMM"), found.get(b"SSND"), {}
+    if ssnd is not None and _number(file, ssnd - 4, 4, "big") == SSND_HEADER_BYTES:
+        audio = ssnd + SSND_HEADER_BYTES
+        if not _is_chunks(file, audio, n_bytes, "big"):
+            replaced[ssnd - 4] = min(n_bytes - ssnd, 0xFFFFFFFF).to_bytes(4, "big")
     is_plain = _is_at(file, 8, b"AIFF") or (
         comm is not None and any(_is_at(file, comm + 18, code) for code in AIFC_BYTE_CODES)
     )
     if comm is None or not is_plain:
-        return Part(0, n_bytes, {})
-    return Part(0, n_bytes, {}, _number(file, comm + 2, 4, "big") or None, 2)
+        return Part(0, n_bytes, replaced)
+    return Part(0, n_bytes, replaced, _number(file, comm + 2, 4, "big") or None, 2)
