@@ -75,7 +75,7 @@ def make_samples(rate: int) -> np.ndarray:
     return ((tone + 0.02 * np.random.default_rng(0).standard_normal(N)) * 32767).astype(np.int16)
 
 
-def write(folder: Path, kind: Kind, title: str = "") -> Path:
+def write(folder: Path, kind: Kind, title: str = "", delay: int = 0) -> Path:
     path, samples = folder / kind.name, make_samples(kind.rate)
     with av.open(str(path), "w", format=kind.container, options=kind.options) as file:
         if title:
@@ -94,7 +94,7 @@ def write(folder: Path, kind: Kind, title: str = "") -> Path:
         for start in range(0, N, 4096):
             block = samples[None, start : start + 4096]
             frame = av.AudioFrame.from_ndarray(block, format="s16", layout="mono")
-            frame.sample_rate, frame.pts = kind.rate, start
+            frame.sample_rate, frame.pts = kind.rate, start + delay
             file.mux(sound.encode(frame))
         file.mux(sound.encode(None))
     return path
@@ -200,6 +200,19 @@ def test_what_follows_the_audio_is_no_damage(
     path = tmp_path / name
     path.write_bytes(written[name].read_bytes() + b"TAG" + b" " * 125)
     assert len(read_all(path)) == count_by_ffmpeg(written[name])
+
+
+@pytest.mark.parametrize("name", ["film.mov", "film.mkv", "film.mp4"])
+def test_sound_that_begins_later_than_the_picture_keeps_its_time(
+    name: str, tmp_path: Path, written: dict[str, Path]
+) -> None:
+    kind = BY_NAME[name]
+    path = write(tmp_path, kind, delay=kind.rate)
+    samples, usual = read_all(path), read_all(written[name])
+    assert len(samples) - len(usual) == pytest.approx(kind.rate, abs=0.03 * kind.rate)
+    lead = len(samples) - len(usual)
+    assert not samples[: lead - 1024].any()  # AAC begins with a frame that fades in
+    np.testing.assert_allclose(np.std(samples[lead:]), np.std(usual), rtol=0.01)
 
 
 def test_tags_are_kept(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ INSTALL = "pip install '.[media]'"
 TAGS = {"track": "tracknumber"}  # FFmpeg's names that differ from libsndfile's
 MIN_SHARE = 0.98  # of the duration in the container's index
 SLACK_SECONDS = 0.5
+MIN_LEAD_SECONDS = 0.04  # between picture and sound; less is not noticed
+MAX_LEAD_SECONDS = 3600.0  # more is a damaged time stamp
 DURATION = re.compile(r"\d+:\d\d:\d\d(\.\d+)?")
 MICROSECONDS = 1_000_000  # FFmpeg's unit for the duration of a container
 TIMED = {"mov", "matroska"}  # containers that say how long a track is, and never too long
@@ -48,9 +50,12 @@ class Media:
     _container: Any
     _stream: Any
     _least_seconds: float
+    _lead_samples: int
 
     def blocks(self) -> Iterator[Waveform]:
         """Yield at least one block, float32 [n_samples, n_channels].
+
+        Silence stands for the time before the sound, where the picture begins earlier.
 
         Raises AudioError for damage, an incomplete file, a change of the sample rate or of the
         channels, no samples, and samples that are not finite or exceed MAX_AMPLITUDE.
@@ -79,6 +84,9 @@ class Media:
             )
 
     def _frames(self) -> Iterator[Waveform]:
+        for start in range(0, self._lead_samples, BLOCK_FRAMES):
+            n_silent = min(BLOCK_FRAMES, self._lead_samples - start)
+            yield np.zeros((n_silent, self.channels), np.float32)
         n_samples = 0
         try:
             for packet in self._container.demux(self._stream):
@@ -136,7 +144,9 @@ def _examine(av: Any, opened: Any, container: str) -> Media:
     named = {TAGS.get(name.lower(), name.lower()): str(text) for name, text in tags.items()}
     least = seconds if container in TIMED else 0.0
     n_declared = round(declared * rate) or None
-    return Media(rate, channels, _count_bits(context), n_declared, named, av, opened, stream, least)
+    lead = round(_lead_seconds(opened, stream) * rate)
+    bits = _count_bits(context)
+    return Media(rate, channels, bits, n_declared, named, av, opened, stream, least, lead)
 
 
 def _track_seconds(opened: Any, stream: Any) -> float:
@@ -149,6 +159,19 @@ def _track_seconds(opened: Any, stream: Any) -> float:
         return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
     is_alone = len(opened.streams) == 1 and opened.duration
     return opened.duration / MICROSECONDS if is_alone else 0.0
+
+
+def _lead_seconds(opened: Any, stream: Any) -> float:
+    """Return how much later than the picture the sound begins, 0 if that cannot be noticed."""
+    starts = [
+        float(each.start_time * each.time_base)
+        for each in (stream, *opened.streams.video)
+        if each.start_time is not None and each.time_base
+    ]
+    if stream.start_time is None or not starts:
+        return 0.0
+    lead = starts[0] - min(starts)
+    return lead if MIN_LEAD_SECONDS <= lead <= MAX_LEAD_SECONDS else 0.0
 
 
 def _count_bits(context: Any) -> int:
