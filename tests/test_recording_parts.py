@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -293,3 +294,40 @@ def test_an_mp3_of_another_size_than_its_header_says_prints_nothing(
     n_samples = len(read_bytes(tmp_path, changed))
     assert n_samples == 4 * N if change == "junk" else 2 * N - 2000 < n_samples <= 2 * N
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        b"\xff" * 3_000_000,
+        b"\xff\xfb" * 1_500_000,
+        b"ID3\x04\0\0\0\0\0\0" * 300_000,
+        b"OggS" * 750_000,
+        b"RIFF\xff\xff\xff\xffWAVEdata\0\0\0\0" + b"JUNK\0\0\0\0" * 400_000,
+        b"fLaC\x00\x00\x00\x22" * 1000,
+        b".snd",
+        b"FORM\0\0\0\0AIFF",
+        b"RIFF\0\0\0\0WAVE",
+        b"ID3",
+        b"\xff\xfb",
+    ],
+    ids=lambda encoded: repr(encoded[:12]),
+)
+def test_hostile_bytes_are_refused_soon(encoded: bytes, tmp_path: Path) -> None:
+    started = time.process_time()
+    with pytest.raises(AudioError):
+        read_bytes(tmp_path, encoded)
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("encoded", [b"", b"no recording", b"\xff" * 90_000, bytes(90_000)])
+def test_what_is_no_mp3_is_refused_without_a_word_of_the_library(
+    encoded: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(AudioError, match=r"no audio that can be read: Format not recognised\."):
+        read_bytes(tmp_path, encoded, "in.mp3")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_mp3_with_junk_before_it_is_read(tmp_path: Path) -> None:
+    assert len(read_bytes(tmp_path, bytes(100) + encode_mp3("CONSTANT"), "in.mp3")) == N

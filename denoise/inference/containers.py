@@ -4,6 +4,7 @@ from typing import BinaryIO, NamedTuple
 
 HEAD_BYTES = 64
 ID3_HEADER_BYTES = 10
+MAX_TAGS = 100
 MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
 ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 W64 = b"riff\x2e\x91\xcf\x11"
@@ -45,7 +46,9 @@ def sniff(file: BinaryIO) -> Container | None:
 
 def _name(file: BinaryIO) -> str | None:
     head = file.read(HEAD_BYTES)
-    while head.startswith(b"ID3") and len(head) >= ID3_HEADER_BYTES:  # tags before the audio
+    for _ in range(MAX_TAGS):  # before the audio
+        if not head.startswith(b"ID3") or len(head) < ID3_HEADER_BYTES:
+            break
         file.seek(id3_bytes(head) - len(head), 1)
         head = file.read(HEAD_BYTES)
     if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):

@@ -10,7 +10,8 @@ from typing import BinaryIO, NamedTuple
 
 from denoise.inference.containers import id3_bytes
 
-SEARCH_BYTES = 1 << 16
+SEARCH_BYTES = 1 << 10
+MAX_MISSES = 50_000  # places without a frame; a file with more is no MPEG audio
 ID3V1_BYTES = 128
 APE_HEADER_BYTES = 32
 INFO_MARKS = (b"Xing", b"Info", b"VBRI")
@@ -102,6 +103,14 @@ def find_streams(file: BinaryIO, n_bytes: int) -> list[Stream]:
     return [stream for stream in streams if stream.n_samples]
 
 
+def has_frames(file: BinaryIO) -> bool:
+    """Return whether a file begins with a frame, or holds one that others follow."""
+    file.seek(0)
+    return parse_header(file.read(4)) is not None or any(
+        frame is not None for _, frame in _find_items(file)
+    )
+
+
 def _find_info(file: BinaryIO, position: int) -> int | None:
     """Return where the mark is in a frame that holds a header in place of audio, else None."""
     file.seek(position)
@@ -128,15 +137,18 @@ def _read_info(file: BinaryIO, info: int, stream: Stream) -> None:
 def _find_items(file: BinaryIO) -> Iterator[tuple[int, Frame | None]]:
     """Yield the position of each frame, and of each ID3v2 tag with None; skip what is neither."""
     position, kind = 0, None  # the kind of the frame that ends here, None after anything else
-    while True:
+    n_misses = 0
+    while n_misses < MAX_MISSES:
         file.seek(position)
         head = file.read(APE_HEADER_BYTES)
         if len(head) < 4:
             return
+        n_misses += 1
         frame = parse_header(head)
         if frame is not None and (frame.kind == kind or _is_followed(file, position, frame)):
             yield position, frame
             position, kind = position + frame.n_bytes, frame.kind
+            n_misses -= 1
         elif head.startswith(b"ID3") and len(head) > 10:
             yield position, None
             position += id3_bytes(head)

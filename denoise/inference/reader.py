@@ -20,6 +20,7 @@ from denoise.inference.audio_io import (
     describe_os_error,
 )
 from denoise.inference.containers import Container, sniff
+from denoise.inference.mpeg_audio import has_frames
 from denoise.inference.recording_parts import Part, PartFile, find_parts
 
 TAGS = (
@@ -33,6 +34,8 @@ TAGS = (
     "copyright",
     "license",
 )
+MISSING = "File does not exist"  # what libsndfile says of an MP3 file without audio
+NO_AUDIO = "This is no audio that can be read: it holds no complete frame of MP3."
 UNKNOWN_LENGTH = 2**63 - 1  # what libsndfile returns for a streamed FLAC file
 OGG_SLACK_SECONDS = 0.1
 MEDIA_SUBTYPES = {0: "FLOAT", 16: "PCM_16", 24: "PCM_24"}  # by the bits of a sample
@@ -77,19 +80,25 @@ def _open(path: Path, file: BinaryIO, stack: ExitStack) -> Source:
     if container is not None and not container.is_sndfile_s:
         return _open_media(path, file, container, stack)
     parts = None if container is None else find_parts(file, container.name)
-    first = SystemPath(path) if parts is None else _as_file(path, file, parts[0])
+    first: SystemPath | BinaryIO = SystemPath(path)
+    if parts is not None:
+        first = _as_file(path, file, parts[0])
+    if path.is_file() and _is_named_mpeg(path) and not has_frames(file):
+        file.seek(0)
+        first = file  # without the name, for which libsndfile would try libmpg123
     try:
         sound = stack.enter_context(open_audio(cast(os.PathLike[str], first)))
     except AudioError as error:
         is_ours = not isinstance(error.__cause__, soundfile.LibsndfileError)
         if container is None or is_ours:
             raise
+        reason = str(error) if MISSING not in str(error) else NO_AUDIO
         try:
             return _open_media(path, file, container, stack)
         except AudioError as media_error:
             if isinstance(media_error.__cause__, ImportError):
-                raise AudioError(f"{error} PyAV may read it: {media.INSTALL}") from error
-            raise error from None
+                raise AudioError(f"{reason} PyAV may read it: {media.INSTALL}") from media_error
+            raise AudioError(reason) from error
     audio_format, encoding = _properties(sound)
     tags = {name: str(getattr(sound, name)) for name in TAGS if getattr(sound, name)}
     is_one = parts is None or len(parts) == 1
@@ -99,6 +108,10 @@ def _open(path: Path, file: BinaryIO, stack: ExitStack) -> Source:
         return _read_parts(file, parts or [], sound)
 
     return Source(path, audio_format, encoding, declared, tags, read)
+
+
+def _is_named_mpeg(path: Path) -> bool:
+    return path.suffix.lower() in (".mp3", ".mp2", ".mp1", ".mpga", ".m1a", ".mpg", ".mpeg")
 
 
 def _properties(sound: soundfile.SoundFile) -> tuple[AudioFormat, Encoding]:

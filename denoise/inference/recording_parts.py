@@ -23,7 +23,7 @@ MP3_SLACK_FRAMES = 5  # more than an encoder's delay and padding, which the deco
 BLOCK_CODES = {0x02, 0x11, 0x31, 0x38, 0x40, 0x45}  # ADPCM, GSM and G.72x in WAV
 MIN_LOST_BYTES = 4096  # behind the audio, that are taken for audio rather than for junk
 SSND_HEADER_BYTES = 8  # before the audio, in its chunk
-MAX_CHUNKS = 1000  # before the audio
+MAX_CHUNKS = 1000  # before the audio, and behind it
 AIFC_BYTE_CODES = (b"NONE", b"raw ", b"ulaw", b"ULAW", b"alaw", b"ALAW")
 
 
@@ -240,14 +240,16 @@ def _is_at(file: BinaryIO, position: int, mark: bytes) -> bool:
 
 def _is_chunks(file: BinaryIO, position: int, n_bytes: int, order: ByteOrder) -> bool:
     """Return whether chunks, and nothing else, lie between `position` and the end of the file."""
-    while position < n_bytes:
+    for _ in range(MAX_CHUNKS):
+        if position >= n_bytes:
+            break
         file.seek(position)
         header = file.read(8)
         if len(header) < 8 or not _is_name(header[:4]):
             return False
         size = int.from_bytes(header[4:], order)
         position += 8 + size + size % 2
-    return position <= n_bytes + 1
+    return n_bytes <= position <= n_bytes + 1
 
 
 def _examine_aiff(file: BinaryIO, n_bytes: int) -> Part:
