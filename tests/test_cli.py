@@ -144,7 +144,8 @@ def test_a_second_run_ignores_earlier_outputs(model: Path) -> None:
             ["a.wav", "-o", "x.flac", "--format", "mp3"],
             "x.flac and --format mp3 name different formats",
         ),
-        (["a.wav", "-o", "x.mp4"], "No format is known by the extension of x.mp4"),
+        (["a.wav", "-o", "x.mp4"], "x.mp4 cannot be written, because .mp4 files are only read"),
+        (["a.wav", "-o", "x.txt"], "No format is known by the extension of x.txt"),
         (["-", "a.wav"], "- stands for one recording"),
         (["in", "-o", "-"], "No file at in. Only a file can be written to standard output"),
         (["a.wav", "-o", "-", "--json"], "Omit --json"),
@@ -455,10 +456,10 @@ def test_python_m_denoise_works_with_real_pipes(model: Path) -> None:
 
 PAUSE_AFTER_EACH_BLOCK = r"""
 import sys, time
-from denoise.inference import audio_io
+from denoise.inference import reader
 from denoise.cli.main import main
 
-read_blocks = audio_io.read_blocks
+read_blocks = reader.read_blocks
 
 def read_slowly(sound):
     for block in read_blocks(sound):
@@ -467,7 +468,7 @@ def read_slowly(sound):
         sys.stdout.flush()
         time.sleep(0.05)
 
-audio_io.read_blocks = read_slowly
+reader.read_blocks = read_slowly
 sys.exit(main(sys.argv[1:]))
 """
 

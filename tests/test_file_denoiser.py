@@ -158,7 +158,13 @@ def test_the_extension_or_an_option_chooses_another_format(
         ("out.mp3", 96_000, 1, "MP3 .* 1 channel.* 96000 Hz. WAV can"),
         ("out.mp3", 8000, 3, "MP3 .* 3 channel"),
         ("out.opus", 44_100, 1, r"OGG \(OPUS\) .* 44100 Hz"),
-        ("out.m4a", 8000, 1, "No format is known by the extension of .*out.m4a: .*--format"),
+        (
+            "out.m4a",
+            8000,
+            1,
+            r"out\.m4a cannot be written, because .* only read: .*wav",
+        ),
+        ("out.xyz", 8000, 1, "No format is known by the extension of .*out.xyz: .*--format"),
     ],
 )
 def test_an_error_names_a_format_that_can_be_written(

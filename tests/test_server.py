@@ -328,7 +328,7 @@ def test_413_for_a_large_body_without_content_length(client: FlaskClient) -> Non
             assert problem_of(response, 413)["limit"] == LIMITS.body_bytes
 
 
-@pytest.mark.parametrize("media_type", ["application/json", "text/plain", "video/mp4"])
+@pytest.mark.parametrize("media_type", ["application/json", "text/plain", "image/png"])
 def test_415_for_other_content_types(client: FlaskClient, media_type: str) -> None:
     problem_of(client.post("/v1/denoise", data=WAV, content_type=media_type), 415)
     problem_of(client.post("/", data=WAV, content_type="audio/wav"), 415)

@@ -138,6 +138,7 @@ def test_heavy_libraries_stay_in_their_packages() -> None:
         "prometheus_client": {"server"},
         "onnxruntime": {"inference"},
         "sounddevice": {"inference"},
+        "av": {"inference"},
         "matplotlib": {"evaluation"},
         "librosa": {"evaluation"},
     }

@@ -3,6 +3,7 @@
 import glob
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,7 @@ def make_plan(request: Request) -> Plan:
     else:
         found = find_recordings(request.inputs, request)
         into_folder = _is_folder(request, len(found))
-        tasks = [Task(each.path, _choose_target(each, request, into_folder)) for each in found]
+        tasks = _make_tasks(found, request, into_folder)
     tasks = list(dict.fromkeys(tasks))  # a file that is named twice is denoised once
     _refuse_collisions(tasks)
     return _sort_by_existing(tasks, request.existing)
@@ -127,7 +128,7 @@ def _find_matches(pattern: str, request: Request) -> list[FoundFile]:
         if path.is_dir():
             in_folder = _find_in_folder(path, request)
             found += [FoundFile(each.path, each.path.relative_to(base)) for each in in_folder]
-        elif formats.is_audio(path) and not _is_ignored(path, request):
+        elif formats.is_recording(path) and not _is_ignored(path, request):
             found.append(FoundFile(path, path.relative_to(base)))
     if not found:
         raise UsageError(f"No audio file matches {pattern}.")
@@ -144,7 +145,7 @@ def _find_at(path: Path, request: Request) -> list[FoundFile]:
         raise UsageError(f"{path} is neither a file nor a folder. Pipe it in and pass - instead.")
     found = list(_find_in_folder(path, request))
     if not found:
-        known = ", ".join(formats.BY_EXTENSION)
+        known = ", ".join([*formats.BY_EXTENSION, *sorted(formats.READ_ONLY)])
         raise UsageError(f"The folder {path} contains no audio files (known extensions: {known}).")
     return found
 
@@ -159,7 +160,7 @@ def _find_in_folder(folder: Path, request: Request) -> Iterator[FoundFile]:
             if not name.startswith(".") and Path(parent, name).resolve() != output
         )
         for path in (Path(parent, name) for name in sorted(names)):
-            if formats.is_audio(path) and not _is_ignored(path, request):
+            if formats.is_recording(path) and not _is_ignored(path, request):
                 yield FoundFile(path, path.relative_to(folder))
 
 
@@ -186,10 +187,32 @@ def _is_folder(request: Request, n_found: int) -> bool:
     return is_for_several or ends_in_slash or output.is_dir()
 
 
+def _make_tasks(found: list[FoundFile], request: Request, into_folder: bool) -> list[Task]:
+    """Return a task for each file.
+
+    The result of a video beside a recording of the same name keeps the video's extension, as in
+    talk.mp4.wav.
+    """
+    targets = [_choose_target(each, request, into_folder) for each in found]
+    n_uses = Counter(map(_file_key, targets))
+    tasks = []
+    for each, target in zip(found, targets, strict=True):
+        is_read_only = formats.extension(each.path) in formats.READ_ONLY
+        if (
+            is_read_only
+            and n_uses[_file_key(target)] > 1
+            and target.stem.startswith(each.path.stem)
+        ):
+            rest = target.name.removeprefix(each.path.stem)
+            target = target.with_name(f"{each.path.name}{rest}")
+        tasks.append(Task(each.path, target))
+    return tasks
+
+
 def _choose_target(found: FoundFile, request: Request, into_folder: bool) -> Path:
     if request.output is not None and not into_folder:
         return _check_target(found.path, Path(request.output), request)
-    name = found.path.name
+    name = formats.result_name(found.path)
     if request.format is not None:
         name = formats.rename(found.path, request.format)
     default = formats.RESULT_SUFFIXES[request.residual] if request.output is None else ""

@@ -126,7 +126,7 @@ def _check_options(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace, stack: ExitStack) -> "LiveReport":
     """Open all that is needed, and denoise; `stack` closes it."""
     from denoise.inference import live, sound_device
-    from denoise.inference.audio_io import reading
+    from denoise.inference.reader import reading
 
     needs_device = options.play is None or options.record is None
     sounddevice = sound_device.load() if needs_device else None

@@ -25,7 +25,17 @@ BY_EXTENSION = {
     "caf": "CAF",
     "w64": "W64",
     "rf64": "RF64",
+    "sph": "NIST",
+    "nist": "NIST",
+    "nis": "NIST",
+    "voc": "VOC",
 }
+# extensions of what is read but not written: a result is WAV, unless another format is asked for
+READ_ONLY = frozenset(
+    {"m4a", "m4b", "m4r", "mp4", "m4v", "mov", "qt", "3gp", "3gpp", "3g2", "aac", "adts"}
+    | {"mkv", "mka", "webm", "weba", "wma", "wmv", "asf", "avi", "flv", "mts", "m2ts", "mpg"}
+    | {"mpeg", "vob", "amr", "ac3", "ape", "wv", "tta", "mp1", "mp2", "mpga"}
+)
 CHOICES = ("wav", "flac", "ogg", "mp3", "aiff")
 FAMILIES = {"WAV": {"WAV", "WAVEX", "RF64"}}  # formats that count as the same
 RESULT_SUFFIXES = {False: "-denoised", True: "-residual"}  # file names of results, by `residual`
@@ -38,8 +48,18 @@ def extension(path: PurePath) -> str:
 
 
 def is_audio(path: PurePath) -> bool:
-    """Return whether a file's extension is that of an audio format."""
+    """Return whether a file's extension is that of an audio format that can be written."""
     return extension(path) in BY_EXTENSION
+
+
+def is_recording(path: PurePath) -> bool:
+    """Return whether a file's extension is that of audio, or of a video, which has a sound."""
+    return is_audio(path) or extension(path) in READ_ONLY
+
+
+def result_name(path: PurePath) -> str:
+    """Return a file's name with the extension of the format in which its result is written."""
+    return path.with_suffix(".wav").name if extension(path) in READ_ONLY else path.name
 
 
 def rename(path: PurePath, choice: str) -> str:
@@ -56,10 +76,15 @@ def choose(source: PurePath, target: PurePath, choice: str | None) -> str | None
     """Return libsndfile's name of the format to write, or None for the format of the source.
 
     `choice`, one of CHOICES, precedes the target's extension. Raises DenoiseError if there is no
-    choice and the target's extension is unknown.
+    choice and the target's extension is unknown, or that of files that are only read.
     """
     if choice is not None:
         return BY_EXTENSION[choice]
+    if extension(target) in READ_ONLY:
+        raise DenoiseError(
+            f"{target} cannot be written, because .{extension(target)} files are only read: "
+            f"use .{', .'.join(CHOICES[:-1])} or .{CHOICES[-1]}, or set --format."
+        )
     if extension(target) in ("", extension(source)):
         return None
     if not is_audio(target):

@@ -1,8 +1,8 @@
-"""Read and write recordings block by block."""
+"""The properties of recordings, and writing them block by block; `reader` reads them."""
 
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import BinaryIO, cast
 import numpy as np
 import soundfile
 
-from denoise.dsp.audio import Waveform, open_audio, read_blocks
-from denoise.errors import AudioError, DenoiseError
+from denoise.dsp.audio import Waveform
+from denoise.errors import DenoiseError
+from denoise.inference import exact_header
 
 UNCLIPPED_SUBTYPES = {
     "FLOAT",
@@ -25,18 +26,6 @@ UNCLIPPED_SUBTYPES = {
 }
 LIMITED_FORMATS = {"WAV", "WAVEX", "AIFF"}  # their headers count bytes in 32 bits
 MAX_BYTES = 2**32 - 2**20
-TAGS = (
-    "title",
-    "artist",
-    "album",
-    "tracknumber",
-    "date",
-    "genre",
-    "comment",
-    "copyright",
-    "license",
-)
-UNKNOWN_LENGTH = 2**63 - 1  # what libsndfile returns for a streamed FLAC file
 
 
 @dataclass(frozen=True)
@@ -96,21 +85,27 @@ class SystemPath:
         return str(self._path) if os.name == "nt" else os.fsencode(self._path)
 
 
+@dataclass(frozen=True)
 class Source:
-    """An open recording."""
+    """An open recording. `declared_samples` is what its header says, and may be wrong.
 
-    def __init__(self, path: Path, sound: soundfile.SoundFile) -> None:
-        """Read the properties of an open sound file."""
-        self.path = path
-        self.audio_format = AudioFormat(int(sound.samplerate), int(sound.channels))
-        self.encoding = Encoding(sound.format, sound.subtype)
-        self.declared_samples = sound.frames if 0 < sound.frames < UNKNOWN_LENGTH else None
-        self.tags = {name: str(getattr(sound, name)) for name in TAGS if getattr(sound, name)}
-        self._sound = sound
+    One that `is_converted` cannot be written in its own format; `encoding` is what stands for it.
+    """
+
+    path: Path
+    audio_format: AudioFormat
+    encoding: Encoding
+    declared_samples: int | None
+    tags: Mapping[str, str]
+    _read: Callable[[], Iterator[Waveform]]
+    is_converted: bool = False
 
     def blocks(self) -> Iterator[Waveform]:
-        """Yield at least one block, float32 [n_samples, n_channels]; see `read_blocks`."""
-        return read_blocks(self._sound)
+        """Yield at least one block, float32 [n_samples, n_channels], up to the file's end.
+
+        Raises AudioError as `read_blocks` does, and for a decoder that stops before.
+        """
+        return self._read()
 
 
 class Sink:
@@ -118,7 +113,7 @@ class Sink:
 
     def __init__(self, file: ErrorKeepingFile, sound: soundfile.SoundFile) -> None:
         """Wrap a file and the encoder that writes to it."""
-        self.clipped_samples = 0
+        self.clipped_samples = self.n_samples = 0
         self._file = file
         self._sound = sound
 
@@ -138,6 +133,7 @@ class Sink:
             samples = np.clip(samples, -1, 1)  # in some encodings libsndfile wraps them around
         if len(samples):
             self._sound.write(samples)
+        self.n_samples += len(samples)
         self._file.check()
         if self._sound.format in LIMITED_FORMATS and self._file.tell() > MAX_BYTES:
             raise DenoiseError(
@@ -147,32 +143,20 @@ class Sink:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[Source]:
-    """Open a recording; raises DenoiseError, with the file's name, if it cannot be read."""
-    try:
-        with path.open("rb"):
-            pass  # gives the system's error message, which libsndfile would hide
-    except OSError as error:
-        raise DenoiseError(f"{path} cannot be read: {describe_os_error(error)}.") from error
-    try:
-        with open_audio(cast(os.PathLike[str], SystemPath(path))) as sound:
-            yield Source(path, sound)
-    except AudioError as error:
-        raise AudioError(f"{path}: {error}") from error
-
-
-@contextmanager
 def writing(path: Path, audio_format: AudioFormat, encoding: Encoding) -> Iterator[Sink]:
     """Open a file to write a recording; raises OSError if anything did not reach the disk."""
     with path.open("w+b", buffering=0) as raw:
         file = ErrorKeepingFile(raw)
         try:
             with _open_encoder(cast(BinaryIO, file), audio_format, encoding) as sound:
-                yield Sink(file, sound)
+                sink = Sink(file, sound)
+                yield sink
         except (soundfile.LibsndfileError, AssertionError):  # soundfile asserts that all is written
             file.check()
             raise
         file.check()
+        names = (encoding.format, encoding.subtype)
+        exact_header.correct(raw, *names, sink.n_samples, audio_format.channels)
 
 
 def can_write(audio_format: AudioFormat, encoding: Encoding) -> bool:

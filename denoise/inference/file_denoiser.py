@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import soundfile
 
@@ -18,9 +18,9 @@ from denoise.inference.audio_io import (
     Source,
     can_write,
     describe_os_error,
-    reading,
     writing,
 )
+from denoise.inference.reader import reading
 from denoise.inference.streaming import Stream
 from denoise.network.spec import MaskNetwork
 from denoise.util.atomic import replacing
@@ -106,7 +106,8 @@ def choose_encoding(source: Source, target: Path, choice: str | None) -> Encodin
 
     Raises DenoiseError if it cannot be written; the message names a format that can.
     """
-    wanted = formats.choose(source.path, target, choice)
+    named = PurePath() if source.is_converted else source.path
+    wanted = formats.choose(named, target, choice)
     encodings = _list_encodings(
         source.encoding, wanted, formats.extension(target), choice is not None
     )
@@ -116,8 +117,8 @@ def choose_encoding(source: Source, target: Path, choice: str | None) -> Encodin
     last, audio_format = encodings[-1], source.audio_format
     raise DenoiseError(
         f"{source.path}: {last.format} ({last.subtype}) cannot be written with "
-        f"{audio_format.channels} channel(s) at {audio_format.sample_rate} Hz. WAV can: give the "
-        "output the extension .wav, or pass --format wav."
+        f"{audio_format.channels} channel(s) at {audio_format.sample_rate} Hz. WAV can: pass "
+        "--format wav."
     )
 
 

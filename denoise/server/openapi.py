@@ -83,5 +83,5 @@ def _describe_problems(route: Route) -> dict[str, Any]:
 
 def _describe_body(route: Route) -> dict[str, Any]:
     form = {"multipart/form-data": {"schema": FORM}}
-    raw: dict[str, Any] = {"audio/*": {}, "application/octet-stream": {}}
+    raw: dict[str, Any] = {"audio/*": {}, "video/*": {}, "application/octet-stream": {}}
     return form | raw if route.accepts_raw else form

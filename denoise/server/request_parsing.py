@@ -15,6 +15,7 @@ from denoise.server.problems import ProblemError
 from denoise.server.routes import Route
 
 RAW = ("", "application/octet-stream", "application/ogg", "application/x-www-form-urlencoded")
+MEDIA = ("audio/", "video/")
 FORM = "multipart/form-data"
 MAX_NAME_LENGTH = 80
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
@@ -109,11 +110,11 @@ def save_recording(request: Request, target: Path, accepts_raw: bool) -> str:
             raise ProblemError("bad-request", detail)
         name = files[0].filename or ""
         files[0].save(target)
-    elif accepts_raw and (request.mimetype in RAW or request.mimetype.startswith("audio/")):
+    elif accepts_raw and (request.mimetype in RAW or request.mimetype.startswith(MEDIA)):
         with target.open("wb") as file:
             shutil.copyfileobj(request.stream, file)
     else:
-        raw = ", or the recording itself as audio/*" if accepts_raw else ""
+        raw = ", or the recording itself as audio/* or video/*" if accepts_raw else ""
         detail = f"This content type is not supported. Send {FORM} with a field named file{raw}."
         raise ProblemError("no-audio", detail)
     if target.stat().st_size == 0:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-import soundfile
 
 from denoise.dsp.audio import Waveform
 from denoise.errors import AudioError, DenoiseError
-from denoise.inference.audio_io import AudioFormat, reading
+from denoise.inference.audio_io import AudioFormat
 from denoise.inference.file_denoiser import Options, Report, denoise_file
+from denoise.inference.reader import probe, reading
 from denoise.inference.streaming import Stream
 from denoise.network.spec import MaskNetwork
 from denoise.server.limits import Deadline, Limits
@@ -34,6 +34,7 @@ MEDIA_TYPES = {
     "CAF": "audio/x-caf",
 }
 SUPPORTED = "Send WAV, FLAC, OGG, MP3 or AIFF."
+NO_MEDIA = "This file needs PyAV, which this server does not have: pip install '.[media]'."
 JSON_START = '{"data": ['
 DECIMALS = 8  # finer than float32 near full scale
 
@@ -114,11 +115,12 @@ def read_format(path: Path, limits: Limits) -> AudioFormat:
     values beyond the limits.
     """
     try:
-        with soundfile.SoundFile(path) as sound:
-            audio_format = AudioFormat(int(sound.samplerate), int(sound.channels))
-            name = sound.format
-    except soundfile.LibsndfileError as error:
+        audio_format, encoding = probe(path)
+    except AudioError as error:
+        if isinstance(error.__cause__, ImportError):
+            raise ProblemError("no-audio", f"{NO_MEDIA} {SUPPORTED}") from error
         raise ProblemError("no-audio", f"The file cannot be read. {SUPPORTED}") from error
+    name = encoding.format
     if name not in MEDIA_TYPES:
         raise ProblemError("no-audio", f"The file format {name} is not supported. {SUPPORTED}")
     limits.check_format(audio_format.sample_rate, audio_format.channels)

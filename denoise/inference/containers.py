@@ -1,0 +1,76 @@
+"""Tell the container of a recording by its first bytes, whatever its name says."""
+
+from typing import BinaryIO, NamedTuple
+
+HEAD_BYTES = 64
+ID3_HEADER_BYTES = 10
+MAX_TAGS = 100
+MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
+ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+W64 = b"riff\x2e\x91\xcf\x11"
+MPEG_TS_PACKET = 188
+STARTS = {
+    b"OggS": "ogg",
+    b"fLaC": "flac",
+    b"caff": "caf",
+    b".snd": "au",
+    b"\x1a\x45\xdf\xa3": "matroska",
+    ASF: "asf",
+    b"#!AMR": "amr",
+    b"FLV\x01": "flv",
+    b"wvpk": "wv",
+    b"MAC ": "ape",
+    b"TTA1": "tta",
+    b"\x0b\x77": "ac3",
+    b"\x00\x00\x01\xba": "mpeg",
+    W64: "w64",
+}
+
+
+class Container(NamedTuple):
+    """A container by FFmpeg's name, and whether libsndfile reads it."""
+
+    name: str
+    is_sndfile_s: bool
+
+
+SNDFILE_S = {"wav", "w64", "aiff", "au", "caf", "flac", "ogg", "mp3"}
+
+
+def sniff(file: BinaryIO) -> Container | None:
+    """Return the container of a seekable file, or None if it is unknown."""
+    file.seek(0)
+    name = _name(file)
+    return None if name is None else Container(name, name in SNDFILE_S)
+
+
+def _name(file: BinaryIO) -> str | None:
+    head = file.read(HEAD_BYTES)
+    for _ in range(MAX_TAGS):  # before the audio
+        if not head.startswith(b"ID3") or len(head) < ID3_HEADER_BYTES:
+            break
+        file.seek(id3_bytes(head) - len(head), 1)
+        head = file.read(HEAD_BYTES)
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
+        return {b"WAVE": "wav", b"AVI ": "avi"}.get(head[8:12])
+    if head[:4] == b"FORM":
+        return "aiff" if head[8:12] in (b"AIFF", b"AIFC") else None
+    if head[4:8] in MP4_BOXES:
+        return "mov"
+    for start, name in STARTS.items():
+        if head.startswith(start):
+            return name
+    if len(head) >= 2 and head[0] == 0xFF and head[1] >= 0xE0:
+        return "aac" if head[1] & 0xF6 == 0xF0 else "mp3"  # layer 0 is ADTS
+    if head[:1] == b"G":
+        file.seek(MPEG_TS_PACKET)
+        return "mpegts" if file.read(1) == b"G" else None
+    return None
+
+
+def id3_bytes(header: bytes) -> int:
+    """Return the size of an ID3v2 tag, whose first ten bytes are `header`."""
+    size = 0
+    for byte in header[6:10]:
+        size = size << 7 | byte & 0x7F
+    return ID3_HEADER_BYTES + size + (ID3_HEADER_BYTES if header[5] & 0x10 else 0)

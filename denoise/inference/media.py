@@ -1,0 +1,205 @@
+"""Decode M4A, MP4, WebM, WMA and other media with the optional package PyAV, which contains FFmpeg.
+
+The package is imported only here, inside `load`, since it is not installed everywhere. FFmpeg gets
+an open file and the name of one container, never a path: it opens no other file and no address that
+a playlist might name.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from denoise.dsp.audio import BLOCK_FRAMES, MAX_AMPLITUDE, Waveform
+from denoise.errors import AudioError
+
+INSTALL = "pip install '.[media]'"
+TAGS = {"track": "tracknumber"}  # FFmpeg's names that differ from libsndfile's
+MIN_SHARE = 0.98  # of the duration in the container's index
+SLACK_SECONDS = 0.5
+MIN_LEAD_SECONDS = 0.04  # between picture and sound; less is not noticed
+MAX_LEAD_SECONDS = 3600.0  # more is a damaged time stamp
+DURATION = re.compile(r"\d+:\d\d:\d\d(\.\d+)?")
+MICROSECONDS = 1_000_000  # FFmpeg's unit for the duration of a container
+TIMED = {"mov", "matroska"}  # containers that say how long a track is, and never too long
+
+
+def load() -> Any:
+    """Import PyAV; raises AudioError that says what to install."""
+    try:
+        import av
+    except ImportError as error:
+        raise AudioError(f"It is read with PyAV, which is not installed: {INSTALL}") from error
+    return av
+
+
+@dataclass(frozen=True)
+class Media:
+    """The sound of an open file. `bits` is what WAV or FLAC need to hold it, 0 for floats."""
+
+    sample_rate: int
+    channels: int
+    bits: int
+    declared_samples: int | None
+    tags: Mapping[str, str]
+    _av: Any
+    _container: Any
+    _stream: Any
+    _least_seconds: float
+    _lead_samples: int
+
+    def blocks(self) -> Iterator[Waveform]:
+        """Yield at least one block, float32 [n_samples, n_channels].
+
+        Silence stands for the time before the sound, where the picture begins earlier.
+
+        Raises AudioError for damage, an incomplete file, a change of the sample rate or of the
+        channels, no samples, and samples that are not finite or exceed MAX_AMPLITUDE.
+        """
+        held: list[Waveform] = []
+        n_held = n_samples = 0
+        for samples in self._frames():
+            held.append(samples)
+            n_held += len(samples)
+            if n_held >= BLOCK_FRAMES:
+                yield _check(np.concatenate(held))
+                n_samples += n_held
+                held, n_held = [], 0
+        n_samples += n_held
+        if n_samples == 0:
+            raise AudioError("This audio holds no samples.")
+        self._check_length(n_samples)
+        if held:
+            yield _check(np.concatenate(held))
+
+    def _check_length(self, n_samples: int) -> None:
+        seconds, least = n_samples / self.sample_rate, self._least_seconds
+        if seconds < MIN_SHARE * least - SLACK_SECONDS:
+            raise AudioError(
+                f"It is incomplete or damaged: {seconds:.1f} s of {least:.1f} s can be decoded."
+            )
+
+    def _frames(self) -> Iterator[Waveform]:
+        for start in range(0, self._lead_samples, BLOCK_FRAMES):
+            n_silent = min(BLOCK_FRAMES, self._lead_samples - start)
+            yield np.zeros((n_silent, self.channels), np.float32)
+        n_samples = 0
+        try:
+            for packet in self._container.demux(self._stream):
+                for frame in packet.decode():
+                    self._check_format(frame, n_samples)
+                    yield _to_waveform(frame)
+                    n_samples += int(frame.samples)
+        except self._av.error.FFmpegError as error:
+            at = n_samples / self.sample_rate
+            raise AudioError(
+                f"The recording is damaged: it cannot be decoded from {at:.1f} s on."
+            ) from error
+
+    def _check_format(self, frame: Any, n_samples: int) -> None:
+        actual = (int(frame.sample_rate), int(frame.layout.nb_channels))
+        if actual != (self.sample_rate, self.channels):
+            raise AudioError(
+                f"It changes from {self.sample_rate} Hz and {self.channels} channel(s) to "
+                f"{actual[0]} Hz and {actual[1]} after {n_samples / self.sample_rate:.1f} s. "
+                "Split it there."
+            )
+
+
+@contextmanager
+def open_media(file: BinaryIO, container: str) -> Iterator[Media]:
+    """Open a seekable file as the container of FFmpeg's name `container`; close it at the end.
+
+    Of several sound tracks, the one that is marked as the default is read. Raises AudioError where
+    PyAV is not installed, and where there is no sound that can be decoded.
+    """
+    av = load()
+    file.seek(0)
+    try:
+        opened = av.open(file, format=container, metadata_errors="replace")
+    except (av.error.FFmpegError, ValueError) as error:
+        raise AudioError(
+            "This is no audio that can be read: the file is damaged or incomplete."
+        ) from error
+    with opened:
+        yield _examine(av, opened, container)
+
+
+def _examine(av: Any, opened: Any, container: str) -> Media:
+    try:
+        stream = opened.streams.best("audio")
+    except (av.error.FFmpegError, ValueError):
+        stream = None
+    context = None if stream is None else stream.codec_context
+    if stream is None or context is None:
+        raise AudioError("It has no sound that can be decoded.")
+    rate, channels = int(context.sample_rate or 0), int(context.channels or 0)
+    seconds = _track_seconds(opened, stream)
+    declared = seconds or (opened.duration or 0) / MICROSECONDS
+    tags = {**opened.metadata, **stream.metadata}
+    named = {TAGS.get(name.lower(), name.lower()): str(text) for name, text in tags.items()}
+    least = seconds if container in TIMED else 0.0
+    n_declared = round(declared * rate) or None
+    lead = round(_lead_seconds(opened, stream) * rate)
+    bits = _count_bits(context)
+    return Media(rate, channels, bits, n_declared, named, av, opened, stream, least, lead)
+
+
+def _track_seconds(opened: Any, stream: Any) -> float:
+    """Return how long a track is by the header, without the other tracks; 0 if it is not told."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    text = stream.metadata.get("DURATION", "")  # of Matroska
+    if DURATION.fullmatch(text):
+        hours, minutes, seconds = text.split(":")
+        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+    is_alone = len(opened.streams) == 1 and opened.duration
+    return opened.duration / MICROSECONDS if is_alone else 0.0
+
+
+def _lead_seconds(opened: Any, stream: Any) -> float:
+    """Return how much later than the picture the sound begins, 0 if that cannot be noticed."""
+    starts = [
+        float(each.start_time * each.time_base)
+        for each in (stream, *opened.streams.video)
+        if each.start_time is not None and each.time_base
+    ]
+    if stream.start_time is None or not starts:
+        return 0.0
+    lead = starts[0] - min(starts)
+    return lead if MIN_LEAD_SECONDS <= lead <= MAX_LEAD_SECONDS else 0.0
+
+
+def _count_bits(context: Any) -> int:
+    """Return the bits of a sample: 16 of a lossy codec, whose floats were never written; 0 of PCM.
+
+    Floats that are the recording itself, as in pcm_f32le, have 0.
+    """
+    if context.name.startswith("pcm_f"):
+        return 0
+    name = context.format.name if context.format is not None else "flt"
+    return 24 if name.startswith(("s32", "s64")) else 16
+
+
+def _to_waveform(frame: Any) -> Waveform:
+    """Return a frame's samples, float32 [n_samples, n_channels], full scale 1."""
+    samples: npt.NDArray[Any] = frame.to_ndarray()
+    n_channels = int(frame.layout.nb_channels)
+    samples = samples.T if frame.format.is_planar else samples.reshape(-1, n_channels)
+    if samples.dtype.kind == "f":
+        return np.ascontiguousarray(samples, np.float32)
+    bits = 8 * samples.dtype.itemsize
+    middle = 128.0 if samples.dtype.kind == "u" else 0.0
+    return np.ascontiguousarray((samples - middle) / 2.0 ** (bits - 1), np.float32)
+
+
+def _check(block: Waveform) -> Waveform:
+    if not np.isfinite(block).all():
+        raise AudioError("This audio holds samples that are not finite numbers.")
+    if np.abs(block).max() > MAX_AMPLITUDE:
+        raise AudioError(f"This audio holds samples beyond {MAX_AMPLITUDE:.0e}; full scale is 1.")
+    return block

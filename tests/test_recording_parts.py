@@ -1,0 +1,333 @@
+"""All that a file holds is read: streams that were joined, and lengths that a header hides."""
+
+import io
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from denoise.errors import AudioError
+from denoise.inference import reader
+from denoise.inference.audio_io import AudioFormat, Encoding, can_write, writing
+from denoise.inference.file_denoiser import denoise_file
+from denoise.inference.mpeg_audio import find_streams, parse_header
+from denoise.inference.reader import reading, trim
+from tests.networks import gain_network
+
+ID3V1 = b"TAG" + b" " * 125
+N = 20_011  # odd, and a multiple of no block
+RATE = 16_000
+NOT_EXACT = {  # libsndfile writes no length that could be read
+    ("AIFF", "IMA_ADPCM"),
+    ("AU", "G721_32"),
+    ("AU", "G723_24"),
+    ("AU", "G723_40"),
+    ("PAF", "PCM_24"),
+    ("VOC", "ALAW"),
+    ("VOC", "ULAW"),
+    ("W64", "GSM610"),
+    ("W64", "IMA_ADPCM"),
+    ("W64", "MS_ADPCM"),
+}
+WRITTEN_BY_US = {("WAV", "IMA_ADPCM")}  # a length that libsndfile writes wrong
+WRITTEN_BY_US |= {("AIFF", code) for code in ("PCM_S8", "PCM_U8", "ULAW", "ALAW")}
+UNREADABLE = {("AIFF", "DWVW_12"), ("MP3", "MPEG_LAYER_I"), ("MP3", "MPEG_LAYER_II")}
+UNREADABLE |= {("WAV", "MPEG_LAYER_III")}
+KINDS = sorted(
+    {(name, subtype) for name in soundfile.available_formats() if name != "RAW"
+     for subtype in soundfile.available_subtypes(name)} - UNREADABLE
+)  # fmt: skip
+
+
+def make_speech(n_samples: int = N, channels: int = 1, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    tone = 0.3 * np.sin(2 * np.pi * 300 * np.arange(n_samples) / RATE)
+    noisy = tone[:, None] + 0.02 * rng.standard_normal((n_samples, channels))
+    return noisy.astype(np.float32)
+
+
+def encode(name: str, subtype: str, samples: np.ndarray | None = None) -> bytes:
+    file = io.BytesIO()
+    samples = make_speech() if samples is None else samples
+    soundfile.write(file, samples, RATE, subtype=subtype, format=name)
+    return file.getvalue()
+
+
+def encode_mp3(mode: str, seed: int = 0, n_samples: int = N) -> bytes:
+    file = io.BytesIO()
+    settings = {"bitrate_mode": mode, "compression_level": 0.5}
+    with soundfile.SoundFile(file, "w", RATE, 1, "MPEG_LAYER_III", format="MP3", **settings) as mp3:
+        mp3.write(make_speech(n_samples, seed=seed))
+    return file.getvalue()
+
+
+def read_all(path: Path) -> np.ndarray:
+    with reading(path) as source:
+        return np.concatenate(list(source.blocks()))
+
+
+def read_bytes(folder: Path, encoded: bytes, name: str = "in") -> np.ndarray:
+    path = folder / name
+    path.write_bytes(encoded)
+    return read_all(path)
+
+
+@pytest.mark.parametrize(("name", "subtype"), KINDS)
+def test_a_recording_comes_back_whole(name: str, subtype: str, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    try:
+        soundfile.write(source, make_speech(), RATE, subtype=subtype, format=name)
+    except soundfile.LibsndfileError:
+        pytest.skip("libsndfile does not write this")
+    if (name, subtype) not in WRITTEN_BY_US | NOT_EXACT:
+        assert len(read_all(source)) == N
+    assert 0 <= len(read_all(source)) - N < 512
+
+
+@pytest.mark.parametrize(("name", "subtype"), sorted(WRITTEN_BY_US))
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_a_result_says_its_exact_length(
+    name: str, subtype: str, channels: int, tmp_path: Path
+) -> None:
+    target, samples = tmp_path / "out", make_speech(channels=channels)
+    encoding = Encoding(name, subtype)
+    if not can_write(AudioFormat(RATE, channels), encoding):
+        pytest.skip("libsndfile does not write this")
+    with writing(target, AudioFormat(RATE, channels), encoding) as sink:
+        sink.write(samples)
+    assert read_all(target).shape == samples.shape
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype"), [("OGG", "VORBIS"), ("OGG", "OPUS"), ("FLAC", "PCM_16")]
+)
+def test_joined_recordings_come_back_as_all_of_them(
+    name: str, subtype: str, tmp_path: Path
+) -> None:
+    parts = [encode(name, subtype, make_speech(N, seed=seed)) for seed in range(3)]
+    separate = np.concatenate([read_bytes(tmp_path, part) for part in parts])
+    joined = read_bytes(tmp_path, b"".join(parts))
+    assert len(joined) == 3 * N
+    np.testing.assert_array_equal(joined, separate)
+
+
+@pytest.mark.parametrize("mode", ["CONSTANT", "AVERAGE", "VARIABLE"])
+@pytest.mark.parametrize("between", [b"", ID3V1, b"ID3\x04\0\0\0\0\x01\0" + b"\0" * 128])
+def test_joined_mp3_files_come_back_as_all_of_them(
+    mode: str, between: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    parts = [encode_mp3(mode, seed) for seed in range(3)]
+    separate = np.concatenate([read_bytes(tmp_path, part) for part in parts])
+    joined = read_bytes(tmp_path, between.join(parts))
+    assert len(joined) == 3 * N
+    np.testing.assert_array_equal(joined, separate)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_result_of_joined_recordings_has_all_of_them(tmp_path: Path) -> None:
+    source, target = tmp_path / "two.mp3", tmp_path / "out.mp3"
+    source.write_bytes(encode_mp3("VARIABLE", 0) + encode_mp3("VARIABLE", 1))
+    report = denoise_file(gain_network(0.5), source, target)
+    assert report.n_samples == len(read_all(target)) == 2 * N
+
+
+def test_joined_recordings_that_differ_are_refused(tmp_path: Path) -> None:
+    encoded = encode("OGG", "VORBIS") + encode("OGG", "VORBIS", make_speech(N, channels=2))
+    with pytest.raises(AudioError, match=r"16000 Hz with 1 channel\(s\), then 16000 Hz with 2"):
+        read_bytes(tmp_path, encoded)
+
+
+@pytest.mark.parametrize("told", [1, 40, 100])
+def test_an_mp3_whose_header_ends_it_early_is_read_to_its_end(told: int, tmp_path: Path) -> None:
+    """The header in the first frame counts frames, and libmpg123 stops there."""
+    encoded = bytearray(encode_mp3("CONSTANT", n_samples=4 * N))
+    whole = read_bytes(tmp_path, bytes(encoded))
+    at = encoded.index(b"Info")
+    flags, n_frames = struct.unpack(">II", encoded[at + 4 : at + 12])
+    assert flags & 1 and n_frames > 100
+    encoded[at + 8 : at + 12] = struct.pack(">I", told)
+    np.testing.assert_array_equal(read_bytes(tmp_path, bytes(encoded)), whole)
+
+
+def test_a_decoder_that_stops_early_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_half(sound: soundfile.SoundFile) -> Iterator[np.ndarray]:
+        yield sound.read(N // 2, dtype="float32", always_2d=True)
+
+    monkeypatch.setattr(reader, "read_blocks", read_half)
+    for encoded in (encode_mp3("VARIABLE"), encode("OGG", "VORBIS")):
+        with pytest.raises(
+            AudioError, match=r"damaged: 0\.6 s of at least 1\.[12] s can be decoded"
+        ):
+            read_bytes(tmp_path, encoded)
+
+
+@pytest.mark.parametrize("size", [2, 100, 4097, N])
+def test_a_wav_with_a_size_that_is_too_small_is_read_to_its_end(size: int, tmp_path: Path) -> None:
+    encoded = bytearray(encode("WAV", "PCM_16", np.full((N, 1), -0.01, np.float32)))
+    encoded[40:44] = struct.pack("<I", size)
+    assert len(read_bytes(tmp_path, bytes(encoded))) == N
+    encoded[4:8] = struct.pack("<I", 36 + size)  # now all that follows is junk behind the file
+    assert len(read_bytes(tmp_path, bytes(encoded))) == size // 2
+
+
+@pytest.mark.parametrize(("name", "field", "size"), [("AIFF", b"SSND", 8), ("AU", b".snd", 0)])
+def test_an_aiff_or_au_file_that_was_never_closed_is_read_to_its_end(
+    name: str, field: bytes, size: int, tmp_path: Path
+) -> None:
+    encoded = bytearray(encode(name, "PCM_16"))
+    at = encoded.index(field) + (4 if name == "AIFF" else 8)
+    encoded[at : at + 4] = struct.pack(">I", size)
+    if name == "AIFF":
+        at = encoded.index(b"COMM") + 10
+        encoded[at : at + 4] = bytes(4)
+    if encoded[4:8] == bytes(4):
+        pytest.skip("little-endian AU")
+    assert len(read_bytes(tmp_path, bytes(encoded))) == N
+
+
+def test_a_lost_page_of_ogg_is_an_error(tmp_path: Path) -> None:
+    encoded = bytearray(encode("OGG", "VORBIS", make_speech(10 * RATE)))
+    middle = len(encoded) // 2
+    encoded[middle : middle + 64] = bytes(64)
+    with pytest.raises(AudioError, match=r"damaged: [89]\.\d s of at least 9\.9 s"):
+        read_bytes(tmp_path, bytes(encoded))
+
+
+@pytest.mark.parametrize("name", ["FLAC", "MP3"])
+def test_damage_is_an_error_that_says_where(name: str, tmp_path: Path) -> None:
+    samples = make_speech(10 * RATE)
+    encoded = bytearray(encode("FLAC", "PCM_16", samples) if name == "FLAC" else
+                        encode_mp3("VARIABLE", n_samples=10 * RATE))  # fmt: skip
+    middle = len(encoded) // 2
+    encoded[middle : middle + 2000] = bytes(2000)
+    with pytest.raises(AudioError, match=r"damaged: it cannot be decoded from \d\.\d s on"):
+        read_bytes(tmp_path, bytes(encoded))
+
+
+def test_an_id3_tag_behind_flac_is_no_damage(tmp_path: Path) -> None:
+    assert len(read_bytes(tmp_path, encode("FLAC", "PCM_16") + ID3V1)) == N
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFFFFF])
+@pytest.mark.parametrize("riff_size", [None, 0, 0xFFFFFFFF])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_a_wav_that_was_never_closed_is_read_to_its_end(
+    size: int, riff_size: int | None, subtype: str, tmp_path: Path
+) -> None:
+    encoded = bytearray(encode("WAV", subtype))
+    whole = read_bytes(tmp_path, bytes(encoded))
+    at = encoded.index(b"data") + 4
+    del encoded[at + 4 + N * whole.itemsize :]  # what follows the audio
+    encoded[at : at + 4] = struct.pack("<I", size)
+    if riff_size is not None:
+        encoded[4:8] = struct.pack("<I", riff_size)
+    n_samples = len(read_bytes(tmp_path, bytes(encoded)))
+    assert n_samples in (N, N + 1)  # a chunk that follows floats of an odd size
+
+
+def test_a_wav_without_audio_holds_no_samples(tmp_path: Path) -> None:
+    empty = encode("WAV", "PCM_16", np.zeros((0, 1), np.float32))
+    for encoded in (empty, empty + b"LIST" + struct.pack("<I", 4) + b"INFO"):
+        with pytest.raises(AudioError, match="no samples"):
+            read_bytes(tmp_path, encoded)
+
+
+@pytest.mark.parametrize("told", [N, N - 100, 1, 0, 2**31])
+def test_the_fact_chunk_is_trusted_within_a_block_only(told: int, tmp_path: Path) -> None:
+    encoded = bytearray(encode("WAV", "IMA_ADPCM"))
+    at = encoded.index(b"fact") + 8
+    encoded[at : at + 4] = struct.pack("<I", told)
+    expected = told if told in (N, N - 100) else 20_340
+    assert len(read_bytes(tmp_path, bytes(encoded))) == expected
+
+
+@pytest.mark.parametrize("n_samples", [0, 5, 9, 10, 11, 25, 30, 31])
+def test_trim(n_samples: int) -> None:
+    def blocks() -> Iterator[np.ndarray]:
+        yield from np.split(np.arange(30, dtype=np.float32)[:, None], 3)
+
+    kept = list(trim(blocks(), n_samples, slack=20))
+    n_kept = sum(map(len, kept))
+    assert n_kept == (min(n_samples, 30) if 30 - n_samples <= 20 else 30)
+    if kept:
+        np.testing.assert_array_equal(np.concatenate(kept)[:, 0], np.arange(n_kept))
+
+
+@pytest.mark.parametrize(
+    ("head", "n_bytes", "n_samples"),
+    [
+        ("fffb9064", 417, 1152),  # MPEG 1 layer III, 128 kbit/s, 44.1 kHz
+        ("fffb9264", 418, 1152),  # padded
+        ("fff398c4", 360, 576),  # MPEG 2 layer III, 80 kbit/s, 16 kHz
+        ("fffda404", 576, 1152),  # MPEG 1 layer II, 192 kbit/s, 48 kHz
+        ("ffff1c04", None, None),  # a sample rate that is reserved
+        ("fff15080", None, None),  # ADTS
+    ],
+)
+def test_parse_header(head: str, n_bytes: int | None, n_samples: int | None) -> None:
+    frame = parse_header(bytes.fromhex(head))
+    actual = (None, None) if frame is None else (frame.n_bytes, frame.n_samples)
+    assert actual == (n_bytes, n_samples)
+
+
+def test_find_streams_skips_junk_and_finds_no_frames_in_noise() -> None:
+    noise = np.random.default_rng(1).integers(0, 256, 100_000, dtype=np.uint8).tobytes()
+    assert find_streams(io.BytesIO(noise), len(noise)) == []
+    mp3 = encode_mp3("CONSTANT")
+    (plain,) = find_streams(io.BytesIO(mp3), len(mp3))
+    (stream,) = find_streams(io.BytesIO(noise[:5000] + mp3 + noise[:3000]), len(mp3) + 8000)
+    assert plain.n_samples <= stream.n_samples <= plain.n_samples + 576
+
+
+@pytest.mark.parametrize("change", ["half", "junk"])
+def test_an_mp3_of_another_size_than_its_header_says_prints_nothing(
+    change: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    encoded = encode_mp3("CONSTANT", n_samples=4 * N)
+    changed = encoded[: len(encoded) // 2] if change == "half" else encoded + bytes(5000)
+    n_samples = len(read_bytes(tmp_path, changed))
+    assert n_samples == 4 * N if change == "junk" else 2 * N - 2000 < n_samples <= 2 * N
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        b"\xff" * 3_000_000,
+        b"\xff\xfb" * 1_500_000,
+        b"ID3\x04\0\0\0\0\0\0" * 300_000,
+        b"OggS" * 750_000,
+        b"RIFF\xff\xff\xff\xffWAVEdata\0\0\0\0" + b"JUNK\0\0\0\0" * 400_000,
+        b"fLaC\x00\x00\x00\x22" * 1000,
+        b".snd",
+        b"FORM\0\0\0\0AIFF",
+        b"RIFF\0\0\0\0WAVE",
+        b"ID3",
+        b"\xff\xfb",
+    ],
+    ids=lambda encoded: repr(encoded[:12]),
+)
+def test_hostile_bytes_are_refused_soon(encoded: bytes, tmp_path: Path) -> None:
+    started = time.process_time()
+    with pytest.raises(AudioError):
+        read_bytes(tmp_path, encoded)
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("encoded", [b"", b"no recording", b"\xff" * 90_000, bytes(90_000)])
+def test_what_is_no_mp3_is_refused_without_a_word_of_the_library(
+    encoded: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(AudioError, match=r"no audio that can be read: Format not recognised\."):
+        read_bytes(tmp_path, encoded, "in.mp3")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_mp3_with_junk_before_it_is_read(tmp_path: Path) -> None:
+    assert len(read_bytes(tmp_path, bytes(100) + encode_mp3("CONSTANT"), "in.mp3")) == N
