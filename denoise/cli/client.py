@@ -179,7 +179,7 @@ def _send(url: str, source: Path, target: Path, options: argparse.Namespace) -> 
     Raises HTTPError if the server refuses the request, ServerError if the connection fails, and
     DenoiseError if a file cannot be read or written.
     """
-    opener = urllib.request.build_opener(NoRedirect)
+    opener = urllib.request.build_opener(NoRedirect, urllib.request.ProxyHandler({}))  # no proxy
     host = urllib.parse.urlsplit(url).netloc
     try:
         with source.open("rb") as file:
