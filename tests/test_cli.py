@@ -63,7 +63,7 @@ def list_files() -> set[str]:
 
 
 def run_denoise(model: Path, *arguments: str) -> int:
-    return main([*arguments, "--model", str(model)])
+    return main(["--model", str(model), *arguments])
 
 
 PLANS = [
@@ -77,7 +77,12 @@ PLANS = [
     (["a.wav", "--format", "flac"], {"a-denoised.flac"}),
     (["in/c.aif", "--format", "aiff"], {"in/c-denoised.aif"}),
     (["a.wav", "in/b.flac", "-o", "x"], {"x/a.wav", "x/b.flac"}),
-    (["a.wav", "a.wav", "./a.wav", "-o", "x"], {"x/a.wav"}),
+    (["a.wav", "a.wav", "./a.wav", "in/../a.wav", "-o", "x"], {"x"}),  # one recording
+    (["a.wav", "a.wav", "-o", "x.flac"], {"x.flac"}),
+    (["a.wav", "a.wav", "-o", "there"], {"there/a.wav"}),
+    (["a.wav", "in/b.flac", "-o", "x.wav/"], {"x.wav/a.wav", "x.wav/b.flac"}),
+    (["in", "in/b.flac", "in/deep", "-o", "x"], {"x/b.flac", "x/c.aif", "x/deep/d.wav"}),
+    (["i*/../[[]1].wav", "-o", "x"], {"x/[1].wav"}),  # nothing outside of x
     (["in"], {"in/b-denoised.flac", "in/c-denoised.aif", "in/deep/d-denoised.wav"}),
     (["in", "-o", "x"], {"x/b.flac", "x/c.aif", "x/deep/d.wav"}),
     (["in", "-o", "in/x"], {"in/x/b.flac", "in/x/c.aif", "in/x/deep/d.wav"}),
@@ -132,7 +137,6 @@ def test_a_second_run_ignores_earlier_outputs(model: Path) -> None:
         (["missing.wav"], "No file or folder at missing.wav"),
         (["*.mp3"], r"No audio file matches \*.mp3"),
         (["empty"], "empty contains no audio .*flac"),
-        (["a.wav", "x.flac", "--format", "mp3"], "No file or folder at x.flac"),
         (["in/a.wav", "a.wav", "-o", "x"], "in/a.wav and a.wav would both be written to x/a.wav"),
         (["a.wav", "a.aiff", "--format", "flac"], "both be written to a-denoised.flac"),
         (["a.wav", "--suffix", ""], "a.wav is also an input"),
@@ -149,8 +153,25 @@ def test_a_second_run_ignores_earlier_outputs(model: Path) -> None:
         (["in", "-o", "-"], "No file at in. Only a file can be written to standard output"),
         (["a.wav", "-o", "-", "--json"], "Omit --json"),
         (["-", "-o", "empty"], "empty is a folder"),
+        (["a.wav", "-o", "old.wav/"], "old.wav is a file. Name a folder"),
+        (["a.wav", "in/a.wav", "-o", "x.wav"], "x.wav is the name of one file. Name a folder"),
+        (["in", "-o", "x.FLAC"], "x.FLAC is the name of one file. Name a folder"),
+        (["*.*", "-o", "x.wav"], "x.wav is the name of one file. Name a folder"),
+        ([""], "An input has an empty name"),
+        (["", "-o", "-"], "The input has an empty name"),
+        (["a.wav", "-o", ""], "The output has an empty name"),
+        (["a\0.wav"], r"An input a\\x00.wav contains a null character"),
+        (["a.wav", "-o", "x\0.wav"], "The output .* contains a null character"),
+        (["a.wav", "--suffix", "/../x"], "suffix /../x is not a part of a file name"),
+        (["a.wav", "--suffix", "a\0"], "is not a part of a file name"),
+        (["n" * 300 + ".wav"], "n.wav cannot be read: File name too long"),
+        (["a.wav/"], "No file or folder at a.wav/"),
+        (["a.wav/b.wav"], "No file or folder at a.wav/b.wav"),
+        (["none\ntwo.wav"], r"No file or folder at none\\ntwo.wav"),
+        (["\udcff.wav"], r"No file or folder at \\udcff.wav"),
+        (["--", "-o"], "No file or folder at -o"),
     ],
-    ids=str,
+    ids=ascii,
 )
 def test_an_impossible_command_is_refused_before_any_work(
     model: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]

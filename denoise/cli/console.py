@@ -1,12 +1,27 @@
-"""Print lines and a progress bar to standard error."""
+"""Print lines and a progress bar."""
 
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
 QUIET, NORMAL, VERBOSE = range(3)
 BAR = "{percentage:3.0f} %|{bar}| {n:.1f} of {total} [{elapsed}<{remaining}]"
+
+
+def one_line(text: str) -> str:
+    """Return a text with escapes for characters that cannot be shown: a name may hold any."""
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii")
+        for sign in text
+    )
+
+
+def print_line(text: str, file: TextIO) -> None:
+    """Print one line, whatever characters the text and the encoding of `file` have."""
+    encoding = file.encoding or "utf-8"
+    line = one_line(text).encode(encoding, "backslashreplace").decode(encoding)
+    print(line, file=file, flush=True)
 
 
 class Console:
@@ -34,9 +49,9 @@ class Console:
             return
         with self._lock:
             if self._bar is None:
-                print(line, file=sys.stderr, flush=True)
+                print_line(line, sys.stderr)
             else:
-                self._bar.write(line, file=sys.stderr)
+                self._bar.write(one_line(line), file=sys.stderr)
 
     def track_task(self) -> Callable[[float], None]:
         """Return a function that shows how much of one task is done, as a fraction 0 to 1."""

@@ -60,12 +60,16 @@ class Summary:
 
     @property
     def n_failed(self) -> int:
-        """Return how many tasks failed."""
+        """Return how many files failed, those that could not be planned included."""
+        return self._n_tasks_failed + len(self.plan.failures)
+
+    @property
+    def _n_tasks_failed(self) -> int:
         return sum(outcome.report is None for outcome in self.outcomes)
 
     def __str__(self) -> str:
         """Return one line about all files."""
-        n_done = len(self.outcomes) - self.n_failed
+        n_done = len(self.outcomes) - self._n_tasks_failed
         return f"denoise: {n_done} done, {self.n_failed} failed, {len(self.plan.skipped)} skipped"
 
     def to_json(self) -> str:
@@ -73,6 +77,10 @@ class Summary:
         entries = {outcome.task: _make_outcome_entry(outcome) for outcome in self.outcomes}
         files = [entries.get(task) or _make_entry(task, "planned") for task in self.plan.tasks]
         files += [_make_entry(task, "skipped") for task in self.plan.skipped]
+        files += [
+            {"input": each.name, "output": None, "status": "failed", "error": each.error}
+            for each in self.plan.failures
+        ]
         statuses = ("denoised", "failed", "skipped", "planned")
         totals: dict[str, Any] = {
             status: sum(entry["status"] == status for entry in files) for status in statuses

@@ -23,7 +23,7 @@ from denoise.inference.audio_io import (
 )
 from denoise.inference.streaming import Stream
 from denoise.network.spec import MaskNetwork
-from denoise.util.atomic import replacing
+from denoise.util.paths import is_same_file, replacing_output
 
 Progress = Callable[[int, int | None], None]
 
@@ -67,7 +67,7 @@ def denoise_file(
 ) -> Report:
     """Denoise `source` and write `target`, which appears complete or not at all.
 
-    A file that exists at `target` is replaced.
+    A file that exists at `target` is replaced; see `denoise.util.paths.replacing_output`.
     After each block, `progress` is called with the number of samples read so far and the number
     that the header declares, or None; an exception that it raises stops the work. Raises
     DenoiseError for a file that cannot be read or written, its subclass AudioError for a file that
@@ -75,14 +75,17 @@ def denoise_file(
     """
     source, target, started = Path(source), Path(target), time.perf_counter()
     options = options or Options()
-    if target.exists() and source.exists() and source.samefile(target):
+    if is_same_file(source, target):
         raise DenoiseError(f"{target} is the input itself. Write to another file.")
     with reading(source) as recording, _writing_errors(target):
         audio_format = recording.audio_format
         rate, channels = audio_format.sample_rate, audio_format.channels
         encoding = choose_encoding(recording, target, options.format)
         stream = Stream(network, rate, channels, options.strength, options.residual)
-        with replacing(target) as temporary, writing(temporary, audio_format, encoding) as sink:
+        with (
+            replacing_output(target) as temporary,
+            writing(temporary, audio_format, encoding) as sink,
+        ):
             sink.write_tags(recording.tags)
             n_samples = _denoise_blocks(recording, stream, sink, progress)
     elapsed = time.perf_counter() - started
@@ -142,7 +145,7 @@ def recording_to(target: Path, sample_rate: int, channels: int) -> Iterator[Sink
     audio_format, encoding = AudioFormat(sample_rate, channels), Encoding("WAV", "PCM_16")
     with (
         _writing_errors(target),
-        replacing(target) as temporary,
+        replacing_output(target) as temporary,
         writing(temporary, audio_format, encoding) as sink,
     ):
         yield sink
@@ -150,7 +153,9 @@ def recording_to(target: Path, sample_rate: int, channels: int) -> Iterator[Sink
 
 @contextmanager
 def _writing_errors(target: Path) -> Iterator[None]:
-    """Convert OSErrors to DenoiseErrors that name `target`."""
+    """Convert OSErrors to DenoiseErrors that name `target`; refuse a null character in it."""
+    if "\0" in str(target):
+        raise DenoiseError(f"{target} contains a null character. Choose another name.")
     try:
         yield
     except OSError as error:
