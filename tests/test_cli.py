@@ -322,15 +322,66 @@ def test_clipping_is_reported() -> None:
     assert "37 samples clipped" in format_outcome(batch_runner.Outcome(task, report), False)[0]
 
 
+def screen_of(printed: str) -> list[str]:
+    """Return each state of the bar, without the part that depends on its width and the time."""
+    return [line.partition("|")[0].strip() for line in re.split(r"[\r\n]", printed) if "|" in line]
+
+
 def test_a_progress_bar_appears_only_in_a_terminal(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_recording("a.wav", n_samples=200_000)
+    assert run_denoise(model, "a.wav", "-o", "a.flac") == 0
+    assert screen_of(capsys.readouterr().err) == []
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     assert run_denoise(model, "a.wav", "-o", "b.wav") == 0
-    assert "%|" in capsys.readouterr().err
+    assert "a.wav: 0 %" in screen_of(capsys.readouterr().err)
     assert run_denoise(model, "a.wav", "-o", "c.wav", "-q") == 0
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("n_jobs", ["1", "2"])
+def test_the_progress_bar_names_the_file_and_the_whole(
+    model: Path, n_jobs: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.wav", "b.wav", "new\nline.wav", f"{'d' * 90}.wav"):
+        write_recording("x.wav", n_samples=150_000)
+        Path("x.wav").rename(name)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    assert run_denoise(model, "*.wav", "-o", "x", "--jobs", n_jobs) == 0
+    states = screen_of(capsys.readouterr().err)[1:]
+    pattern = r"(.*): ([1-4]) of 4, (\d+) %"
+    found = [re.fullmatch(pattern, state) for state in states]
+    assert states and all(found)
+    named = {(match[1], match[2]) for match in found if match}
+    long = f"...{'d' * 33}.wav"
+    expected = {("a.wav", "1"), ("b.wav", "2"), (long, "3"), (r"new\nline.wav", "4")}
+    assert named == expected if n_jobs == "1" else {name for name, _ in named} >= {"a.wav"}
+    if n_jobs == "1":  # the percentage is that of all files
+        assert "b.wav: 2 of 4, 25 %" in states and states[-1] == r"new\nline.wav: 4 of 4, 100 %"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "n_lines"),
+    [
+        (["a.wav"], 1),
+        (["a.wav", "-v"], 1),
+        (["a.wav", "-q"], 0),
+        (["a.wav", "-o", "there.wav", "--skip-existing", "-v"], 1),
+        (["broken.wav"], 1),
+        (["broken.wav", "-q"], 1),
+        (["missing.wav"], 1),
+    ],
+    ids=str,
+)
+def test_one_file_gives_one_line(
+    model: Path, arguments: list[str], n_lines: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_recording("a.wav")
+    write_recording("there.wav")
+    Path("broken.wav").write_text("no audio")
+    run_denoise(model, *arguments)
+    assert capsys.readouterr().err.count("\n") == n_lines
 
 
 @pytest.mark.parametrize("bad", ["missing.onnx", "text.onnx", "a.wav"])

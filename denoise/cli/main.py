@@ -107,7 +107,7 @@ def denoise_files(options: argparse.Namespace) -> int:
     summary = Summary(plan, outcomes, time.perf_counter() - started)
     if options.json:
         print(summary.to_json())
-    if summary.n_failed or (verbosity > QUIET and plan.n_files > 1):
+    if plan.n_files > 1 and (summary.n_failed or verbosity > QUIET):
         print(summary, file=sys.stderr)
     return SOME_FAILED if summary.n_failed else DONE
 
@@ -157,7 +157,7 @@ def _make_denoise_task(
     def denoise_task(task: Task, check: "Progress") -> "Report":
         source, target = files[task]
         audio_format = options.format or ("wav" if task.target is None else None)
-        show = console.track_task()
+        show = console.track_task(task.source_name)
 
         def progress(done: int, declared: int | None) -> None:
             check(done, declared)
