@@ -16,7 +16,7 @@ from denoise.cli.io_plan import make_plan
 from denoise.cli.main import main
 from denoise.cli.recordings import Request
 from denoise.errors import DenoiseError
-from denoise.inference.file_denoiser import denoise_file
+from denoise.inference.file_denoiser import Options, denoise_file
 from denoise.util import paths
 from denoise.util.paths import replacing_output
 from tests.closures import ROOT
@@ -403,12 +403,23 @@ def test_a_name_that_is_too_long_for_the_output_is_an_error(
     assert not [name for name in list_files() if "partial" in name]
 
 
-def test_null_characters_in_the_python_api_are_denoise_errors() -> None:
+@pytest.mark.parametrize("name", ["a\0.wav", "\ud800.wav", "", "n" * 300 + ".wav", ".", "a.wav/b"])
+def test_names_that_no_file_has_are_denoise_errors_of_the_python_api(name: str) -> None:
     write_recording("a.wav")
-    for source, target in (("a\0.wav", "x.wav"), ("a.wav", "x\0.wav"), ("", "x"), ("a.wav", "")):
+    for source, target in ((name, "x.wav"), ("a.wav", name)):
         with pytest.raises(DenoiseError):
-            denoise_file(gain_network(0.5), source, target)
+            denoise_file(gain_network(0.5), source, target, Options(format="wav"))
     assert list_files() == {"a.wav"}
+
+
+def test_a_recording_that_is_missing_is_an_error_of_live_even_if_the_output_exists(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_recording("x.wav")
+    assert main(["live", "--play", "missing.wav", "--record", "x.wav", "--overwrite"]) == 1
+    assert "missing.wav cannot be read" in capsys.readouterr().err
+    for name in ("", "x\0.wav", "\ud800.wav"):
+        assert main(["live", "--play", "x.wav", "--record", name]) == 2
 
 
 def test_the_plan_of_many_files_looks_each_up_a_few_times_only(

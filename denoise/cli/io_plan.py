@@ -17,7 +17,7 @@ from denoise.cli.recordings import (
 )
 from denoise.dsp import formats
 from denoise.errors import DenoiseError, UsageError
-from denoise.util.paths import FILE, FOLDER, is_link, kind_of
+from denoise.util.paths import FILE, FOLDER, is_link, kind_of, problem_of_name
 
 PIPE = "-"
 IS_CASE_SENSITIVE = sys.platform not in ("win32", "darwin")
@@ -80,7 +80,8 @@ def _check_options(request: Request) -> None:
     if request.output is not None:
         check_name(request.output, "The output")
     suffix = request.suffix or ""
-    if any(sign and sign in suffix for sign in ("/", os.sep, os.altsep, "\0")):
+    has_separator = any(sign and sign in suffix for sign in ("/", os.sep, os.altsep))
+    if has_separator or problem_of_name(suffix):
         raise UsageError(
             f"The suffix {suffix} is not a part of a file name. Name a folder with -o instead."
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from denoise.dsp import formats
 from denoise.errors import UsageError
-from denoise.util.paths import FILE, FOLDER, kind_of
+from denoise.util.paths import FILE, FOLDER, kind_of, problem_of_name
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def check_name(name: str, what: str) -> None:
     """Raise UsageError for a name that no file can have."""
     if not name:
         raise UsageError(f"{what} has an empty name. Name a file or a folder.")
-    if "\0" in name:
-        raise UsageError(f"{what} {name} contains a null character.")
+    if problem := problem_of_name(name):
+        raise UsageError(f"{what} {name} {problem}.")
 
 
 def is_pattern(name: str) -> bool:

@@ -13,7 +13,7 @@ import soundfile
 
 from denoise.dsp.audio import Waveform, open_audio, read_blocks
 from denoise.errors import AudioError, DenoiseError
-from denoise.util.paths import FILE, FOLDER, kind_of
+from denoise.util.paths import FILE, FOLDER, kind_of, problem_of_name
 
 UNCLIPPED_SUBTYPES = {
     "FLOAT",
@@ -150,6 +150,8 @@ class Sink:
 @contextmanager
 def reading(path: Path) -> Iterator[Source]:
     """Open a recording; raises DenoiseError, with the file's name, if it cannot be read."""
+    if problem := problem_of_name(path):
+        raise DenoiseError(f"{path} {problem}.")
     if (kind := kind_of(path)) not in (None, FILE, FOLDER):
         raise DenoiseError(f"{path} is {kind}. Only files can be read.")  # opening it may not end
     try:
@@ -157,8 +159,6 @@ def reading(path: Path) -> Iterator[Source]:
             pass  # gives the system's error message, which libsndfile would hide
     except OSError as error:
         raise DenoiseError(f"{path} cannot be read: {describe_os_error(error)}.") from error
-    except ValueError as error:
-        raise DenoiseError(f"{path} contains a null character.") from error
     try:
         with open_audio(cast(os.PathLike[str], SystemPath(path))) as sound:
             yield Source(path, sound)

@@ -17,6 +17,18 @@ FILE, FOLDER = "a file", "a folder"
 MAX_NAME_BYTES = 200  # of a temporary name; most file systems allow 255
 
 
+def problem_of_name(name: str | os.PathLike[str]) -> str | None:
+    """Return why no file can have a name, as the end of a sentence, or None if one can."""
+    text = os.fspath(name)
+    if "\0" in text:
+        return "contains a null character"
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return "contains a character that file names cannot contain here"
+    return None
+
+
 def kind_of(path: str | os.PathLike[str]) -> str | None:
     """Return what is at a path, links followed: FILE, FOLDER, "a device" and so on, or None.
 
@@ -51,8 +63,11 @@ def replacing_output(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     A symbolic link at `path` stays, and the file that it leads to is replaced. A file that is
     replaced hands down its mode, and its owner where the system allows it. Raises DenoiseError for
-    a folder, a device, a named pipe and a socket, which are never replaced, and OSError.
+    a name that no file can have, and for a folder, a device, a named pipe and a socket, which are
+    never replaced; and OSError.
     """
+    if problem := problem_of_name(path):
+        raise DenoiseError(f"{path} {problem}.")
     if (kind := kind_of(path)) not in (None, FILE):
         raise DenoiseError(f"{path} is {kind} and cannot be replaced by a file.")
     target = Path(os.path.realpath(path))
