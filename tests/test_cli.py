@@ -325,6 +325,22 @@ def test_clipping_is_reported() -> None:
     assert "37 samples clipped" in format_outcome(batch_runner.Outcome(task, report), False)[0]
 
 
+@pytest.mark.parametrize(
+    ("wanted", "written", "is_told"),
+    [(128e3, 64e3, True), (64e3, 128e3, True), (128e3, 112e3, False), (None, 64e3, False)],
+)
+def test_another_bit_rate_is_told(wanted: float | None, written: float, is_told: bool) -> None:
+    task = Task(Path("a.mp3"), Path("b.mp3"))
+    encoding = Encoding("MP3", "MPEG_LAYER_III", wanted)
+    audio_format = AudioFormat(44_100, 1)
+    report = Report(Path("a.mp3"), Path("b.mp3"), audio_format, encoding, 80, 0, 0.1, written)
+    text = format_outcome(batch_runner.Outcome(task, report), False)[0]
+    expected = f" [{written / 1000:.0f} kbit/s; the input has {(wanted or 0) / 1000:.0f}]"
+    assert text == "a.mp3 -> b.mp3" + (expected if is_told else "")
+    verbose = format_outcome(batch_runner.Outcome(task, report), True)[0]
+    assert f"MP3 MPEG_LAYER_III {written / 1000:.0f} kbit/s, in" in verbose
+
+
 def screen_of(printed: str) -> list[str]:
     """Return each state of the bar, without the part that depends on its width and the time."""
     return [line.partition("|")[0].strip() for line in re.split(r"[\r\n]", printed) if "|" in line]

@@ -9,6 +9,8 @@ from denoise.cli.batch_runner import Outcome
 from denoise.cli.console import NORMAL, QUIET
 from denoise.cli.io_plan import Plan, Task
 
+MIN_RATIO = 0.75  # of a bit rate to the one that was wanted, below which it is told
+
 
 def format_outcome(outcome: Outcome, is_verbose: bool) -> tuple[str, int]:
     """Return a line about one file, and the lowest verbosity at which it is printed."""
@@ -20,9 +22,13 @@ def format_outcome(outcome: Outcome, is_verbose: bool) -> tuple[str, int]:
         audio_format, encoding = report.audio_format, report.encoding
         text += (
             f" ({report.duration_seconds:.2f} s, {audio_format.sample_rate} Hz, "
-            f"{audio_format.channels} channel(s), {encoding.format} {encoding.subtype}, "
+            f"{audio_format.channels} channel(s), {encoding.format} {encoding.subtype}"
+            f"{f' {report.bit_rate / 1000:.0f} kbit/s' if report.bit_rate else ''}, "
             f"in {report.elapsed_seconds:.2f} s)"
         )
+    wanted, written = report.encoding.bit_rate, report.bit_rate
+    if wanted and written and not MIN_RATIO < written / wanted < 1 / MIN_RATIO:
+        text += f" [{written / 1000:.0f} kbit/s; the input has {wanted / 1000:.0f}]"
     if report.clipped_samples:
         text += f" [{report.clipped_samples} samples clipped: beyond full scale]"
     return text, NORMAL

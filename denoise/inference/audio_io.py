@@ -13,6 +13,7 @@ import soundfile
 
 from denoise.dsp.audio import Waveform, open_audio, read_blocks
 from denoise.errors import AudioError, DenoiseError
+from denoise.inference.bit_rate import bit_rate_of, encoder_settings
 from denoise.util.paths import FILE, FOLDER, kind_of, problem_of_name
 
 UNCLIPPED_SUBTYPES = {
@@ -42,10 +43,11 @@ UNKNOWN_LENGTH = 2**63 - 1  # what libsndfile returns for a streamed FLAC file
 
 @dataclass(frozen=True)
 class Encoding:
-    """The encoding of a file, by libsndfile's names."""
+    """The encoding of a file, by libsndfile's names, and its bit rate where it has one."""
 
     format: str
     subtype: str
+    bit_rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,9 @@ class Source:
         """Read the properties of an open sound file."""
         self.path = path
         self.audio_format = AudioFormat(int(sound.samplerate), int(sound.channels))
-        self.encoding = Encoding(sound.format, sound.subtype)
         self.declared_samples = sound.frames if 0 < sound.frames < UNKNOWN_LENGTH else None
+        rate = bit_rate_of(path, sound.subtype, sound.samplerate, self.declared_samples)
+        self.encoding = Encoding(sound.format, sound.subtype, rate)
         self.tags = {name: str(getattr(sound, name)) for name in TAGS if getattr(sound, name)}
         self._sound = sound
 
@@ -193,7 +196,10 @@ def _open_encoder(
     file: BinaryIO, audio_format: AudioFormat, encoding: Encoding
 ) -> soundfile.SoundFile:
     rate, channels = audio_format.sample_rate, audio_format.channels
-    return soundfile.SoundFile(file, "w", rate, channels, encoding.subtype, format=encoding.format)
+    settings = encoder_settings(encoding.subtype, encoding.bit_rate, rate, channels)
+    return soundfile.SoundFile(
+        file, "w", rate, channels, encoding.subtype, format=encoding.format, **settings
+    )
 
 
 def describe_os_error(error: OSError) -> str:

@@ -21,6 +21,7 @@ from denoise.inference.audio_io import (
     reading,
     writing,
 )
+from denoise.inference.bit_rate import bit_rate_of
 from denoise.inference.streaming import Stream
 from denoise.network.spec import MaskNetwork
 from denoise.util.paths import is_same_file, replacing_output
@@ -51,6 +52,7 @@ class Report:
     n_samples: int
     clipped_samples: int
     elapsed_seconds: float
+    bit_rate: float | None = None  # of the target; that of the source is in its encoding
 
     @property
     def duration_seconds(self) -> float:
@@ -88,8 +90,10 @@ def denoise_file(
         ):
             sink.write_tags(recording.tags)
             n_samples = _denoise_blocks(recording, stream, sink, progress)
+        bit_rate = bit_rate_of(target, encoding.subtype, rate, n_samples)
     elapsed = time.perf_counter() - started
-    return Report(source, target, audio_format, encoding, n_samples, sink.clipped_samples, elapsed)
+    n_clipped = sink.clipped_samples
+    return Report(source, target, audio_format, encoding, n_samples, n_clipped, elapsed, bit_rate)
 
 
 def _denoise_blocks(source: Source, stream: Stream, sink: Sink, progress: Progress | None) -> int:
