@@ -452,3 +452,59 @@ def test_the_plan_of_many_files_looks_each_up_a_few_times_only(
         assert len(make_plan(Request((str(folder),), existing="skip")).skipped) == n_files
         calls[n_files] += comparisons
     assert calls[400] <= 2.5 * calls[200] + 100
+
+
+@posix_only
+@pytest.mark.parametrize(
+    ("command", "status", "message"),
+    [
+        ("- -o x.wav <&-", 2, b"Standard input is closed"),
+        ("a.wav -o - >&-", 2, b"Standard output is closed"),
+        ("a.wav -n >&-", 0, b""),
+        ("a.wav -q --json >&-", 0, b""),
+        ("a.wav 2>&-", 0, b""),
+        ("missing.wav 2>&-", 2, b""),
+        ("a.wav -o - 2>&-", 0, b""),
+    ],
+)
+def test_closed_streams_are_no_tracebacks(
+    model: Path,  # noqa: F811 - the fixture
+    command: str,
+    status: int,
+    message: bytes,
+) -> None:
+    write_recording("a.wav")
+    finished = subprocess.run(
+        ["sh", "-c", f'"$0" -m denoise --model "$1" {command}', sys.executable, model],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        input=b"",
+        capture_output=True,
+    )
+    assert finished.returncode == status
+    assert message in finished.stderr and b"Traceback" not in finished.stderr
+    assert finished.stdout[:4] == (b"RIFF" if command.startswith("a.wav -o - 2") else b"")
+
+
+@posix_only
+def test_a_current_folder_that_was_removed_is_no_traceback(
+    model: Path,  # noqa: F811 - the fixture
+    tmp_path: Path,
+) -> None:
+    write_recording("a.wav")
+    there = tmp_path / "a.wav"
+    for arguments, status in (
+        (["a.wav"], 2),
+        ([str(there), "-o", "x.wav"], 1),
+        ([str(there), "-o", "x/"], 1),
+        ([str(there), "*.wav", "-o", "x"], 1),
+        ([str(there), "-o", str(tmp_path / "x.wav")], 0),
+    ):
+        program = "import os, sys; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone'); "
+        program += "from denoise.cli.main import main; sys.exit(main(sys.argv[1:]))"
+        finished = subprocess.run(
+            [sys.executable, "-c", program, "--model", model, *arguments],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert (finished.returncode, "Traceback" in finished.stderr) == (status, False)

@@ -18,8 +18,13 @@ def one_line(text: str) -> str:
     )
 
 
-def print_line(text: str, file: TextIO) -> None:
-    """Print one line, whatever characters the text and the encoding of `file` have."""
+def print_line(text: str, file: TextIO | None) -> None:
+    """Print one line, whatever characters the text and the encoding of `file` have.
+
+    None stands for a stream that is closed: nothing is printed.
+    """
+    if file is None:
+        return
     encoding = file.encoding or "utf-8"
     line = one_line(text).encode(encoding, "backslashreplace").decode(encoding)
     print(line, file=file, flush=True)

@@ -17,7 +17,7 @@ from denoise.cli.recordings import (
 )
 from denoise.dsp import formats
 from denoise.errors import DenoiseError, UsageError
-from denoise.util.paths import FILE, FOLDER, is_link, kind_of, problem_of_name
+from denoise.util.paths import FILE, FOLDER, is_link, kind_of, problem_of_name, real_path
 
 PIPE = "-"
 IS_CASE_SENSITIVE = sys.platform not in ("win32", "darwin")
@@ -160,12 +160,12 @@ class _Names:
     def entry(self, path: Path) -> str:
         """Return a key for a name in a folder; a link and its file have different keys."""
         if path.parent not in self._folders:
-            self._folders[path.parent] = os.path.realpath(path.parent)
+            self._folders[path.parent] = real_path(path.parent)
         return self._fold(self._folders[path.parent] + os.sep + path.name)
 
     def file(self, path: Path) -> str:
         """Return a key for a file; a link and its file have the same key."""
-        return self._fold(os.path.realpath(path)) if is_link(path) else self.entry(path)
+        return self._fold(real_path(path)) if is_link(path) else self.entry(path)
 
     @staticmethod
     def _fold(name: str) -> str:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denoise.cli.batch_runner import run_tasks
@@ -34,6 +35,8 @@ class Terminated(KeyboardInterrupt):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
+    if sys.stderr is None:  # closed with 2>&-: print would take standard output in its place
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     try:
         with _sigterm_as_exception():
             return _dispatch(list(sys.argv[1:] if arguments is None else arguments))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from denoise.dsp import formats
 from denoise.errors import UsageError
-from denoise.util.paths import FILE, FOLDER, kind_of, problem_of_name
+from denoise.util.paths import FILE, FOLDER, kind_of, problem_of_name, real_path
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class _Finder:
     def __init__(self, request: Request) -> None:
         self.found = Found()
         self._request = request
-        self._output = None if request.output is None else os.path.realpath(request.output)
+        self._output = None if request.output is None else real_path(request.output)
         self._n_outputs = 0  # earlier outputs that were left out
 
     def add(self, name: str) -> None:
@@ -108,7 +108,7 @@ class _Finder:
         elif self._is_file(name):
             self.found.files.append(FoundFile(Path(name), Path(Path(name).name)))
             return
-        elif len(self._request.inputs) > 1 and os.path.realpath(name) == self._output:
+        elif len(self._request.inputs) > 1 and real_path(name) == self._output:
             return  # a pattern that the shell has expanded matches the output folder, too
         else:
             self.found.files += self._find_in_folder(Path(name))
@@ -156,7 +156,7 @@ class _Finder:
             folders[:] = sorted(
                 name
                 for name in folders
-                if not name.startswith(".") and os.path.realpath(Path(parent, name)) != self._output
+                if not name.startswith(".") and real_path(Path(parent, name)) != self._output
             )
             for path in (Path(parent, name) for name in sorted(names)):
                 if formats.is_audio(path) and not self._is_ignored(path):
@@ -170,7 +170,7 @@ class _Finder:
         """Tell whether a path is the output folder or lies in it."""
         if self._output is None:
             return False
-        real = os.path.realpath(path)
+        real = real_path(path)
         return Path(real).is_relative_to(self._output)
 
     def _is_ignored(self, path: Path) -> bool:

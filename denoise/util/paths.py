@@ -44,6 +44,14 @@ def kind_of(path: str | os.PathLike[str]) -> str | None:
     return next((kind for kind, is_kind in tests.items() if is_kind(mode)), "a device")
 
 
+def real_path(path: str | os.PathLike[str]) -> str:
+    """Return a path without links, or the path itself if the current folder was removed."""
+    try:
+        return os.path.realpath(path)
+    except OSError:
+        return os.path.normpath(path)
+
+
 def is_same_file(path: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
     """Tell whether two paths lead to one file that exists."""
     try:
@@ -70,7 +78,7 @@ def replacing_output(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise DenoiseError(f"{path} {problem}.")
     if (kind := kind_of(path)) not in (None, FILE):
         raise DenoiseError(f"{path} is {kind} and cannot be replaced by a file.")
-    target = Path(os.path.realpath(path))
+    target = Path(real_path(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(_temporary_name(target.name))
     try:
