@@ -19,9 +19,9 @@ import soundfile
 
 from denoise.cli import batch_runner
 from denoise.cli import main as cli
-from denoise.cli.io_plan import Task
+from denoise.cli.io_plan import Plan, Task
 from denoise.cli.main import main
-from denoise.cli.results import format_outcome
+from denoise.cli.results import Summary, format_outcome
 from denoise.errors import DenoiseError
 from denoise.inference.audio_io import AudioFormat, Encoding
 from denoise.inference.file_denoiser import Progress, Report
@@ -337,6 +337,8 @@ def test_another_bit_rate_is_told(wanted: float | None, written: float, is_told:
     text = format_outcome(batch_runner.Outcome(task, report), False)[0]
     expected = f" [{written / 1000:.0f} kbit/s; the input has {(wanted or 0) / 1000:.0f}]"
     assert text == "a.mp3 -> b.mp3" + (expected if is_told else "")
+    summary = Summary(Plan((task,)), [batch_runner.Outcome(task, report)])
+    assert json.loads(summary.to_json())["files"][0]["bits_per_second"] == written
     verbose = format_outcome(batch_runner.Outcome(task, report), True)[0]
     assert f"MP3 MPEG_LAYER_III {written / 1000:.0f} kbit/s, in" in verbose
 

@@ -42,6 +42,7 @@ def _make_outcome_entry(outcome: Outcome) -> dict[str, Any]:
     report = outcome.report
     if report is None:
         return _make_entry(outcome.task, "failed", error=outcome.error)
+    bit_rate = {} if report.bit_rate is None else {"bits_per_second": round(report.bit_rate)}
     return _make_entry(
         outcome.task,
         "denoised",
@@ -53,6 +54,7 @@ def _make_outcome_entry(outcome: Outcome) -> dict[str, Any]:
         subtype=report.encoding.subtype,
         clipped_samples=report.clipped_samples,
         elapsed_seconds=round(report.elapsed_seconds, 3),
+        **bit_rate,
     )
 
 
