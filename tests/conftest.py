@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import os
 import signal
 from typing import Any
 
@@ -23,6 +24,8 @@ from tests.closures import ROOT
 # Derandomised: a test that fails here fails everywhere. No deadline: machines are busy.
 settings.register_profile("tests", derandomize=True, deadline=None, max_examples=30, database=None)
 settings.load_profile("tests")
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # some tests import onnxruntime themselves
 
 # What a shell starts in the background may come to life deaf to Ctrl-C, and hand that down.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -19,9 +19,9 @@ import soundfile
 
 from denoise.cli import batch_runner
 from denoise.cli import main as cli
-from denoise.cli.io_plan import Task
+from denoise.cli.io_plan import Plan, Task
 from denoise.cli.main import main
-from denoise.cli.results import format_outcome
+from denoise.cli.results import Summary, format_outcome
 from denoise.errors import DenoiseError
 from denoise.inference.audio_io import AudioFormat, Encoding
 from denoise.inference.file_denoiser import Progress, Report
@@ -63,7 +63,7 @@ def list_files() -> set[str]:
 
 
 def run_denoise(model: Path, *arguments: str) -> int:
-    return main([*arguments, "--model", str(model)])
+    return main(["--model", str(model), *arguments])
 
 
 PLANS = [
@@ -77,7 +77,12 @@ PLANS = [
     (["a.wav", "--format", "flac"], {"a-denoised.flac"}),
     (["in/c.aif", "--format", "aiff"], {"in/c-denoised.aif"}),
     (["a.wav", "in/b.flac", "-o", "x"], {"x/a.wav", "x/b.flac"}),
-    (["a.wav", "a.wav", "./a.wav", "-o", "x"], {"x/a.wav"}),
+    (["a.wav", "a.wav", "./a.wav", "in/../a.wav", "-o", "x"], {"x"}),  # one recording
+    (["a.wav", "a.wav", "-o", "x.flac"], {"x.flac"}),
+    (["a.wav", "a.wav", "-o", "there"], {"there/a.wav"}),
+    (["a.wav", "in/b.flac", "-o", "x.wav/"], {"x.wav/a.wav", "x.wav/b.flac"}),
+    (["in", "in/b.flac", "in/deep", "-o", "x"], {"x/b.flac", "x/c.aif", "x/deep/d.wav"}),
+    (["i*/../[[]1].wav", "-o", "x"], {"x/[1].wav"}),  # nothing outside of x
     (["in"], {"in/b-denoised.flac", "in/c-denoised.aif", "in/deep/d-denoised.wav"}),
     (["in", "-o", "x"], {"x/b.flac", "x/c.aif", "x/deep/d.wav"}),
     (["in", "-o", "in/x"], {"in/x/b.flac", "in/x/c.aif", "in/x/deep/d.wav"}),
@@ -132,7 +137,6 @@ def test_a_second_run_ignores_earlier_outputs(model: Path) -> None:
         (["missing.wav"], "No file or folder at missing.wav"),
         (["*.mp3"], r"No audio file matches \*.mp3"),
         (["empty"], "empty contains no audio .*flac"),
-        (["a.wav", "x.flac", "--format", "mp3"], "No file or folder at x.flac"),
         (["in/a.wav", "a.wav", "-o", "x"], "in/a.wav and a.wav would both be written to x/a.wav"),
         (["a.wav", "a.aiff", "--format", "flac"], "both be written to a-denoised.flac"),
         (["a.wav", "--suffix", ""], "a.wav is also an input"),
@@ -150,8 +154,28 @@ def test_a_second_run_ignores_earlier_outputs(model: Path) -> None:
         (["in", "-o", "-"], "No file at in. Only a file can be written to standard output"),
         (["a.wav", "-o", "-", "--json"], "Omit --json"),
         (["-", "-o", "empty"], "empty is a folder"),
+        (["a.wav", "-o", "old.wav/"], "old.wav is a file. Name a folder"),
+        (["a.wav", "in/a.wav", "-o", "x.wav"], "x.wav is the name of one file. Name a folder"),
+        (["in", "-o", "x.FLAC"], "x.FLAC is the name of one file. Name a folder"),
+        (["*.*", "-o", "x.wav"], "x.wav is the name of one file. Name a folder"),
+        ([""], "An input has an empty name"),
+        (["", "-o", "-"], "The input has an empty name"),
+        (["a.wav", "-o", ""], "The output has an empty name"),
+        (["a\0.wav"], r"An input a\\x00.wav contains a null character"),
+        (["a.wav", "-o", "x\0.wav"], "The output .* contains a null character"),
+        (["a.wav", "--suffix", "/../x"], "suffix /../x is not a part of a file name"),
+        (["a.wav", "--suffix", "a\0"], "is not a part of a file name"),
+        (["n" * 300 + ".wav"], r"n\.wav"),
+        (["a.wav/"], "No file or folder at a.wav/"),
+        (["a.wav/b.wav"], "No file or folder at a.wav/b.wav"),
+        (["none\ntwo.wav"], r"No file or folder at none\\ntwo.wav"),
+        (["\udcff.wav"], r"No file or folder at \\udcff.wav"),
+        (["--", "-o"], "No file or folder at -o"),
+        (["\ud800.wav"], r"An input \\ud800.wav contains a character that"),
+        (["a.wav", "-o", "\ud800.wav"], r"The output \\ud800.wav contains a character that"),
+        (["a.wav", "--suffix", "\ud800"], "is not a part of a file name"),
     ],
-    ids=str,
+    ids=ascii,
 )
 def test_an_impossible_command_is_refused_before_any_work(
     model: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
@@ -302,15 +326,84 @@ def test_clipping_is_reported() -> None:
     assert "37 samples clipped" in format_outcome(batch_runner.Outcome(task, report), False)[0]
 
 
+@pytest.mark.parametrize(
+    ("wanted", "written", "is_told"),
+    [(128e3, 64e3, True), (64e3, 128e3, True), (128e3, 112e3, False), (None, 64e3, False)],
+)
+def test_another_bit_rate_is_told(wanted: float | None, written: float, is_told: bool) -> None:
+    task = Task(Path("a.mp3"), Path("b.mp3"))
+    encoding = Encoding("MP3", "MPEG_LAYER_III", wanted)
+    audio_format = AudioFormat(44_100, 1)
+    report = Report(Path("a.mp3"), Path("b.mp3"), audio_format, encoding, 80, 0, 0.1, written)
+    text = format_outcome(batch_runner.Outcome(task, report), False)[0]
+    expected = f" [{written / 1000:.0f} kbit/s; the input has {(wanted or 0) / 1000:.0f}]"
+    assert text == "a.mp3 -> b.mp3" + (expected if is_told else "")
+    summary = Summary(Plan((task,)), [batch_runner.Outcome(task, report)])
+    assert json.loads(summary.to_json())["files"][0]["bits_per_second"] == written
+    verbose = format_outcome(batch_runner.Outcome(task, report), True)[0]
+    assert f"MP3 MPEG_LAYER_III {written / 1000:.0f} kbit/s, in" in verbose
+
+
+def screen_of(printed: str) -> list[str]:
+    """Return each state of the bar, without the part that depends on its width and the time."""
+    return [line.partition("|")[0].strip() for line in re.split(r"[\r\n]", printed) if "|" in line]
+
+
 def test_a_progress_bar_appears_only_in_a_terminal(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_recording("a.wav", n_samples=200_000)
+    assert run_denoise(model, "a.wav", "-o", "a.flac") == 0
+    assert screen_of(capsys.readouterr().err) == []
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     assert run_denoise(model, "a.wav", "-o", "b.wav") == 0
-    assert "%|" in capsys.readouterr().err
+    assert "a.wav: 0 %" in screen_of(capsys.readouterr().err)
     assert run_denoise(model, "a.wav", "-o", "c.wav", "-q") == 0
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("n_jobs", ["1", "2"])
+def test_the_progress_bar_names_the_file_and_the_whole(
+    model: Path, n_jobs: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.wav", "b.wav", "new\nline.wav", f"{'d' * 90}.wav"):
+        write_recording("x.wav", n_samples=150_000)
+        Path("x.wav").rename(name)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    assert run_denoise(model, "*.wav", "-o", "x", "--jobs", n_jobs) == 0
+    states = screen_of(capsys.readouterr().err)[1:]
+    pattern = r"(.*): ([1-4]) of 4, (\d+) %"
+    found = [re.fullmatch(pattern, state) for state in states]
+    assert states and all(found)
+    named = {(match[1], match[2]) for match in found if match}
+    long = f"...{'d' * 33}.wav"
+    expected = {("a.wav", "1"), ("b.wav", "2"), (long, "3"), (r"new\nline.wav", "4")}
+    assert named == expected if n_jobs == "1" else {name for name, _ in named} >= {"a.wav"}
+    if n_jobs == "1":  # the percentage is that of all files
+        assert "b.wav: 2 of 4, 25 %" in states and states[-1] == r"new\nline.wav: 4 of 4, 100 %"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "n_lines"),
+    [
+        (["a.wav"], 1),
+        (["a.wav", "-v"], 1),
+        (["a.wav", "-q"], 0),
+        (["a.wav", "-o", "there.wav", "--skip-existing", "-v"], 1),
+        (["broken.wav"], 1),
+        (["broken.wav", "-q"], 1),
+        (["missing.wav"], 1),
+    ],
+    ids=str,
+)
+def test_one_file_gives_one_line(
+    model: Path, arguments: list[str], n_lines: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_recording("a.wav")
+    write_recording("there.wav")
+    Path("broken.wav").write_text("no audio")
+    run_denoise(model, *arguments)
+    assert capsys.readouterr().err.count("\n") == n_lines
 
 
 @pytest.mark.parametrize("bad", ["missing.onnx", "text.onnx", "a.wav"])

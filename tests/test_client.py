@@ -221,7 +221,41 @@ def read_all() -> dict[str, bytes]:
         (["http://127.0.0.1:1", "talk.wav", "-o", "x.txt"], 1, "No format is known"),
         (["http://127.0.0.1:1", "talk.wav", "-o", "x.wav"], 1, "does not answer"),
         (["http://127.0.0.1:99999", "talk.wav", "-o", "x.wav"], 2, "is not an address like http"),
+        (["", "talk.wav", "-o", "x.wav"], 2, "is not an address like http"),
+        (["http://", "talk.wav", "-o", "x.wav"], 2, "is not an address like http"),
+        (["http://127.0.0.1:1/ x", "talk.wav", "-o", "x.wav"], 2, "is not an address like http"),
+        (["http://127.0.0.1\n:1", "talk.wav", "-o", "x.wav"], 2, "is not an address like http"),
+        (["http://127.0.0.1:1/\udce9", "talk.wav", "-o", "x.wav"], 2, "is not an address like"),
+        (["http://" + "x" * 70, "talk.wav", "-o", "x.wav"], 2, "is not an address like http"),
+        (["http://a..b", "talk.wav", "-o", "x.wav"], 2, "is not an address like http"),
+        (["http://me:pw@127.0.0.1:1", "talk.wav", "-o", "x.wav"], 2, "Pass the token with --token"),
+        (["http://127.0.0.1:1/?a=1", "talk.wav", "-o", "x.wav"], 2, "what follows ? or #"),
+        (["http://127.0.0.1:1/#a", "talk.wav", "-o", "x.wav"], 2, "what follows ? or #"),
+        (["http://127.0.0.1:1/\u00e9", "talk.wav", "-o", "x.wav"], 1, "does not answer"),
+        (["http://127.0.0.1:1", "", "-o", "x.wav"], 2, "The input has an empty name"),
+        (["http://127.0.0.1:1", "talk.wav", "-o", ""], 2, "The output has an empty name"),
+        (["http://127.0.0.1:1", "a\0", "-o", "x.wav"], 2, "contains a null character"),
+        (["http://127.0.0.1:1", "talk.wav", "-o", "a\0"], 2, "contains a null character"),
+        (["http://127.0.0.1:1", "n" * 300, "-o", "x.wav"], 2, "No file at nnn"),
+        (["http://127.0.0.1:1", ".", "-o", "x.wav"], 2, "No file at ."),
+        (["http://127.0.0.1:1", "talk.wav", "-o", "..", "--overwrite"], 2, ".. is a folder"),
+        (
+            ["http://127.0.0.1:1", "talk.wav", "-o", "talk.wav", "--overwrite"],
+            2,
+            "talk.wav is the input itself",
+        ),
+        (
+            ["http://127.0.0.1:1", "talk.wav", "-o", "x.wav", "--token", "a\nb"],
+            2,
+            "A token consists of printable ASCII characters",
+        ),
+        (
+            ["http://127.0.0.1:1", "talk.wav", "-o", "x.wav", "--token", "\u20ac"],
+            2,
+            "A token consists of printable ASCII characters",
+        ),
     ],
+    ids=ascii,
 )
 def test_an_impossible_command_is_reported(
     arguments: list[str], status: int, message: str, capsys: pytest.CaptureFixture[str]
@@ -229,6 +263,50 @@ def test_an_impossible_command_is_reported(
     assert main(["client", *arguments]) == status
     assert message in capsys.readouterr().err
     assert read_all() == {"talk.wav": b"noisy"}
+
+
+@pytest.mark.parametrize("value", ["-1", "0", "nan", "inf", "-inf", "1e300", "soon", ""])
+def test_a_timeout_that_no_system_can_wait_for_is_a_usage_error(
+    value: str, server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_client(server, f"--timeout={value}")
+    assert ended.value.code == 2
+    assert "error: argument --timeout: " in capsys.readouterr().err
+    assert server.requests == []
+    assert run_client(server, "--timeout", "1000000") == 0
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", "nan", "many"])
+def test_a_negative_number_of_retries_is_a_usage_error(
+    value: str, server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_client(server, f"--retries={value}")
+    assert ended.value.code == 2
+    assert "error: argument --retries: " in capsys.readouterr().err
+
+
+def test_the_path_of_the_address_is_encoded(server: FakeServer) -> None:
+    address = f"{server.url}/sp\u00e4t/a%20b/"
+    assert main(["client", address, "talk.wav", "-o", "clean.wav"]) == 0
+    assert server.requests[0][0].rstrip("?") == "/sp%C3%A4t/a%20b/v1/denoise"
+
+
+def test_an_error_with_a_name_too_long_for_the_system_is_reported(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_client(server, output="x" * 300) == 1
+    assert "File name too long" in capsys.readouterr().err
+
+
+def test_a_problem_whose_numbers_are_none_is_reported(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = {"title": "Too\x1b[31m much", "detail": "Send less.", "limit": "many"}
+    server.responses = [(413, {}, json.dumps(document).encode())]
+    assert run_client(server) == 1
+    assert capsys.readouterr().err == "denoise: Too\\x1b[31m much: Send less.\n"
 
 
 def through_pipes(

@@ -1,10 +1,16 @@
 """`Denoiser` keeps shape, sample rate and alignment, for every input."""
 
+import sys
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from denoise.errors import ModelError
 from denoise.inference.denoiser import Denoiser
 from denoise.network.spec import MaskNetwork
 from tests.closures import ROOT
@@ -96,6 +102,196 @@ def test_invalid_input_is_an_error(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         make_denoiser().denoise(waveform, **{"sample_rate": RATE, **options})
+
+
+INTEGERS = [
+    (np.int8, 2.0**7, 0),
+    (np.int16, 2.0**15, 0),
+    (np.int32, 2.0**31, 0),
+    (np.uint8, 2.0**7, 128),
+]
+
+
+@pytest.mark.parametrize(("dtype", "scale", "offset"), INTEGERS)
+@pytest.mark.parametrize("sample_rate", [RATE, 44_100])
+def test_integers_have_the_full_scale_of_their_type(
+    dtype: type, scale: float, offset: int, sample_rate: int
+) -> None:
+    limits = np.iinfo(dtype)
+    rng = np.random.default_rng(3)
+    integers = rng.integers(limits.min, limits.max, (3000, 2), dtype, endpoint=True)
+    as_floats = ((integers.astype(np.float64) - offset) / scale).astype(np.float32)
+    assert 0.9 < np.abs(as_floats).max() <= 1
+    expected = make_denoiser(0.5).denoise(as_floats, sample_rate)
+    for array in (integers, integers.astype(integers.dtype.newbyteorder(">"))):
+        np.testing.assert_array_equal(make_denoiser(0.5).denoise(array, sample_rate), expected)
+    stream = make_denoiser(0.5).stream(sample_rate, 2)
+    streamed = np.concatenate([stream.feed(integers[:99]), stream.feed(integers[99:])])
+    np.testing.assert_array_equal(np.concatenate([streamed, stream.flush()]), expected)
+
+
+def test_integers_of_files_are_scaled_as_soundfile_scales_them(tmp_path: Path) -> None:
+    for subtype, dtype in (("PCM_16", "int16"), ("PCM_32", "int32"), ("PCM_24", "int32")):
+        path = tmp_path / f"{subtype}.wav"
+        soundfile.write(path, 0.3 * make_noise(2000).clip(-3, 3), RATE, subtype)
+        integers, floats = (soundfile.read(path, dtype=each)[0] for each in (dtype, "float32"))
+        results = [make_denoiser(0.5).denoise(each, RATE) for each in (integers, floats)]
+        np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.longdouble, ">f4", "<f8", ">f8"])
+def test_every_floating_point_type_is_taken(dtype: str | type) -> None:
+    samples = make_noise(3000, 2).astype(np.float16)
+    denoised = make_denoiser(0.5).denoise(samples.astype(dtype), 44_100)
+    assert denoised.dtype == np.float32
+    expected = make_denoiser(0.5).denoise(samples.astype(np.float32), 44_100)
+    np.testing.assert_array_equal(denoised, expected)
+    stream = make_denoiser(0.5).stream(44_100, 2)
+    streamed = np.concatenate([stream.feed(samples.astype(dtype)), stream.flush()])
+    assert streamed.dtype == np.float32
+    np.testing.assert_array_equal(streamed, expected)
+
+
+def test_arrays_of_any_memory_layout_and_lists_are_taken() -> None:
+    samples = make_noise(3000, 2)
+    expected = make_denoiser(0.5).denoise(samples, RATE)
+    padded = np.zeros((6000, 4), np.float32)
+    padded[::2, 3:1:-1] = samples
+    read_only = samples.copy()
+    read_only.setflags(write=False)
+    for same in (np.asfortranarray(samples), padded[::2, 3:1:-1], read_only, samples.tolist()):
+        np.testing.assert_array_equal(make_denoiser(0.5).denoise(same, RATE), expected)
+    assert (samples == make_noise(3000, 2)).all()
+
+
+REFUSED = [
+    (np.ones(9, complex), "type complex128"),
+    (np.ones(9, bool), "type bool"),
+    (np.ones(9, object), "type object"),
+    (np.full(9, None), "type object"),
+    (np.array(["1", "2"]), "type <U1"),
+    (np.array([b"1"]), r"type \|S1"),
+    (np.zeros(9, "M8[s]"), r"type datetime64\[s\]"),
+    (np.zeros(9, "m8[s]"), r"type timedelta64\[s\]"),
+    (np.zeros(9, [("left", "f4")]), "type .*left"),
+    (np.zeros(9, np.int64), "type int64 .*int16"),
+    (np.zeros(9, np.uint16), "type uint16"),
+    (np.zeros(9, np.uint32), "type uint32"),
+    (np.zeros(9, np.uint64), "type uint64"),
+    (np.ma.masked_array(np.ones(3), [0, 1, 0]), "masked"),
+    (np.full(9, 1e38, np.float32), r"must not exceed 1e\+10"),
+    (np.full(9, -1.1e10), r"must not exceed 1e\+10"),
+    (np.full(9, 1e300), r"must not exceed 1e\+10"),
+    (np.full(9, np.finfo(np.longdouble).max), "must not exceed"),
+    (np.array([1, np.nan], np.float16), "finite"),
+    (np.array([-np.inf, np.nan]), "finite"),
+]
+
+
+@pytest.mark.parametrize(("array", "message"), REFUSED, ids=lambda each: str(each)[:30])
+def test_other_types_and_values_are_refused(array: np.ndarray, message: str) -> None:
+    for rate in (RATE, 44_100):
+        with pytest.raises(ValueError, match=message):
+            make_denoiser().denoise(array, rate)
+        with pytest.raises(ValueError, match=message):
+            make_denoiser().stream(rate).feed(array[:, None])
+
+
+@pytest.mark.parametrize("shape", [(2, 3000), (1, 9), (9, 3000)])
+def test_channels_first_are_refused_with_advice(shape: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=r"transpose it: it must be \[n_samples, n_channels\]"):
+        make_denoiser().denoise(make_noise(*shape), RATE)
+    if shape[0] <= 8:
+        with pytest.raises(ValueError, match="Transpose the array"):
+            make_denoiser().stream(RATE, shape[0]).feed(make_noise(*shape))
+
+
+@pytest.mark.parametrize("shape", [(), (2, 2, 2), (0, 0), (9, 0), (4, 2, 0)])
+def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"is not|not supported"):
+        make_denoiser().denoise(make_noise(*shape), RATE)
+    with pytest.raises(ValueError, match=r"is not \[n_samples, 1\]"):
+        make_denoiser().stream(RATE).feed(make_noise(*shape))
+
+
+def test_the_largest_samples_stay_finite() -> None:
+    alternating = np.tile(np.float32([1e10, -1e10, 1e10, 1e10, 0]), 2000)
+    for waveform in (np.full(10_000, 1e10, np.float32), alternating, alternating * 1e-48):
+        for rate in (4000, RATE, 48_000):
+            assert np.isfinite(Denoiser.load().denoise(waveform, rate)).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sample_rate": "8000"}, "sample rate must be a number, not '8000'"),
+        ({"sample_rate": None}, "sample rate must be a number"),
+        ({"sample_rate": True}, "sample rate must be a number"),
+        ({"sample_rate": 44_100.5}, "sample rate must be a whole number"),
+        ({"sample_rate": float("nan")}, "sample rate must be a whole number"),
+        ({"sample_rate": 10**400}, "sample rate is too large"),
+        ({"channels": "2"}, "number of channels must be a number"),
+        ({"channels": 1.5}, "number of channels must be a whole number"),
+        ({"channels": 0}, "0 channels"),
+        ({"strength": "1"}, "strength must be a number"),
+        ({"strength": float("nan")}, "strength of nan"),
+        ({"block_seconds": None}, "length of a block must be a number"),
+        ({"block_seconds": float("inf")}, "block of inf s"),
+    ],
+    ids=str,
+)
+def test_numbers_of_other_types_and_ranges_are_refused(
+    options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_denoiser().stream(**{"sample_rate": RATE, **options})
+
+
+def test_numbers_may_be_those_of_numpy() -> None:
+    expected = make_denoiser(0.5).denoise(make_noise(999), 44_100, 0.5)
+    numbers = (np.int64(44_100), np.float64(44_100), 44_100.0)
+    for rate in numbers:
+        result = make_denoiser(0.5).denoise(make_noise(999), rate, np.float32(0.5))  # type: ignore[arg-type]
+        np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize("rate", [RATE, 44_100])
+def test_a_stream_that_was_flushed_takes_nothing_more(rate: int) -> None:
+    stream = make_denoiser().stream(rate)
+    stream.feed(make_noise(99, 1))
+    stream.flush()
+    for act in (lambda: stream.feed(make_noise(99, 1)), stream.flush):
+        with pytest.raises(ValueError, match="ended with flush"):
+            act()
+
+
+def test_samples_that_are_refused_do_not_disturb_a_stream() -> None:
+    stream, samples = make_denoiser(0.5).stream(44_100), make_noise(9000, 1)
+    ready = [stream.feed(samples[:5000])]
+    for wrong in (samples[:, 0], samples * np.inf, samples.astype(complex)):
+        with pytest.raises(ValueError, match=r"is not|finite|type"):
+            stream.feed(wrong)
+    ready += [stream.feed(samples[5000:]), stream.flush()]
+    expected = make_denoiser(0.5).denoise(samples, 44_100)
+    np.testing.assert_array_equal(np.concatenate(ready), expected)
+
+
+@pytest.mark.parametrize("name", ["", "missing.onnx", "x" * 300, "a\0b", "folder/x", "\udcff"])
+def test_a_model_that_is_not_there_is_a_model_error(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"No model at|is empty"):
+        Denoiser.load(name)
+
+
+def test_any_folder_without_tensorflow_is_an_error_that_names_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "denoise.network.saved_model", raising=False)
+    monkeypatch.setitem(sys.modules, "keras", None)
+    with pytest.raises(ModelError, match=r"needs keras, .* requirements\.txt"):
+        Denoiser.load(tmp_path)
 
 
 def test_the_documented_delays_are_those_of_the_built_in_network() -> None:

@@ -5,6 +5,7 @@ import ast
 import dataclasses
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,8 @@ def test_open_data_page_describes_every_key_of_an_entry() -> None:
 
 def test_python_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (path,) = re.findall(r'soundfile\.read\("(.*?)"', README)  # relative to a fresh clone
+    if (ROOT / ".git").exists():
+        subprocess.run(["git", "ls-files", "--error-unmatch", path], cwd=ROOT, check=True)
     (tmp_path / path).parent.mkdir(parents=True)
     shutil.copyfile(ROOT / path, tmp_path / path)
     monkeypatch.chdir(tmp_path)

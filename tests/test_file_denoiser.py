@@ -12,6 +12,7 @@ import soundfile
 
 from denoise.errors import AudioError, DenoiseError
 from denoise.inference import audio_io
+from denoise.inference.bit_rate import encoder_settings
 from denoise.inference.denoiser import Denoiser
 from denoise.inference.file_denoiser import Options, Report, denoise_file
 from tests.closures import ROOT
@@ -379,3 +380,82 @@ def test_tags_do_not_prevent_a_format_without_them(tmp_path: Path) -> None:
         sound.write(np.zeros(1600))
     denoise_file(gain_network(0.5), source, tmp_path / "clean.au")
     assert soundfile.info(tmp_path / "clean.au").frames == 1600
+
+
+BIT_RATES = [
+    *(("mp3", "MPEG_LAYER_III", 44_100, 2, kbps) for kbps in (64, 96, 128, 192, 320)),
+    *(("mp3", "MPEG_LAYER_III", 16_000, 1, kbps) for kbps in (32, 64, 128)),
+    ("mp3", "MPEG_LAYER_III", 8000, 1, 32),
+    *(("opus", "OPUS", 48_000, 1, kbps) for kbps in (24, 64, 160)),
+    ("opus", "OPUS", 48_000, 2, 128),
+    *(("ogg", "VORBIS", 44_100, 2, kbps) for kbps in (80, 160, 500)),
+    ("ogg", "VORBIS", 16_000, 1, 40),
+]
+
+
+@pytest.mark.parametrize(("extension", "subtype", "rate", "channels", "kbps"), BIT_RATES)
+@pytest.mark.parametrize("tag", ["", "t" * 2000])
+def test_the_bit_rate_is_kept(
+    tmp_path: Path, extension: str, subtype: str, rate: int, channels: int, kbps: int, tag: str
+) -> None:
+    source, target = tmp_path / f"in.{extension}", tmp_path / f"out.{extension}"
+    settings = encoder_settings(subtype, 1000 * kbps, rate, channels)
+    if extension == "mp3":
+        settings["bitrate_mode"] = "CONSTANT"  # as most files are
+    samples = make_noise(10 * rate, channels)
+    file_format = "MP3" if extension == "mp3" else "OGG"
+    with soundfile.SoundFile(
+        source, "w", rate, channels, subtype, format=file_format, **settings
+    ) as file:
+        if tag:
+            file.title = tag
+        for start in range(0, len(samples), 65_536):
+            file.write(samples[start : start + 65_536])
+    report = denoise_file(gain_network(1.0), source, target)
+    assert report.encoding.bit_rate is not None and report.bit_rate is not None
+    if extension != "ogg":  # for which the bit rate is the nominal one
+        assert report.encoding.bit_rate == pytest.approx(1000 * kbps, rel=0.15)
+    assert report.bit_rate == pytest.approx(report.encoding.bit_rate, rel=0.2)
+    assert target.stat().st_size == pytest.approx(source.stat().st_size, rel=0.2)
+    assert soundfile.info(target).frames == report.n_samples
+
+
+def test_a_picture_in_the_tags_does_not_raise_the_bit_rate(tmp_path: Path) -> None:
+    source = tmp_path / "in.mp3"
+    with soundfile.SoundFile(
+        source,
+        "w",
+        44_100,
+        1,
+        "MPEG_LAYER_III",
+        format="MP3",
+        **encoder_settings("MPEG_LAYER_III", 64_000, 44_100, 1),
+    ) as file:
+        file.write(make_noise(441_000))
+    size = 300_000
+    digits = bytes(size >> shift & 127 for shift in (21, 14, 7, 0))
+    frame = b"PRIV" + (size - 10).to_bytes(4, "big") + bytes(2) + bytes(size - 10)
+    source.write_bytes(b"ID3\x03\0\0" + digits + frame + source.read_bytes())
+    report = denoise_file(HALF, source, tmp_path / "out.mp3")
+    assert report.n_samples == 441_000
+    assert report.encoding.bit_rate == pytest.approx(64_000, rel=0.1)
+    assert report.bit_rate == pytest.approx(64_000, rel=0.2)
+
+
+@pytest.mark.parametrize("n_samples", [1, 1000, 20_000])
+def test_short_files_keep_their_bit_rate(tmp_path: Path, n_samples: int) -> None:
+    source = tmp_path / "in.mp3"
+    settings = encoder_settings("MPEG_LAYER_III", 128_000, 44_100, 1)
+    soundfile.write(source, make_noise(n_samples), 44_100, "MPEG_LAYER_III", **settings)
+    denoise_file(HALF, source, tmp_path / "out.mp3")
+    sizes = [path.stat().st_size for path in (source, tmp_path / "out.mp3")]
+    assert 0.7 < sizes[1] / sizes[0] < 1.5
+
+
+def test_files_without_a_bit_rate_have_none(tmp_path: Path) -> None:
+    source = write_recording(tmp_path / "in.wav", make_noise(4000), RATE, "WAV", "PCM_16")
+    for name in ("out.wav", "out.flac"):
+        report = denoise_file(HALF, source, tmp_path / name)
+        assert (report.encoding.bit_rate, report.bit_rate) == (None, None)
+    report = denoise_file(HALF, source, tmp_path / "out.mp3")  # the encoder's own default
+    assert report.encoding.bit_rate is None and report.bit_rate is not None

@@ -10,7 +10,6 @@ Three schemes are known:
   state into the final frame.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,6 @@ def load_onnx(files: Sequence[Path]) -> Filter:
 
 def open_session(file: Path) -> Any:
     """Open an ONNX file for one thread; raises DenoiseError if it is not one."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     from denoise.inference.onnx_runtime import LOADING_ERRORS, onnxruntime
 
     if not file.is_file():

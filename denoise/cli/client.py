@@ -18,15 +18,17 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-from denoise.cli.io_plan import PIPE, Task
+from denoise.cli.io_plan import PIPE, Task, check_replaceable
 from denoise.cli.parser import strength
+from denoise.cli.recordings import check_name
 from denoise.cli.stdio import check_terminals, open_files, user_names_in_errors
 from denoise.dsp import formats
 from denoise.errors import DenoiseError, UsageError
 from denoise.server.protocol import TOKEN_VARIABLE
-from denoise.util.atomic import replacing
+from denoise.util.paths import FILE, is_same_file, kind_of, replacing_output
 
 MAX_WAIT_SECONDS = 60.0
+MAX_TIMEOUT_SECONDS = 1e6  # systems have limits of their own
 MAX_PROBLEM_BYTES = 65_536
 
 
@@ -39,6 +41,22 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *arguments: Any) -> None:
         """Follow no redirect."""
+
+
+def retries(text: str) -> int:
+    """Parse a number of retries, 0 or more. argparse shows this function's name in its errors."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0")
+    return number
+
+
+def timeout(text: str) -> float:
+    """Parse a number of seconds. argparse shows this function's name in its errors."""
+    seconds = float(text)
+    if not 0 < seconds <= MAX_TIMEOUT_SECONDS:  # false for NaN, too
+        raise argparse.ArgumentTypeError(f"{text} is not in the range 0 to {MAX_TIMEOUT_SECONDS:g}")
+    return seconds
 
 
 def make_parser(file_completion: Mapping[str, str] | None = None) -> argparse.ArgumentParser:
@@ -72,14 +90,14 @@ def make_parser(file_completion: Mapping[str, str] | None = None) -> argparse.Ar
     parser.add_argument("--token", help=f"the server's token (default: ${TOKEN_VARIABLE})")
     parser.add_argument(
         "--retries",
-        type=int,
+        type=retries,
         default=5,
         metavar="N",
         help="attempts after the first while the server is busy (default: 5)",
     )
     parser.add_argument(
         "--timeout",
-        type=float,
+        type=timeout,
         default=120.0,
         metavar="S",
         help="seconds to wait while nothing arrives (default: 120)",
@@ -95,6 +113,7 @@ def run(arguments: Sequence[str]) -> int:
     options = make_parser().parse_args(arguments)
     task = _make_task(options)
     url = _build_url(options, task)
+    _token(options)
     check_terminals([task])
     with open_files([task]) as files:
         source, target = files[task]
@@ -105,18 +124,22 @@ def run(arguments: Sequence[str]) -> int:
 
 def _make_task(options: argparse.Namespace) -> Task:
     """Return what is read and written; raises UsageError if that is not possible."""
+    check_name(options.input, "The input")
+    check_name(options.output, "The output")
     source = None if options.input == PIPE else Path(options.input)
     target = None if options.output == PIPE else Path(options.output)
-    if target is not None and target.exists() and not options.overwrite:
-        raise UsageError(f"{target} already exists. Pass --overwrite, or another name with -o.")
-    if source is not None and not source.is_file():
+    if source is not None and kind_of(source) != FILE:
         raise UsageError(f"No file at {source}.")
+    if target is not None:
+        check_replaceable(target, options.overwrite)
+    if source is not None and target is not None and is_same_file(source, target):
+        raise UsageError(f"{target} is the input itself. Write to another file.")
     return Task(source, target)
 
 
 def _send_with_retries(url: str, source: Path, target: Path, options: argparse.Namespace) -> None:
     """Send the recording, again while the server is busy and attempts are left."""
-    for tries_left in range(max(0, options.retries), -1, -1):
+    for tries_left in range(options.retries, -1, -1):
         try:
             return _send(url, source, target, options)
         except urllib.error.HTTPError as error:
@@ -135,7 +158,8 @@ def _build_url(options: argparse.Namespace, task: Task) -> str:
         query["residual"] = "true"
     if (choice := _choose_format(options, task)) is not None:
         query["format"] = choice
-    base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+    path = urllib.parse.quote(parts.path.rstrip("/"), safe="/%:@!$&'()*+,;=~")
+    base = f"{parts.scheme}://{parts.netloc}{path}"
     return f"{base}/v1/denoise?{urllib.parse.urlencode(query)}"
 
 
@@ -143,11 +167,17 @@ def _split_url(url: str) -> urllib.parse.SplitResult:
     """Split a server's address; raises UsageError if it is invalid."""
     try:
         parts = urllib.parse.urlsplit(url)
-        is_valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # an invalid port, or an unmatched bracket
-        is_valid = None
+        is_valid = url.isprintable() and " " not in url and parts.scheme in ("http", "https")
+        is_valid = is_valid and bool(parts.hostname) and parts.port != 0
+        (parts.hostname or "").encode("idna")  # as the look-up will do
+    except ValueError:  # an invalid port, an unmatched bracket, or a name that no host can have
+        is_valid = False
     if not is_valid:
         raise UsageError(f"{url} is not an address like http://127.0.0.1:8765.")
+    if "@" in parts.netloc:
+        raise UsageError("Pass the token with --token, not a user and a password in the address.")
+    if parts.query or parts.fragment:
+        raise UsageError(f"{url}: pass options in place of what follows ? or # in the address.")
     return parts
 
 
@@ -169,8 +199,16 @@ def _choose_format(options: argparse.Namespace, task: Task) -> str | None:
 def _make_headers(options: argparse.Namespace, source: Path) -> dict[str, str]:
     size = str(source.stat().st_size)
     headers = {"Content-Type": "application/octet-stream", "Content-Length": size}
-    token = options.token or os.environ.get(TOKEN_VARIABLE)
+    token = _token(options)
     return headers | ({"Authorization": f"Bearer {token}"} if token else {})
+
+
+def _token(options: argparse.Namespace) -> str | None:
+    """Return the server's token; raises UsageError if no header can hold it."""
+    token: str | None = options.token or os.environ.get(TOKEN_VARIABLE) or None
+    if token is not None and not (token.isascii() and token.isprintable()):
+        raise UsageError("A token consists of printable ASCII characters; this one does not.")
+    return token
 
 
 def _send(url: str, source: Path, target: Path, options: argparse.Namespace) -> None:
@@ -179,7 +217,7 @@ def _send(url: str, source: Path, target: Path, options: argparse.Namespace) -> 
     Raises HTTPError if the server refuses the request, ServerError if the connection fails, and
     DenoiseError if a file cannot be read or written.
     """
-    opener = urllib.request.build_opener(NoRedirect)
+    opener = urllib.request.build_opener(NoRedirect, urllib.request.ProxyHandler({}))  # no proxy
     host = urllib.parse.urlsplit(url).netloc
     try:
         with source.open("rb") as file:
@@ -205,7 +243,7 @@ def _send(url: str, source: Path, target: Path, options: argparse.Namespace) -> 
 def _write_response(response: http.client.HTTPResponse, target: Path) -> None:
     """Write the response's body to `target`; raises ServerError if it is incomplete."""
     n_announced = response.headers.get("Content-Length")
-    with replacing(target) as temporary, temporary.open("wb") as file:
+    with replacing_output(target) as temporary, temporary.open("wb") as file:
         shutil.copyfileobj(response, file)
         if n_announced is not None and file.tell() != int(n_announced):
             raise ServerError(
@@ -242,5 +280,9 @@ def _describe_problem(error: urllib.error.HTTPError) -> str:
         text = f"{problem['title']}: {problem['detail']}"
     except (ValueError, KeyError, TypeError, OSError, http.client.HTTPException):
         return f"The server answered {error.code} {error.reason}."
-    numbers = [f"{key} {problem[key]:g}" for key in ("limit", "actual") if key in problem]
+    numbers = [
+        f"{key} {problem[key]:g}"
+        for key in ("limit", "actual")
+        if isinstance(problem.get(key), int | float)
+    ]
     return text + (f" ({', '.join(numbers)})" if numbers else "")

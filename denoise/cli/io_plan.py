@@ -1,39 +1,28 @@
 """Decide what is read and what is written, before any work begins."""
 
-import glob
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from denoise.cli.recordings import (
+    Failure,
+    FoundFile,
+    Request,
+    check_name,
+    find_recordings,
+    is_earlier_output,
+    is_pattern,
+)
 from denoise.dsp import formats
 from denoise.errors import DenoiseError, UsageError
+from denoise.util.paths import FILE, FOLDER, is_link, kind_of, problem_of_name, real_path
 
 PIPE = "-"
 IS_CASE_SENSITIVE = sys.platform not in ("win32", "darwin")
 MAX_NAMED = 5  # files that one error message names
-
-
-@dataclass(frozen=True)
-class Request:
-    """The inputs and the output options; `existing` is refuse, overwrite or skip."""
-
-    inputs: tuple[str, ...]
-    output: str | None = None
-    suffix: str | None = None
-    format: str | None = None
-    residual: bool = False
-    existing: str = "refuse"
-
-    @property
-    def output_suffixes(self) -> set[str]:
-        """Return the suffixes that mark a file as an earlier output rather than a recording."""
-        return {
-            *formats.RESULT_SUFFIXES.values(),
-            self.suffix or formats.RESULT_SUFFIXES[self.residual],
-        }
 
 
 @dataclass(frozen=True)
@@ -56,35 +45,47 @@ class Task:
 
 @dataclass(frozen=True)
 class Plan:
-    """The tasks to run, and those to skip because their target exists."""
+    """The tasks to run, those to skip because their target exists, and what cannot be done."""
 
     tasks: tuple[Task, ...]
     skipped: tuple[Task, ...] = ()
+    failures: tuple[Failure, ...] = ()
 
-
-@dataclass(frozen=True)
-class FoundFile:
-    """A recording, and its path relative to the folder or pattern that it was found with."""
-
-    path: Path
-    relative_path: Path
+    @property
+    def n_files(self) -> int:
+        """Return how many files and names the plan is about."""
+        return len(self.tasks) + len(self.skipped) + len(self.failures)
 
 
 def make_plan(request: Request) -> Plan:
     """Find all recordings and choose their targets; write nothing.
 
-    Raises UsageError for a missing input, and for a target that two inputs share, that is itself an
-    input, or that exists and may not be replaced.
+    Raises UsageError for a target that two inputs share, that is itself an input, or that exists
+    and may not be replaced. An input that cannot be read, and a target that no file can replace,
+    become failures of the plan, or a UsageError if they are all that was asked for.
     """
+    _check_options(request)
     if PIPE in (*request.inputs, request.output):
-        tasks = [_make_pipe_task(request)]
-    else:
-        found = find_recordings(request.inputs, request)
-        into_folder = _is_folder(request, len(found))
-        tasks = _make_tasks(found, request, into_folder)
-    tasks = list(dict.fromkeys(tasks))  # a file that is named twice is denoised once
-    _refuse_collisions(tasks)
-    return _sort_by_existing(tasks, request.existing)
+        return _sort_by_existing([_make_pipe_task(request)], [], request)
+    found = find_recordings(request)
+    names = _Names()
+    files = list({names.entry(each.path): each for each in reversed(found.files)}.values())[::-1]
+    into_folder = _is_folder(request, len(files))
+    tasks = _make_tasks(files, request, into_folder, names)
+    tasks = _refuse_collisions(_leave_out_outputs(tasks, request, names), names)
+    return _sort_by_existing(tasks, found.failures, request)
+
+
+def _check_options(request: Request) -> None:
+    """Raise UsageError for an output or a suffix that no file can have."""
+    if request.output is not None:
+        check_name(request.output, "The output")
+    suffix = request.suffix or ""
+    has_separator = any(sign and sign in suffix for sign in ("/", os.sep, os.altsep))
+    if has_separator or problem_of_name(suffix):
+        raise UsageError(
+            f"The suffix {suffix} is not a part of a file name. Name a folder with -o instead."
+        )
 
 
 def _make_pipe_task(request: Request) -> Task:
@@ -92,8 +93,9 @@ def _make_pipe_task(request: Request) -> Task:
     if len(request.inputs) != 1:
         raise UsageError("- stands for one recording. Pass no other input with it.")
     (name,) = request.inputs
+    check_name(name, "The input")
     source = None if name == PIPE else Path(name)
-    if source is not None and not source.is_file():
+    if source is not None and kind_of(source) != FILE:
         raise UsageError(f"No file at {name}. Only a file can be written to standard output.")
     if request.output in (None, PIPE):
         return Task(source, None)
@@ -103,104 +105,41 @@ def _make_pipe_task(request: Request) -> Task:
     return Task(source, _check_target(Path(source or "pipe"), target, request))
 
 
-def find_recordings(inputs: Iterable[str], request: Request) -> list[FoundFile]:
-    """Return the files that the inputs name; raises UsageError for an input that has none."""
-    found: list[FoundFile] = []
-    for name in inputs:
-        if _is_pattern(name):
-            found += _find_matches(name, request)
-        else:
-            found += _find_at(Path(name), request)
-    return found
-
-
-def _is_pattern(name: str) -> bool:
-    return glob.has_magic(name) and not Path(name).exists()
-
-
-def _find_matches(pattern: str, request: Request) -> list[FoundFile]:
-    """Return the audio files that match a pattern, and those in folders that match it."""
-    names = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path's finds hidden files
-    parts = Path(pattern).parts
-    base = Path(*parts[: [glob.has_magic(part) for part in parts].index(True)])
-    found: list[FoundFile] = []
-    for path in map(Path, names):
-        if path.is_dir():
-            in_folder = _find_in_folder(path, request)
-            found += [FoundFile(each.path, each.path.relative_to(base)) for each in in_folder]
-        elif formats.is_recording(path) and not _is_ignored(path, request):
-            found.append(FoundFile(path, path.relative_to(base)))
-    if not found:
-        raise UsageError(f"No audio file matches {pattern}.")
-    return found
-
-
-def _find_at(path: Path, request: Request) -> list[FoundFile]:
-    """Return the file at `path`, or all audio files in the folder at `path`."""
-    if path.is_file():
-        return [FoundFile(path, Path(path.name))]
-    if not path.exists():
-        raise UsageError(f"No file or folder at {path}.")
-    if not path.is_dir():
-        raise UsageError(f"{path} is neither a file nor a folder. Pipe it in and pass - instead.")
-    found = list(_find_in_folder(path, request))
-    if not found:
-        known = ", ".join([*formats.BY_EXTENSION, *sorted(formats.READ_ONLY)])
-        raise UsageError(f"The folder {path} contains no audio files (known extensions: {known}).")
-    return found
-
-
-def _find_in_folder(folder: Path, request: Request) -> Iterator[FoundFile]:
-    """Yield the audio files in a folder and its subfolders, without the output folder."""
-    output = None if request.output is None else Path(request.output).resolve()
-    for parent, folders, names in os.walk(folder, onerror=_raise_unreadable):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and Path(parent, name).resolve() != output
-        )
-        for path in (Path(parent, name) for name in sorted(names)):
-            if formats.is_recording(path) and not _is_ignored(path, request):
-                yield FoundFile(path, path.relative_to(folder))
-
-
-def _raise_unreadable(error: OSError) -> None:
-    raise UsageError(f"The folder {error.filename} cannot be read: {error.strerror}.")
-
-
-def _is_ignored(path: Path, request: Request) -> bool:
-    """Tell whether a file that was not named itself is hidden or an earlier output."""
-    is_output = request.output is None and path.stem.endswith(tuple(request.output_suffixes))
-    return path.name.startswith(".") or is_output
-
-
 def _is_folder(request: Request, n_found: int) -> bool:
-    """Tell whether the output is a folder; raises UsageError if it must be one but is a file."""
+    """Tell whether the output is a folder; raises UsageError if it must be one and cannot be."""
     if request.output is None:
         return False
     output = Path(request.output)
+    kind = kind_of(output)
     ends_in_slash = request.output.endswith(("/", os.sep))
-    is_for_several = n_found > 1 or any(Path(name).is_dir() for name in request.inputs)
-    is_for_several |= any(map(_is_pattern, request.inputs)) and not formats.is_audio(output)
-    if is_for_several and output.exists() and not output.is_dir():
-        raise UsageError(f"{output} is a file. Name a folder to write several recordings to.")
-    return is_for_several or ends_in_slash or output.is_dir()
+    is_for_several = n_found > 1 or any(kind_of(name) == FOLDER for name in request.inputs)
+    is_for_several |= any(map(is_pattern, request.inputs)) and not formats.is_audio(output)
+    if (is_for_several or ends_in_slash) and kind not in (None, FOLDER):
+        raise UsageError(f"{output} is {kind}. Name a folder to write several recordings to.")
+    if is_for_several and kind is None and formats.is_audio(output) and not ends_in_slash:
+        raise UsageError(
+            f"{output} is the name of one file. Name a folder to write several recordings to; "
+            f"{output}/ would be a folder of that name."
+        )
+    return is_for_several or ends_in_slash or kind == FOLDER
 
 
-def _make_tasks(found: list[FoundFile], request: Request, into_folder: bool) -> list[Task]:
+def _make_tasks(
+    found: Sequence[FoundFile], request: Request, into_folder: bool, names: "_Names"
+) -> list[Task]:
     """Return a task for each file.
 
     The result of a video beside a recording of the same name keeps the video's extension, as in
     talk.mp4.wav.
     """
     targets = [_choose_target(each, request, into_folder) for each in found]
-    n_uses = Counter(map(_file_key, targets))
+    n_uses = Counter(map(names.file, targets))
     tasks = []
     for each, target in zip(found, targets, strict=True):
         is_read_only = formats.extension(each.path) in formats.READ_ONLY
         if (
             is_read_only
-            and n_uses[_file_key(target)] > 1
+            and n_uses[names.file(target)] > 1
             and target.stem.startswith(each.path.stem)
         ):
             rest = target.name.removeprefix(each.path.stem)
@@ -237,20 +176,49 @@ def _check_target(source: Path, target: Path, request: Request) -> Path:
     return target
 
 
-def _file_key(path: Path) -> str:
-    """Return a string that is the same for all names of one file."""
-    resolved = str(path.resolve())
-    return resolved if IS_CASE_SENSITIVE else resolved.casefold()
+class _Names:
+    """Keys that are equal for all names of one file; folders are looked up once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, str] = {}
+
+    def entry(self, path: Path) -> str:
+        """Return a key for a name in a folder; a link and its file have different keys."""
+        if path.parent not in self._folders:
+            self._folders[path.parent] = real_path(path.parent)
+        return self._fold(self._folders[path.parent] + os.sep + path.name)
+
+    def file(self, path: Path) -> str:
+        """Return a key for a file; a link and its file have the same key."""
+        return self._fold(real_path(path)) if is_link(path) else self.entry(path)
+
+    @staticmethod
+    def _fold(name: str) -> str:
+        return name if IS_CASE_SENSITIVE else name.casefold()
 
 
-def _refuse_collisions(tasks: list[Task]) -> None:
-    """Raise UsageError if a target is an input, or the target of two tasks."""
-    sources = {_file_key(task.source) for task in tasks if task.source is not None}
+def _leave_out_outputs(tasks: list[Task], request: Request, names: _Names) -> list[Task]:
+    """Leave out inputs that an earlier run wrote: a shell expands *.wav to them, too."""
+    if request.output is not None:
+        return tasks
+    targets = {names.file(task.target) for task in tasks if task.target}
+    return [
+        task
+        for task in tasks
+        if task.source is None
+        or not is_earlier_output(task.source, request)
+        or names.file(task.source) not in targets
+    ]
+
+
+def _refuse_collisions(tasks: list[Task], names: _Names) -> list[Task]:
+    """Return the tasks; raises UsageError if a target is an input, or the target of two tasks."""
+    sources = {names.file(task.source) for task in tasks if task.source is not None}
     owners: dict[str, Task] = {}
     for task in tasks:
         if task.target is None:
             continue
-        key = _file_key(task.target)
+        key = names.file(task.target)
         if key in sources:
             raise UsageError(f"{task.target} is also an input. Choose another --suffix or -o.")
         if key in owners:
@@ -259,21 +227,42 @@ def _refuse_collisions(tasks: list[Task]) -> None:
                 f"{task.target}. Rename one of them, or denoise them one at a time."
             )
         owners[key] = task
+    return tasks
 
 
-def _sort_by_existing(tasks: list[Task], existing: str) -> Plan:
-    """Return a plan that treats targets that exist as `existing` says; may raise UsageError."""
-    there = [task for task in tasks if task.target is not None and task.target.exists()]
-    folders = [str(task.target) for task in there if task.target and task.target.is_dir()]
-    if folders:
-        raise UsageError(f"{folders[0]} is a folder and cannot be replaced by a file.")
-    if existing == "skip":
-        return Plan(tuple(task for task in tasks if task not in there), tuple(there))
-    if there and existing == "refuse":
-        names = ", ".join(task.target_name for task in there[:MAX_NAMED])
+def check_replaceable(target: Path, may_replace: bool) -> str | None:
+    """Return what is at a target; raises UsageError if no file may be written there."""
+    kind = kind_of(target)
+    if kind not in (None, FILE):
+        raise UsageError(f"{target} is {kind} and cannot be replaced by a file. Name another.")
+    if kind == FILE and not may_replace:
+        raise UsageError(f"{target} already exists. Pass --overwrite, or another name.")
+    return kind
+
+
+def _sort_by_existing(tasks: list[Task], failures: Sequence[Failure], request: Request) -> Plan:
+    """Return a plan that treats targets that exist as the request says; may raise UsageError."""
+    usable, there, failures = [], set(), list(failures)
+    for task in tasks:
+        try:
+            if task.target is not None and check_replaceable(task.target, True) is not None:
+                there.add(task)
+            usable.append(task)
+        except UsageError as error:
+            if len(tasks) + len(failures) == 1:
+                raise
+            failures.append(Failure(task.source_name, str(error)))
+    if there and request.existing == "refuse":
+        in_order = [task.target_name for task in usable if task in there]
+        names = ", ".join(in_order[:MAX_NAMED])
         more = f" and {len(there) - MAX_NAMED} more" if len(there) > MAX_NAMED else ""
         exist = "exists" if len(there) == 1 else "exist"
         raise UsageError(
             f"{names}{more} already {exist}. Pass --overwrite, --skip-existing or another name."
         )
-    return Plan(tuple(tasks))
+    skipped = there if request.existing == "skip" else set()
+    return Plan(
+        tuple(task for task in usable if task not in skipped),
+        tuple(task for task in usable if task in skipped),
+        tuple(failures),
+    )

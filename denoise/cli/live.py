@@ -12,9 +12,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from denoise.cli.io_plan import check_replaceable
 from denoise.cli.model import load_denoiser
 from denoise.cli.parser import strength
+from denoise.cli.recordings import check_name
 from denoise.errors import UsageError
+from denoise.util.paths import is_same_file
 
 if TYPE_CHECKING:  # numpy and soundfile are imported only when there is something to denoise
     from denoise.inference.audio_io import Source
@@ -114,13 +117,13 @@ def _check_options(options: argparse.Namespace) -> None:
         raise UsageError("--play sets the sample rate: that of the recording. Omit --rate.")
     if options.record is None:
         return
+    check_name(options.record, "The file of --record")
     record = Path(options.record)
     if record.suffix.lower() != ".wav":
         raise UsageError(f"--record writes WAV. Give {record} the extension .wav.")
-    if options.play is not None and record.exists() and record.samefile(options.play):
+    if options.play is not None and is_same_file(record, options.play):
         raise UsageError(f"{record} is the input itself. Write to another file.")
-    if record.exists() and not options.overwrite:
-        raise UsageError(f"{record} already exists. Pass --overwrite, or another name.")
+    check_replaceable(record, options.overwrite)
 
 
 def _run(options: argparse.Namespace, stack: ExitStack) -> "LiveReport":

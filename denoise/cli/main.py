@@ -8,13 +8,15 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denoise.cli.batch_runner import run_tasks
-from denoise.cli.console import NORMAL, QUIET, VERBOSE, Console
-from denoise.cli.io_plan import Plan, Request, Task, make_plan
+from denoise.cli.console import NORMAL, QUIET, VERBOSE, Console, print_line
+from denoise.cli.io_plan import Plan, Task, make_plan
 from denoise.cli.model import load_denoiser
 from denoise.cli.parser import make_parser
+from denoise.cli.recordings import Request
 from denoise.cli.results import Summary, format_outcome
 from denoise.cli.stdio import Files, check_terminals, open_files, user_names_in_errors
 from denoise.errors import DenoiseError, ModelError, UsageError
@@ -33,6 +35,8 @@ class Terminated(KeyboardInterrupt):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
+    if sys.stderr is None:  # closed with 2>&-: print would take standard output in its place
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     try:
         with _sigterm_as_exception():
             return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
@@ -88,7 +92,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _fail(error: object, status: int) -> int:
-    print(f"denoise: {error}", file=sys.stderr)
+    print_line(f"denoise: {error}", sys.stderr)
     return status
 
 
@@ -106,7 +110,7 @@ def denoise_files(options: argparse.Namespace) -> int:
     summary = Summary(plan, outcomes, time.perf_counter() - started)
     if options.json:
         print(summary.to_json())
-    if summary.n_failed or (verbosity > QUIET and len(plan.tasks) + len(plan.skipped) > 1):
+    if plan.n_files > 1 and (summary.n_failed or verbosity > QUIET):
         print(summary, file=sys.stderr)
     return SOME_FAILED if summary.n_failed else DONE
 
@@ -121,17 +125,21 @@ def _print_plan(plan: Plan, as_json: bool) -> int:
     """Print what would be done; return the exit status."""
     if as_json:
         print(Summary(plan).to_json())
-        return DONE
-    for task in plan.tasks:
-        print(f"would write {task.target_name} from {task.source_name}")
-    for task in plan.skipped:
-        print(f"would skip {task.source_name}: {task.target_name} exists")
-    return DONE
+    else:
+        for task in plan.tasks:
+            print_line(f"would write {task.target_name} from {task.source_name}", sys.stdout)
+        for task in plan.skipped:
+            print_line(f"would skip {task.source_name}: {task.target_name} exists", sys.stdout)
+    for failure in plan.failures:
+        print_line(f"denoise: {failure.error}", sys.stderr)
+    return SOME_FAILED if plan.failures else DONE
 
 
 def _run_plan(plan: Plan, options: argparse.Namespace, verbosity: int) -> Iterator["Outcome"]:
     """Run all tasks; print each outcome and yield it."""
     with Console(verbosity, len(plan.tasks)) as console:
+        for failure in plan.failures:
+            console.print_line(f"denoise: {failure.error}", QUIET)
         for task in plan.skipped:
             console.print_line(f"{task.target_name} exists: skipped", VERBOSE)
         if not plan.tasks:
@@ -152,7 +160,7 @@ def _make_denoise_task(
     def denoise_task(task: Task, check: "Progress") -> "Report":
         source, target = files[task]
         audio_format = options.format or ("wav" if task.target is None else None)
-        show = console.track_task()
+        show = console.track_task(task.source_name)
 
         def progress(done: int, declared: int | None) -> None:
             check(done, declared)

@@ -9,6 +9,8 @@ from denoise.cli.batch_runner import Outcome
 from denoise.cli.console import NORMAL, QUIET
 from denoise.cli.io_plan import Plan, Task
 
+MIN_RATIO = 0.75  # of a bit rate to the one that was wanted, below which it is told
+
 
 def format_outcome(outcome: Outcome, is_verbose: bool) -> tuple[str, int]:
     """Return a line about one file, and the lowest verbosity at which it is printed."""
@@ -20,9 +22,13 @@ def format_outcome(outcome: Outcome, is_verbose: bool) -> tuple[str, int]:
         audio_format, encoding = report.audio_format, report.encoding
         text += (
             f" ({report.duration_seconds:.2f} s, {audio_format.sample_rate} Hz, "
-            f"{audio_format.channels} channel(s), {encoding.format} {encoding.subtype}, "
+            f"{audio_format.channels} channel(s), {encoding.format} {encoding.subtype}"
+            f"{f' {report.bit_rate / 1000:.0f} kbit/s' if report.bit_rate else ''}, "
             f"in {report.elapsed_seconds:.2f} s)"
         )
+    wanted, written = report.encoding.bit_rate, report.bit_rate
+    if wanted and written and not MIN_RATIO < written / wanted < 1 / MIN_RATIO:
+        text += f" [{written / 1000:.0f} kbit/s; the input has {wanted / 1000:.0f}]"
     if report.clipped_samples:
         text += f" [{report.clipped_samples} samples clipped: beyond full scale]"
     return text, NORMAL
@@ -36,6 +42,7 @@ def _make_outcome_entry(outcome: Outcome) -> dict[str, Any]:
     report = outcome.report
     if report is None:
         return _make_entry(outcome.task, "failed", error=outcome.error)
+    bit_rate = {} if report.bit_rate is None else {"bits_per_second": round(report.bit_rate)}
     return _make_entry(
         outcome.task,
         "denoised",
@@ -47,6 +54,7 @@ def _make_outcome_entry(outcome: Outcome) -> dict[str, Any]:
         subtype=report.encoding.subtype,
         clipped_samples=report.clipped_samples,
         elapsed_seconds=round(report.elapsed_seconds, 3),
+        **bit_rate,
     )
 
 
@@ -60,12 +68,16 @@ class Summary:
 
     @property
     def n_failed(self) -> int:
-        """Return how many tasks failed."""
+        """Return how many files failed, those that could not be planned included."""
+        return self._n_tasks_failed + len(self.plan.failures)
+
+    @property
+    def _n_tasks_failed(self) -> int:
         return sum(outcome.report is None for outcome in self.outcomes)
 
     def __str__(self) -> str:
         """Return one line about all files."""
-        n_done = len(self.outcomes) - self.n_failed
+        n_done = len(self.outcomes) - self._n_tasks_failed
         return f"denoise: {n_done} done, {self.n_failed} failed, {len(self.plan.skipped)} skipped"
 
     def to_json(self) -> str:
@@ -73,6 +85,10 @@ class Summary:
         entries = {outcome.task: _make_outcome_entry(outcome) for outcome in self.outcomes}
         files = [entries.get(task) or _make_entry(task, "planned") for task in self.plan.tasks]
         files += [_make_entry(task, "skipped") for task in self.plan.skipped]
+        files += [
+            {"input": each.name, "output": None, "status": "failed", "error": each.error}
+            for each in self.plan.failures
+        ]
         statuses = ("denoised", "failed", "skipped", "planned")
         totals: dict[str, Any] = {
             status: sum(entry["status"] == status for entry in files) for status in statuses

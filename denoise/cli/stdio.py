@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from denoise.cli.io_plan import Task
 from denoise.errors import DenoiseError, UsageError
@@ -17,12 +18,23 @@ Files = Mapping[Task, tuple[Path, Path]]
 
 
 def check_terminals(tasks: Sequence[Task], is_dry_run: bool = False) -> None:
-    """Raise UsageError if audio would be read from the keyboard or written to the screen."""
-    if any(task.source is None for task in tasks) and sys.stdin.isatty():
-        raise UsageError("Standard input is a terminal. Pipe a recording into it.")
-    writes_to_output = any(task.target is None for task in tasks) and not is_dry_run
-    if writes_to_output and sys.stdout.isatty():
-        raise UsageError("Standard output is a terminal. Name a file with -o, or use a pipe.")
+    """Raise UsageError if audio would be read from the keyboard or written to the screen.
+
+    A stream that a shell has closed, as with `>&-`, is refused, too; Python has None for it.
+    """
+    reads_input = any(task.source is None for task in tasks)
+    if reads_input and (unusable := _unusable(sys.stdin)):
+        raise UsageError(f"Standard input is {unusable}. Pipe a recording into it.")
+    writes_output = any(task.target is None for task in tasks) and not is_dry_run
+    if writes_output and (unusable := _unusable(sys.stdout)):
+        raise UsageError(f"Standard output is {unusable}. Name a file with -o, or use a pipe.")
+
+
+def _unusable(stream: TextIO | None) -> str | None:
+    """Return why no audio passes through a standard stream, or None if it does."""
+    if stream is None:
+        return "closed"
+    return "a terminal" if stream.isatty() else None
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import soundfile
 from denoise.dsp.audio import Waveform
 from denoise.errors import DenoiseError
 from denoise.inference import exact_header
+from denoise.inference.bit_rate import encoder_settings
 
 UNCLIPPED_SUBTYPES = {
     "FLOAT",
@@ -30,10 +31,11 @@ MAX_BYTES = 2**32 - 2**20
 
 @dataclass(frozen=True)
 class Encoding:
-    """The encoding of a file, by libsndfile's names."""
+    """The encoding of a file, by libsndfile's names, and its bit rate where it has one."""
 
     format: str
     subtype: str
+    bit_rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,10 @@ def _open_encoder(
     file: BinaryIO, audio_format: AudioFormat, encoding: Encoding
 ) -> soundfile.SoundFile:
     rate, channels = audio_format.sample_rate, audio_format.channels
-    return soundfile.SoundFile(file, "w", rate, channels, encoding.subtype, format=encoding.format)
+    settings = encoder_settings(encoding.subtype, encoding.bit_rate, rate, channels)
+    return soundfile.SoundFile(
+        file, "w", rate, channels, encoding.subtype, format=encoding.format, **settings
+    )
 
 
 def describe_os_error(error: OSError) -> str:

@@ -2,12 +2,14 @@
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from denoise.dsp.audio import Waveform
+from denoise.errors import ModelError
 from denoise.inference.file_denoiser import Options, Progress, Report, denoise_file
+from denoise.inference.samples import to_waveform
 from denoise.inference.streaming import BLOCK_SECONDS, Stream
 from denoise.network.spec import MaskNetwork
 
@@ -28,35 +30,38 @@ class Denoiser:
         """Load the built-in model, or the one at `path`: an ONNX file or a saved model's folder.
 
         The train stage writes a saved model, which runs on TensorFlow. Raises ModelError if there
-        is no valid model.
+        is no valid model, and if a package that it needs is not installed.
         """
-        if path is not None and Path(path).is_dir():
-            from denoise.network.saved_model import load_network  # TensorFlow takes seconds to load
-
-            return cls(load_network(path))
-        from denoise.inference import onnx_runtime  # a saved model does not need onnxruntime
-
-        return cls(onnx_runtime.load_network(onnx_runtime.BUILT_IN if path is None else path))
+        if path is not None and not os.fspath(path):
+            raise ModelError("The name of the model is empty. Pass a file, a folder or None.")
+        try:
+            return cls(_load_network(path))
+        except ModuleNotFoundError as error:
+            raise ModelError(
+                f"The model needs {error.name}, which is not installed. A saved model needs the "
+                "packages in requirements.txt; an ONNX file needs only what pip install . installs."
+            ) from error
 
     def denoise(
         self,
-        waveform: Waveform,
+        waveform: npt.ArrayLike,
         sample_rate: int,
         strength: float = 1.0,
         residual: bool = False,
     ) -> Waveform:
-        """Denoise float32 [n_samples] or [n_samples, n_channels]; the result has the same shape.
+        """Denoise [n_samples] or [n_samples, n_channels]; the result is float32 of the same shape.
 
+        Floating point samples have full scale 1. Integers (int8, int16, int32, uint8) are scaled
+        to it as soundfile does: the result for int16 is that for the samples divided by 32768.
         `strength`, 0 to 1, is the share of the denoised signal in the result; the input makes up
         the rest. With `residual`, return what is removed instead. `sample_rate` is 4000 to
-        192 000 Hz. Raises ValueError for anything else, and for samples that are not finite.
+        192 000 Hz. Raises ValueError for anything else: other types and shapes, and samples that
+        are not finite or exceed 1e10.
         """
-        if waveform.ndim not in (1, 2):
-            raise ValueError(f"{waveform.shape} is not [n_samples] or [n_samples, n_channels].")
-        channels = np.asarray(waveform[:, None] if waveform.ndim == 1 else waveform, np.float32)
+        channels = to_waveform(waveform)
         stream = self.stream(sample_rate, channels.shape[1], strength, residual)
         denoised = np.concatenate([stream.feed(channels), stream.flush()])
-        return denoised.reshape(waveform.shape)
+        return denoised.reshape(np.shape(waveform))
 
     def denoise_file(
         self,
@@ -95,3 +100,14 @@ class Denoiser:
         5000
         """
         return Stream(self.network, sample_rate, channels, strength, residual, block_seconds)
+
+
+def _load_network(path: str | os.PathLike[str] | None) -> MaskNetwork:
+    """Load a network; raises ModelError, and ModuleNotFoundError for a package that is missing."""
+    if path is not None and os.path.isdir(path):  # noqa: PTH112 - Path raises if a name is too long
+        from denoise.network.saved_model import load_network  # TensorFlow takes seconds to load
+
+        return load_network(path)
+    from denoise.inference import onnx_runtime  # a saved model does not need onnxruntime
+
+    return onnx_runtime.load_network(onnx_runtime.BUILT_IN if path is None else path)

@@ -20,10 +20,11 @@ from denoise.inference.audio_io import (
     describe_os_error,
     writing,
 )
+from denoise.inference.bit_rate import bit_rate_of
 from denoise.inference.reader import reading
 from denoise.inference.streaming import Stream
 from denoise.network.spec import MaskNetwork
-from denoise.util.atomic import replacing
+from denoise.util.paths import is_same_file, replacing_output
 
 Progress = Callable[[int, int | None], None]
 
@@ -51,6 +52,7 @@ class Report:
     n_samples: int
     clipped_samples: int
     elapsed_seconds: float
+    bit_rate: float | None = None  # of the target; that of the source is in its encoding
 
     @property
     def duration_seconds(self) -> float:
@@ -67,7 +69,7 @@ def denoise_file(
 ) -> Report:
     """Denoise `source` and write `target`, which appears complete or not at all.
 
-    A file that exists at `target` is replaced.
+    A file that exists at `target` is replaced; see `denoise.util.paths.replacing_output`.
     After each block, `progress` is called with the number of samples read so far and the number
     that the header declares, or None; an exception that it raises stops the work. Raises
     DenoiseError for a file that cannot be read or written, its subclass AudioError for a file that
@@ -75,18 +77,23 @@ def denoise_file(
     """
     source, target, started = Path(source), Path(target), time.perf_counter()
     options = options or Options()
-    if target.exists() and source.exists() and source.samefile(target):
+    if is_same_file(source, target):
         raise DenoiseError(f"{target} is the input itself. Write to another file.")
     with reading(source) as recording, _writing_errors(target):
         audio_format = recording.audio_format
         rate, channels = audio_format.sample_rate, audio_format.channels
         encoding = choose_encoding(recording, target, options.format)
         stream = Stream(network, rate, channels, options.strength, options.residual)
-        with replacing(target) as temporary, writing(temporary, audio_format, encoding) as sink:
+        with (
+            replacing_output(target) as temporary,
+            writing(temporary, audio_format, encoding) as sink,
+        ):
             sink.write_tags(recording.tags)
             n_samples = _denoise_blocks(recording, stream, sink, progress)
+        bit_rate = bit_rate_of(target, encoding.subtype, rate, n_samples)
     elapsed = time.perf_counter() - started
-    return Report(source, target, audio_format, encoding, n_samples, sink.clipped_samples, elapsed)
+    n_clipped = sink.clipped_samples
+    return Report(source, target, audio_format, encoding, n_samples, n_clipped, elapsed, bit_rate)
 
 
 def _denoise_blocks(source: Source, stream: Stream, sink: Sink, progress: Progress | None) -> int:
@@ -143,7 +150,7 @@ def recording_to(target: Path, sample_rate: int, channels: int) -> Iterator[Sink
     audio_format, encoding = AudioFormat(sample_rate, channels), Encoding("WAV", "PCM_16")
     with (
         _writing_errors(target),
-        replacing(target) as temporary,
+        replacing_output(target) as temporary,
         writing(temporary, audio_format, encoding) as sink,
     ):
         yield sink

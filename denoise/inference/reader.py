@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -19,9 +20,11 @@ from denoise.inference.audio_io import (
     SystemPath,
     describe_os_error,
 )
+from denoise.inference.bit_rate import bit_rate_of
 from denoise.inference.containers import Container, sniff
 from denoise.inference.mpeg_audio import has_frames
 from denoise.inference.recording_parts import Part, PartFile, find_parts
+from denoise.util.paths import FILE, FOLDER, kind_of, problem_of_name
 
 TAGS = (
     "title",
@@ -44,6 +47,10 @@ MEDIA_SUBTYPES = {0: "FLOAT", 16: "PCM_16", 24: "PCM_24"}  # by the bits of a sa
 @contextmanager
 def reading(path: Path) -> Iterator[Source]:
     """Open a recording; raises DenoiseError, with the file's name, if it cannot be read."""
+    if problem := problem_of_name(path):
+        raise DenoiseError(f"{path} {problem}.")
+    if (kind := kind_of(path)) not in (None, FILE, FOLDER):
+        raise DenoiseError(f"{path} is {kind}. Only files can be read.")  # opening it may not end
     try:
         file = path.open("rb")  # gives the system's error message, which libsndfile would hide
     except OSError as error:
@@ -100,9 +107,11 @@ def _open(path: Path, file: BinaryIO, stack: ExitStack) -> Source:
                 raise AudioError(f"{reason} PyAV may read it: {media.INSTALL}") from media_error
             raise AudioError(reason) from error
     audio_format, encoding = _properties(sound)
-    tags = {name: str(getattr(sound, name)) for name in TAGS if getattr(sound, name)}
     is_one = parts is None or len(parts) == 1
     declared = sound.frames if is_one and 0 < sound.frames < UNKNOWN_LENGTH else None
+    rate = bit_rate_of(path, sound.subtype, sound.samplerate, declared)
+    encoding = replace(encoding, bit_rate=rate)
+    tags = {name: str(getattr(sound, name)) for name in TAGS if getattr(sound, name)}
 
     def read() -> Iterator[Waveform]:
         return _read_parts(file, parts or [], sound)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import soxr
 
 from denoise.dsp.audio import QUALITY, Waveform, out_of_range
@@ -20,6 +21,7 @@ from denoise.inference.block_denoiser import (
     block_latency_seconds,
 )
 from denoise.inference.high_band import HighBand, high_band_latency_seconds
+from denoise.inference.samples import to_number, to_waveform, to_whole_number
 from denoise.network.spec import MaskNetwork, NetworkSpec
 
 
@@ -47,6 +49,12 @@ class Stream:
         take more computing. Raises ValueError for a sample rate, a number of channels, a strength
         or a block out of range.
         """
+        sample_rate = to_whole_number(sample_rate, "sample rate")
+        channels = to_whole_number(channels, "number of channels")
+        strength, block_seconds = (
+            to_number(strength, "strength"),
+            to_number(block_seconds, "length of a block"),
+        )
         if excess := out_of_range(sample_rate, channels):
             raise ValueError(excess.message)
         if not 0 <= strength <= 1:
@@ -62,27 +70,36 @@ class Stream:
         n_bands = 2 if self._high_band else 1
         self._from_network = _make_resampler(network_rate, sample_rate, n_bands * channels)
         self._denoisers = [BlockDenoiser(network, block_seconds, each) for each in observers]
+        self._is_flushed = False
         self._noisy = np.zeros((0, channels), np.float32)  # input whose output is not ready yet
         weights = (strength, -strength) if residual else (1 - strength, strength)
         self._noisy_weight, self._denoised_weight = (np.float32(weight) for weight in weights)
 
-    def feed(self, samples: Waveform) -> Waveform:
-        """Add float32 [n_samples, n_channels]; return what is ready, [n_ready, n_channels].
+    def feed(self, samples: npt.ArrayLike) -> Waveform:
+        """Add samples [n_samples, n_channels]; return what is ready, float32 [n_ready, n_channels].
 
-        Raises ValueError for another number of channels, and for samples that are not finite.
+        The samples are floating point numbers or integers, as in `Denoiser.denoise`. Raises
+        ValueError for those that it does not take, and after `flush`.
         """
-        if samples.ndim != 2 or samples.shape[1] != self._channels:
-            raise ValueError(f"{samples.shape} is not [n_samples, {self._channels}].")
-        if not np.isfinite(samples).all():
-            raise ValueError("Samples must be finite numbers.")
-        self._noisy = np.concatenate([self._noisy, samples])
-        return self._mix(self._denoise(samples, False))
+        self._check_is_open()
+        channels = to_waveform(samples, self._channels)
+        self._noisy = np.concatenate([self._noisy, channels])
+        return self._mix(self._denoise(channels, False))
 
     def flush(self) -> Waveform:
-        """End the audio; return the rest of it, [n_ready, n_channels]."""
+        """End the audio; return the rest of it, [n_ready, n_channels]. Only once: the stream ends.
+
+        Raises ValueError after an earlier `flush`.
+        """
+        self._check_is_open()
+        self._is_flushed = True
         rest = self._denoise(np.zeros((0, self._channels), np.float32), True)
         n_missing = max(0, len(self._noisy) - len(rest))
         return self._mix(np.pad(rest, ((0, n_missing), (0, 0))))
+
+    def _check_is_open(self) -> None:
+        if self._is_flushed:
+            raise ValueError("This stream has ended with flush. Start another for more audio.")
 
     def _denoise(self, samples: Waveform, is_last: bool) -> Waveform:
         """Add samples at the recording's sample rate; return the denoised ones that are ready."""

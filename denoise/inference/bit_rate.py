@@ -1,0 +1,92 @@
+"""Keep the bit rate of MP3, Vorbis and Opus files, which libsndfile neither tells nor takes.
+
+It has one setting for all encoders, a compression level from 0 to 1, which means something else in
+each of them.
+"""
+
+import io
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+MAX_LEVEL = 0.99  # libsndfile refuses 1 for MP3
+VORBIS_LEVELS = [step / 20 for step in range(21)]  # quality 10 to 0, in halves
+VORBIS_HEADER = struct.Struct("<7sIBIiii")  # its last numbers: highest, nominal, lowest bit rate
+HEAD_BYTES = 4096
+ID3_HEADER_BYTES = 10
+MP3_PADDING_SAMPLES = 3 * 1152  # frames that encoders add: a header, and silence at both ends
+
+
+def bit_rate_of(
+    path: str | os.PathLike[str], subtype: str, sample_rate: int, n_samples: int | None
+) -> float | None:
+    """Return the bit rate of a recording in bits per second, or None if it has none or none known.
+
+    For Vorbis it is the nominal one: the encoder's setting, from which the true one may differ.
+    """
+    if subtype not in ("MPEG_LAYER_III", "OPUS", "VORBIS"):
+        return None
+    with Path(path).open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    if subtype == "VORBIS":
+        return _nominal_bit_rate(head)
+    if not n_samples:
+        return None
+    n_padding = MP3_PADDING_SAMPLES if subtype == "MPEG_LAYER_III" else 0
+    n_bytes = Path(path).stat().st_size - _id3_bytes(head)
+    return 8 * n_bytes * sample_rate / (n_samples + n_padding)
+
+
+def encoder_settings(
+    subtype: str, bit_rate: float | None, sample_rate: int, channels: int
+) -> dict[str, Any]:
+    """Return the options of soundfile.SoundFile that give about this bit rate; empty for None."""
+    if bit_rate is None:
+        return {}
+    kbps = bit_rate / 1000
+    if subtype == "MPEG_LAYER_III":
+        limits = ((32_000, 320, 32), (16_000, 160, 8), (0, 64, 8))  # of each version of MPEG
+        high, low = next(each[1:] for each in limits if sample_rate >= each[0])
+        level = (high - kbps) / (high - low)
+        return {"bitrate_mode": "AVERAGE", "compression_level": _limited(level)}
+    if subtype == "OPUS":
+        return {"compression_level": _limited(1 - (kbps / channels - 6) / 250)}
+    if subtype == "VORBIS":
+        return {"compression_level": _vorbis_level(bit_rate, sample_rate, channels)}
+    return {}
+
+
+def _limited(level: float) -> float:
+    return min(MAX_LEVEL, max(0.0, level))
+
+
+def _id3_bytes(head: bytes) -> int:
+    """Return the size of the tags before an MP3 stream: a picture may be larger than the audio."""
+    if not head.startswith(b"ID3") or len(head) < ID3_HEADER_BYTES:
+        return 0
+    return ID3_HEADER_BYTES + sum(byte << 7 * place for place, byte in enumerate(head[9:5:-1]))
+
+
+def _nominal_bit_rate(head: bytes) -> float | None:
+    """Return what the header of a Vorbis stream says, or None if it says nothing."""
+    start = head.find(b"\x01vorbis")
+    if start < 0 or len(head) < start + VORBIS_HEADER.size:
+        return None
+    nominal = VORBIS_HEADER.unpack_from(head, start)[5]
+    return float(nominal) if nominal > 0 else None
+
+
+def _vorbis_level(bit_rate: float, sample_rate: int, channels: int) -> float:
+    """Return the level whose nominal bit rate is the nearest; an encoder says what it is."""
+
+    def distance(level: float) -> float:
+        file = io.BytesIO()
+        options = {"format": "OGG", "subtype": "VORBIS", "compression_level": level}
+        with soundfile.SoundFile(file, "w", sample_rate, channels, **options) as sound:
+            sound.write([[0.0] * channels])
+        return abs((_nominal_bit_rate(file.getvalue()) or 0.0) - bit_rate)
+
+    return min(VORBIS_LEVELS, key=distance)
