@@ -4,6 +4,7 @@ It has one setting for all encoders, a compression level from 0 to 1, which mean
 each of them.
 """
 
+import functools
 import io
 import os
 import struct
@@ -80,13 +81,29 @@ def _nominal_bit_rate(head: bytes) -> float | None:
 
 
 def _vorbis_level(bit_rate: float, sample_rate: int, channels: int) -> float:
-    """Return the level whose nominal bit rate is the nearest; an encoder says what it is."""
+    """Return the level whose nominal bit rate is the nearest.
 
-    def distance(level: float) -> float:
-        file = io.BytesIO()
-        options = {"format": "OGG", "subtype": "VORBIS", "compression_level": level}
-        with soundfile.SoundFile(file, "w", sample_rate, channels, **options) as sound:
-            sound.write([[0.0] * channels])
-        return abs((_nominal_bit_rate(file.getvalue()) or 0.0) - bit_rate)
+    The bit rate falls as the level rises, so bisection finds it with few encoders.
+    """
+    low, high = 0, len(VORBIS_LEVELS) - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _vorbis_bit_rate(VORBIS_LEVELS[middle], sample_rate, channels) >= bit_rate:
+            low = middle
+        else:
+            high = middle
+    nearest = min(
+        (low, high),
+        key=lambda k: abs(_vorbis_bit_rate(VORBIS_LEVELS[k], sample_rate, channels) - bit_rate),
+    )
+    return VORBIS_LEVELS[nearest]
 
-    return min(VORBIS_LEVELS, key=distance)
+
+@functools.lru_cache(maxsize=256)
+def _vorbis_bit_rate(level: float, sample_rate: int, channels: int) -> float:
+    """Return the nominal bit rate that an encoder writes into its header."""
+    file = io.BytesIO()
+    options = {"format": "OGG", "subtype": "VORBIS", "compression_level": level}
+    with soundfile.SoundFile(file, "w", sample_rate, channels, **options) as sound:
+        sound.write([[0.0] * channels])
+    return _nominal_bit_rate(file.getvalue()) or 0.0
