@@ -85,6 +85,11 @@ def test_outs_in_git_are_metrics_or_plots(stage: str) -> None:
     assert uncached == (["models/denoiser.onnx"] if stage == "export" else [])
 
 
+def test_the_lock_holds_these_stages_and_no_others() -> None:
+    lock = yaml.safe_load((ROOT / "dvc.lock").read_text(encoding="utf-8"))
+    assert set(lock["stages"]) == set(STAGES)
+
+
 def test_every_leaf_of_the_params_is_some_stage_s() -> None:
     tree = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     declared = {key for entry in STAGES.values() for key in entry["params"]}
