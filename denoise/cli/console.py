@@ -76,7 +76,9 @@ class Console:
             if self._bar is not None:
                 with self._lock:
                     self._bar.set_description_str(label, refresh=False)
-                    self._bar.update(fraction - shown)
+                    # rounding would bring the sum above the total, of which tqdm warns
+                    rest = self._n_tasks - self._bar.n
+                    self._bar.update(min(fraction - shown, rest))
                     shown = fraction
 
         if self._bar is not None:
