@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from denoise.network.spec import MaskNetwork
 from denoise.server.app import create_app
 from denoise.server.cli import make_parser
 from denoise.server.context import ServerContext
+from denoise.server.file_names import make_disposition
 from denoise.server.limits import Limits, round_up_to_milliseconds
 from denoise.server.problems import BY_STATUS, KINDS
 from denoise.server.routes import ROUTES
@@ -109,23 +111,50 @@ def test_every_format_is_read_and_written(client: FlaskClient, choice: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "safe"),
+    ("name", "plain", "full"),
     [
-        ("talk.wav", "talk-denoised.wav"),
-        ("../../etc/passwd", "etc_passwd-denoised.wav"),
-        ("..\\..\\a b.mp3", "a_b-denoised.wav"),
-        ('x".wav\r\nSet-Cookie: a', "x.wavSet-Cookie_a"),
-        ("日本.wav", "wav-denoised.wav"),
-        (".." * 200 + "a" * 300, "a" * 80 + "-denoised.wav"),
+        ("talk.wav", "talk-denoised.wav", None),
+        ("../../etc/passwd", "passwd-denoised.wav", None),
+        ("..\\..\\a b.mp3", "a_b-denoised.wav", "a b-denoised.wav"),
+        ("日本.wav", "recording-denoised.wav", "日本-denoised.wav"),
+        ("Интервью 1.wav", "1-denoised.wav", "Интервью 1-denoised.wav"),
+        ("Mu\u0308ller.wav", "Muller-denoised.wav", "Müller-denoised.wav"),
+        (
+            "\u0645\u06cc\u200c\u0631.wav",
+            "recording-denoised.wav",
+            "\u0645\u06cc\u200c\u0631-denoised.wav",
+        ),
+        ("a\u202evaw.exe.wav", "avaw.exe-denoised.wav", None),
+        ('x";y.wav', "x_y-denoised.wav", "x_;y-denoised.wav"),
+        ("", "recording-denoised.wav", None),
+        (" .. .wav", "recording-denoised.wav", None),
+        ("a" * 300, "a" * 160 + "-denoised.wav", None),
+        ("日" * 300, "recording-denoised.wav", "日" * 53 + "-denoised.wav"),
     ],
+    ids=ascii,
 )
-def test_file_names_are_safe(client: FlaskClient, name: str, safe: str) -> None:
-    response = client.post("/v1/denoise", **form(WAV, name))
-    header = response.headers["Content-Disposition"]
-    assert re.fullmatch(r'attachment; filename="[\w.-]{1,100}"', header, re.ASCII)
-    if "\r" not in name:
-        assert f'"{safe}"' in header
-    assert ".." not in header and "Set-Cookie" not in response.headers
+def test_names_in_any_script_come_back(name: str, plain: str, full: str | None) -> None:
+    header = make_disposition(name, "-denoised", "wav")
+    assert re.fullmatch(
+        r"""attachment; filename="[\w.-]+"(; filename\*=UTF-8''[\w.~%-]+)?""", header
+    )
+    assert header.isascii()
+    assert re.findall('filename="(.*?)"', header) == [plain]
+    names = [unquote(each) for each in re.findall(r"filename\*=UTF-8''(.*)", header)]
+    assert names == ([] if full is None else [full])
+
+
+@pytest.mark.parametrize("name", ["talk.wav", "Интервью.wav"])
+def test_the_answer_has_the_name_of_the_form_s_file(client: FlaskClient, name: str) -> None:
+    header = client.post("/v1/denoise", **form(WAV, name)).headers["Content-Disposition"]
+    assert header == make_disposition(name, "-denoised", "wav")
+
+
+def test_a_name_cannot_add_a_header(client: FlaskClient) -> None:
+    response = client.post("/v1/denoise", **form(WAV, 'x".wav\r\nSet-Cookie: a'))
+    assert "Set-Cookie" not in response.headers and "\r" not in str(
+        response.headers["Content-Disposition"]
+    )
 
 
 def test_the_root_route_returns_samples_as_numbers(client: FlaskClient) -> None:

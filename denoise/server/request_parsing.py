@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from flask import Request
-from werkzeug.utils import secure_filename
 
 from denoise.dsp import formats
 from denoise.inference.file_denoiser import Options
@@ -17,7 +16,6 @@ from denoise.server.routes import Route
 RAW = ("", "application/octet-stream", "application/ogg", "application/x-www-form-urlencoded")
 MEDIA = ("audio/", "video/")
 FORM = "multipart/form-data"
-MAX_NAME_LENGTH = 80
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -120,9 +118,3 @@ def save_recording(request: Request, target: Path, accepts_raw: bool) -> str:
     if target.stat().st_size == 0:
         raise ProblemError("bad-request", "The recording is empty: it has no bytes.")
     return name
-
-
-def make_safe_name(name: str, suffix: str, extension: str) -> str:
-    """Return a file name for the result: ASCII, without folders, whatever the client's name was."""
-    stem = secure_filename(name).rpartition(".")[0] or secure_filename(name)
-    return f"{stem[:MAX_NAME_LENGTH].strip('.') or 'recording'}{suffix}.{extension}"

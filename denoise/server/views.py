@@ -12,6 +12,7 @@ from denoise.dsp import formats
 from denoise.inference.file_denoiser import Options, Report
 from denoise.server import openapi, page, prometheus, request_parsing
 from denoise.server.context import ServerContext
+from denoise.server.file_names import make_disposition
 from denoise.server.limits import Deadline
 from denoise.server.problems import ProblemError
 from denoise.server.routes import JSON
@@ -131,9 +132,9 @@ def _make_audio_response(
     audio_format, encoding = report.audio_format, report.encoding
     extension = EXTENSIONS.get(encoding.format, "wav")
     suffix = formats.RESULT_SUFFIXES[options.residual]
-    file_name = request_parsing.make_safe_name(name, suffix, extension)
+    disposition = make_disposition(name, suffix, extension)
     response = _make_file_response(report.target, cleanup, MEDIA_TYPES[encoding.format])
-    response.headers["Content-Disposition"] = f'attachment; filename="{file_name}"'
+    response.headers["Content-Disposition"] = disposition
     response.headers["Audio-Sample-Rate"] = str(audio_format.sample_rate)
     response.headers["Audio-Channels"] = str(audio_format.channels)
     response.headers["Audio-Seconds"] = f"{report.duration_seconds:.6f}"
