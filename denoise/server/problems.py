@@ -50,13 +50,14 @@ class ProblemError(DenoiseError):
             self.headers["WWW-Authenticate"] = 'Bearer realm="denoise"'
         self._numbers = {"limit": limit, "actual": actual}
 
-    def to_json(self) -> bytes:
-        """Return the body of the response."""
+    def to_json(self, request_id: str) -> bytes:
+        """Return the body of the response; the log has the same id."""
         problem: dict[str, Any] = {
             "type": f"urn:denoise:{self.kind}",
             "title": self.title,
             "status": self.status,
             "detail": str(self),
+            "request_id": request_id,
         }
         problem |= {key: value for key, value in self._numbers.items() if value is not None}
         return json.dumps(problem).encode() + b"\n"

@@ -4,7 +4,6 @@ import hmac
 import math
 import shutil
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from flask import Request
 
@@ -28,22 +27,6 @@ def check_token(request: Request, token: str | None) -> None:
     if scheme.lower() != "bearer" or not is_same:
         detail = "Send the header Authorization: Bearer, followed by the token."
         raise ProblemError("unauthorized", detail)
-
-
-def check_site(request: Request) -> None:
-    """Raise ProblemError where a browser sends the request for a page of another site."""
-    origin = request.headers.get("Origin")
-    is_foreign = origin is not None and _netloc(origin) != request.host
-    if is_foreign or request.headers.get("Sec-Fetch-Site") == "cross-site":
-        detail = "A browser sent this request for a page of another site."
-        raise ProblemError("cross-site", detail)
-
-
-def _netloc(origin: str) -> str | None:
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:  # an unclosed bracket
-        return None
 
 
 def check_query(request: Request, route: Route) -> None:

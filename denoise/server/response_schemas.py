@@ -65,5 +65,5 @@ PROBLEM_HEADERS = {
     401: {"WWW-Authenticate": _header("Required authentication scheme", TEXT)},
     503: {"Retry-After": _header("Seconds to wait before trying again", INTEGER)},
 }
-PROBLEM = _object(type=TEXT, title=TEXT, status=INTEGER, detail=TEXT)
+PROBLEM = _object(type=TEXT, title=TEXT, status=INTEGER, detail=TEXT, request_id=TEXT)
 PROBLEM["properties"] |= {"limit": NUMBER, "actual": NUMBER}
