@@ -138,7 +138,7 @@ def test_requests_that_waitress_refuses_get_the_same_error_format() -> None:
             assert problem["status"] == status
             assert f"Request-Id: {problem['request_id']}".encode() in headers
             if status == 413:
-                assert (problem["limit"], problem["actual"]) == (32 * 2**20, 99_999_999_999)
+                assert (problem["limit"], problem["actual"]) == (2**30, 99_999_999_999)
 
 
 def test_the_client_command_works_with_the_server_command(
@@ -190,6 +190,23 @@ def test_the_log_has_a_line_for_each_request_also_for_those_that_waitress_refuse
     assert [each["request_id"] for each in lines] == ids
     assert [each["client"] for each in lines] == ["127.0.0.1"] * 3
     assert "geheim" not in text and "strength" not in text
+
+
+def peak_megabytes(process: subprocess.Popen[str]) -> float:
+    text = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+    return int(text.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the memory there")
+def test_the_memory_does_not_grow_with_the_length() -> None:
+    long = encode(np.zeros((8000 * 3600, 1)))  # 58 MB
+    with serving(["tests.slow_server", "0"]) as (process, netloc):
+        send(netloc, "POST", "/v1/denoise", encode(np.zeros((8000 * 60, 1))))
+        before = peak_megabytes(process)
+        for _ in range(2):
+            status, _, body = send(netloc, "POST", "/v1/denoise", long)
+            assert (status, len(body)) == (200, len(long))
+        assert peak_megabytes(process) - before < 40
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def _log_answer(response: Response, seconds: float) -> None:
         method=known_method(request.method),
         path=_logged_path(),
         status=response.status_code,
-        bytes=0 if request.method == "HEAD" else response.calculate_content_length() or 0,
+        bytes=0 if request.method == "HEAD" else response.content_length or 0,
         seconds=seconds,
         request_id=g.request_id,
         problem=g.problem or UNKNOWN,

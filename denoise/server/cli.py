@@ -69,12 +69,12 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         ("--workers", _positive_count, DEFAULTS.workers, "requests processed at a time"),
         ("--queue", _count, DEFAULTS.queue, "requests that may wait; more are refused"),
         ("--deadline", _seconds, DEFAULTS.deadline_seconds, "seconds for each request"),
-        ("--max-body-mib", _positive_count, DEFAULTS.body_bytes // MIB, "body size in MiB"),
+        ("--max-body-mib", _mebibytes, DEFAULTS.body_bytes // MIB, "body size in MiB"),
         (
             "--max-channel-seconds",
             _seconds,
             DEFAULTS.channel_seconds,
-            "seconds of audio, summed over channels",
+            "seconds of audio, summed over channels: by default an hour in stereo",
         ),
         ("--max-channels", _channels, DEFAULTS.channels, "number of audio channels"),
     ):
@@ -112,6 +112,10 @@ def _port(text: str) -> int:
 
 def _positive_count(text: str) -> int:
     return int(_number(int, text, 1, 1024))
+
+
+def _mebibytes(text: str) -> int:
+    return int(_number(int, text, 1, 2**20))
 
 
 def _count(text: str) -> int:

@@ -73,7 +73,7 @@ def check_body(request: Request, max_bytes: int) -> None:
     """Raise ProblemError where Content-Length is larger than the limit."""
     length = request.content_length
     if length is not None and length > max_bytes:
-        detail = f"The body may have at most {max_bytes} bytes."
+        detail = f"The body may have at most {max_bytes} bytes ({max_bytes / 2**20:g} MiB)."
         raise ProblemError("too-large", detail, max_bytes, length)
 
 
