@@ -40,6 +40,7 @@ class Origins:
     def make_preflight(self, request: Request, methods: list[str]) -> Response:
         """Return the answer to `is_preflight` for a path with these methods."""
         response = Response(status=204)
+        del response.headers["Content-Type"]  # there is no content
         response.headers["Access-Control-Allow-Methods"] = ", ".join(sorted(methods))
         response.headers["Access-Control-Allow-Headers"] = ALLOWED_HEADERS
         response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
