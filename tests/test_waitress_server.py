@@ -198,7 +198,10 @@ def peak_megabytes(process: subprocess.Popen[str]) -> float:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the memory there")
-def test_the_memory_does_not_grow_with_the_length() -> None:
+def test_the_memory_does_not_grow_with_the_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     long = encode(np.zeros((8000 * 3600, 1)))  # 58 MB
     with serving(["tests.slow_server", "0"]) as (process, netloc):
         send(netloc, "POST", "/v1/denoise", encode(np.zeros((8000 * 60, 1))))
@@ -207,6 +210,9 @@ def test_the_memory_does_not_grow_with_the_length() -> None:
             status, _, body = send(netloc, "POST", "/v1/denoise", long)
             assert (status, len(body)) == (200, len(long))
         assert peak_megabytes(process) - before < 40
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    assert list(tmp_path.iterdir()) == []  # the files of all requests are deleted
 
 
 @pytest.mark.parametrize(
