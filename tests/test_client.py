@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from denoise.cli import client
 from denoise.cli.main import main
 from tests.closures import ROOT
 from tests.project import wait_until
@@ -73,7 +72,7 @@ def waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     monkeypatch.delenv("DENOISE_TOKEN", raising=False)
     Path("talk.wav").write_bytes(b"noisy")
     seconds: list[float] = []
-    monkeypatch.setattr(client.time, "sleep", seconds.append)
+    monkeypatch.setattr("time.sleep", seconds.append)
     return seconds
 
 
@@ -113,6 +112,109 @@ def test_options_become_the_query(
 ) -> None:
     assert run_client(server, *options, output=output) == 0
     assert server.requests[0][0] == f"/v1/denoise?{query}"
+
+
+def write_folder() -> None:
+    for name in ("a.wav", "deep/Интервью.flac", "deep/film.mkv", "notes.txt"):
+        path = Path("in", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+
+
+def test_files_and_folders_are_sent_one_after_the_other(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_folder()
+    assert main(["client", server.url, "talk.wav", "in", "-o", "out"]) == 0
+    written = {str(path.relative_to("out")) for path in Path("out").rglob("*.*")}
+    assert written == {"talk.wav", "a.wav", "deep/Интервью.flac", "deep/film.wav"}
+    assert [(path.partition("?")[2], body.decode()) for path, _, body in server.requests] == [
+        ("", "noisy"),
+        ("", "a.wav"),
+        ("format=wav", "deep/film.mkv"),
+        ("", "deep/Интервью.flac"),
+    ]
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 5 and lines[0].startswith("talk.wav -> out")
+    assert lines[-1] == "denoise: 4 done, 0 failed, 0 skipped"
+
+
+def test_without_an_output_the_results_lie_beside_the_recordings(server: FakeServer) -> None:
+    write_folder()
+    assert main(["client", server.url, "in", "--residual", "--suffix=-rest"]) == 0
+    assert {path.name for path in Path("in").rglob("*-rest.*")} == {
+        "a-rest.wav",
+        "Интервью-rest.flac",
+        "film-rest.wav",
+    }
+    assert main(["client", server.url, "talk.wav"]) == 0
+    assert Path("talk-denoised.wav").read_bytes() == AUDIO
+    n_requests = len(server.requests)
+    assert main(["client", server.url, "talk.wav", "--skip-existing"]) == 0
+    assert main(["client", server.url, "talk.wav"]) == 2
+    assert len(server.requests) == n_requests
+
+
+def test_a_recording_that_fails_does_not_stop_the_others(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_folder()
+    server.responses = [problem(422), (200, {}, AUDIO)]
+    assert main(["client", server.url, "missing.wav", "talk.wav", "in/a.wav", "-o", "out"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "denoise: No file or folder at missing.wav."
+    assert lines[1].startswith("denoise: talk.wav: Too much: Send less.")
+    assert lines[2].startswith("in") and lines[2].endswith("a.wav")
+    assert lines[3:] == ["denoise: 1 done, 2 failed, 0 skipped"]
+
+
+def test_a_server_that_cannot_be_used_is_not_asked_again(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_folder()
+    server.responses = [problem(401)]
+    for url in (server.url, "http://127.0.0.1:1"):
+        assert main(["client", url, "in", "-o", "out"]) == 1
+        first, last = capsys.readouterr().err.splitlines()
+        assert "a.wav: " in first and last == "denoise: 0 done, 3 failed, 0 skipped"
+    assert len(server.requests) == 1
+
+
+def test_a_recording_that_is_too_large_is_not_sent(
+    server: FakeServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("denoise.cli.server_connection.ASK_ABOVE_BYTES", 4)
+    for limits, status, n_requests in ((b'{"body_bytes": 4}', 1, 1), (b'{"body_bytes": 5}', 0, 2)):
+        server.requests.clear()
+        server.responses = [(200, {}, limits), (200, {}, AUDIO)]
+        assert run_client(server, "--token", "s3cret") == status
+        assert server.requests[0][0] == "/v1/limits"
+        assert len(server.requests) == n_requests
+        assert {headers["Authorization"] for _, headers, _ in server.requests} == {"Bearer s3cret"}
+    assert "the server accepts at most" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limits", [(404, {}, b""), (200, {}, b"[]"), (200, {}, b'{"a": 1}')])
+def test_a_server_that_does_not_tell_its_limits_decides_itself(
+    server: FakeServer, limits: tuple[int, dict[str, str], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("denoise.cli.server_connection.ASK_ABOVE_BYTES", 4)
+    server.responses = [limits, (200, {}, AUDIO)]
+    assert run_client(server) == 0
+    assert Path("clean.wav").read_bytes() == AUDIO
+
+
+def test_minutes_are_told_in_words_and_an_error_of_the_server_by_its_id(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = {"title": "Too long", "detail": "60 minutes.", "limit": 7200, "limit_minutes": 60}
+    server.responses = [(413, {}, json.dumps({**document, "request_id": "1f"}).encode())]
+    assert run_client(server) == 1
+    assert capsys.readouterr().err == "denoise: Too long: 60 minutes.\n"
+    document = {"title": "Failed", "detail": "See the log.", "request_id": "1f0e"}
+    server.responses = [(500, {}, json.dumps(document).encode())]
+    assert run_client(server) == 1
+    assert capsys.readouterr().err == "denoise: Failed: See the log. (request 1f0e)\n"
 
 
 def test_the_token_comes_from_the_option_or_the_environment(
@@ -215,10 +317,14 @@ def read_all() -> dict[str, bytes]:
     [
         (["ftp://x", "talk.wav", "-o", "x.wav"], 2, "is not an address like http"),
         (["127.0.0.1:8765", "talk.wav", "-o", "x.wav"], 2, "is not an address like http"),
-        (["http://127.0.0.1:1", "missing.wav", "-o", "x.wav"], 2, "No file at missing.wav"),
-        (["http://127.0.0.1:1", "talk.wav", "-o", "talk.wav"], 2, "Pass --overwrite"),
+        (
+            ["http://127.0.0.1:1", "missing.wav", "-o", "x.wav"],
+            2,
+            "No file or folder at missing.wav",
+        ),
+        (["http://127.0.0.1:1", "talk.wav", "-o", "talk.wav"], 2, "talk.wav is also an input"),
         (["http://127.0.0.1:1", "talk.wav", "-o", "x.caf"], 2, "Pass --format wav"),
-        (["http://127.0.0.1:1", "talk.wav", "-o", "x.txt"], 1, "No format is known"),
+        (["http://127.0.0.1:1", "talk.wav", "-o", "x.txt"], 2, "No format is known"),
         (["http://127.0.0.1:1", "talk.wav", "-o", "x.wav"], 1, "does not answer"),
         (["http://127.0.0.1:99999", "talk.wav", "-o", "x.wav"], 2, "is not an address like http"),
         (["", "talk.wav", "-o", "x.wav"], 2, "is not an address like http"),
@@ -232,17 +338,18 @@ def read_all() -> dict[str, bytes]:
         (["http://127.0.0.1:1/?a=1", "talk.wav", "-o", "x.wav"], 2, "what follows ? or #"),
         (["http://127.0.0.1:1/#a", "talk.wav", "-o", "x.wav"], 2, "what follows ? or #"),
         (["http://127.0.0.1:1/\u00e9", "talk.wav", "-o", "x.wav"], 1, "does not answer"),
-        (["http://127.0.0.1:1", "", "-o", "x.wav"], 2, "The input has an empty name"),
+        (["http://127.0.0.1:1", "", "-o", "x.wav"], 2, "An input has an empty name"),
         (["http://127.0.0.1:1", "talk.wav", "-o", ""], 2, "The output has an empty name"),
         (["http://127.0.0.1:1", "a\0", "-o", "x.wav"], 2, "contains a null character"),
         (["http://127.0.0.1:1", "talk.wav", "-o", "a\0"], 2, "contains a null character"),
-        (["http://127.0.0.1:1", "n" * 300, "-o", "x.wav"], 2, "No file at nnn"),
-        (["http://127.0.0.1:1", ".", "-o", "x.wav"], 2, "No file at ."),
-        (["http://127.0.0.1:1", "talk.wav", "-o", "..", "--overwrite"], 2, ".. is a folder"),
+        (["http://127.0.0.1:1", "n" * 300, "-o", "x.wav"], 2, "cannot be read: File name too long"),
+        (["http://127.0.0.1:1", ".", "-o", "x.wav"], 2, "x.wav is the name of one file"),
+        (["http://127.0.0.1:1", "talk.wav", "-", "-o", "x"], 2, "- stands for one recording"),
+        (["http://127.0.0.1:1", "talk.wav", "--suffix", ""], 2, "talk.wav is also an input"),
         (
             ["http://127.0.0.1:1", "talk.wav", "-o", "talk.wav", "--overwrite"],
             2,
-            "talk.wav is the input itself",
+            "talk.wav is also an input",
         ),
         (
             ["http://127.0.0.1:1", "talk.wav", "-o", "x.wav", "--token", "a\nb"],

@@ -124,7 +124,7 @@ def offers(shell: str, folder: Path, script: str, *words: str) -> set[str]:
         (["song.wav", "--for"], {"--format"}),
         (["--format", "f"], {"flac"}),
         (["-o", "two"], {"two words.wav"}),
-        (["serve", "--al"], {"--allow-host"}),
+        (["serve", "--al"], {"--allow-host", "--allow-origin"}),
         (["serve", "--model", "so"], {"song.wav"}),
         (["serve", "--workers", "2", "--po"], {"--port"}),
         (["serve", "--stre"], set()),

@@ -11,6 +11,7 @@ from werkzeug.test import TestResponse
 from denoise.server.problems import KINDS
 from tests.test_server import WAV, client_of, make_context
 
+DISPOSITION = r"""attachment; filename="[\w-][\w.-]{1,199}"(; filename\*=UTF-8''[\w.~%-]{1,600})?"""
 CLIENT = client_of(make_context())
 PARTS = [
     b'name="file"; filename="%s"',
@@ -41,7 +42,7 @@ def is_harmless(response: TestResponse) -> bool:
     """Tell whether a response is a recording with a safe name or a problem of status 4xx."""
     if response.status_code == 200:
         name = response.headers["Content-Disposition"]
-        assert re.fullmatch(r'attachment; filename="[\w-][\w.-]{1,99}"', name, re.ASCII)
+        assert re.fullmatch(DISPOSITION, name, re.ASCII)
         assert "Set-Cookie" not in response.headers
         return True
     problem = json.loads(response.data)

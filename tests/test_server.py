@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -23,8 +24,9 @@ from denoise.network.spec import MaskNetwork
 from denoise.server.app import create_app
 from denoise.server.cli import make_parser
 from denoise.server.context import ServerContext
+from denoise.server.file_names import make_disposition
 from denoise.server.limits import Limits, round_up_to_milliseconds
-from denoise.server.problems import BY_STATUS, KINDS
+from denoise.server.problems import BY_STATUS, KINDS, ProblemError
 from denoise.server.routes import ROUTES
 from tests.closures import ROOT
 from tests.corpora import encode
@@ -109,23 +111,50 @@ def test_every_format_is_read_and_written(client: FlaskClient, choice: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "safe"),
+    ("name", "plain", "full"),
     [
-        ("talk.wav", "talk-denoised.wav"),
-        ("../../etc/passwd", "etc_passwd-denoised.wav"),
-        ("..\\..\\a b.mp3", "a_b-denoised.wav"),
-        ('x".wav\r\nSet-Cookie: a', "x.wavSet-Cookie_a"),
-        ("日本.wav", "wav-denoised.wav"),
-        (".." * 200 + "a" * 300, "a" * 80 + "-denoised.wav"),
+        ("talk.wav", "talk-denoised.wav", None),
+        ("../../etc/passwd", "passwd-denoised.wav", None),
+        ("..\\..\\a b.mp3", "a_b-denoised.wav", "a b-denoised.wav"),
+        ("日本.wav", "recording-denoised.wav", "日本-denoised.wav"),
+        ("Интервью 1.wav", "1-denoised.wav", "Интервью 1-denoised.wav"),
+        ("Mu\u0308ller.wav", "Muller-denoised.wav", "Müller-denoised.wav"),
+        (
+            "\u0645\u06cc\u200c\u0631.wav",
+            "recording-denoised.wav",
+            "\u0645\u06cc\u200c\u0631-denoised.wav",
+        ),
+        ("a\u202evaw.exe.wav", "avaw.exe-denoised.wav", None),
+        ('x";y.wav', "x_y-denoised.wav", "x_;y-denoised.wav"),
+        ("", "recording-denoised.wav", None),
+        (" .. .wav", "recording-denoised.wav", None),
+        ("a" * 300, "a" * 160 + "-denoised.wav", None),
+        ("日" * 300, "recording-denoised.wav", "日" * 53 + "-denoised.wav"),
     ],
+    ids=ascii,
 )
-def test_file_names_are_safe(client: FlaskClient, name: str, safe: str) -> None:
-    response = client.post("/v1/denoise", **form(WAV, name))
-    header = response.headers["Content-Disposition"]
-    assert re.fullmatch(r'attachment; filename="[\w.-]{1,100}"', header, re.ASCII)
-    if "\r" not in name:
-        assert f'"{safe}"' in header
-    assert ".." not in header and "Set-Cookie" not in response.headers
+def test_names_in_any_script_come_back(name: str, plain: str, full: str | None) -> None:
+    header = make_disposition(name, "-denoised", "wav")
+    assert re.fullmatch(
+        r"""attachment; filename="[\w.-]+"(; filename\*=UTF-8''[\w.~%-]+)?""", header
+    )
+    assert header.isascii()
+    assert re.findall('filename="(.*?)"', header) == [plain]
+    names = [unquote(each) for each in re.findall(r"filename\*=UTF-8''(.*)", header)]
+    assert names == ([] if full is None else [full])
+
+
+@pytest.mark.parametrize("name", ["talk.wav", "Интервью.wav"])
+def test_the_answer_has_the_name_of_the_form_s_file(client: FlaskClient, name: str) -> None:
+    header = client.post("/v1/denoise", **form(WAV, name)).headers["Content-Disposition"]
+    assert header == make_disposition(name, "-denoised", "wav")
+
+
+def test_a_name_cannot_add_a_header(client: FlaskClient) -> None:
+    response = client.post("/v1/denoise", **form(WAV, 'x".wav\r\nSet-Cookie: a'))
+    assert "Set-Cookie" not in response.headers and "\r" not in str(
+        response.headers["Content-Disposition"]
+    )
 
 
 def test_the_root_route_returns_samples_as_numbers(client: FlaskClient) -> None:
@@ -208,14 +237,14 @@ def test_metrics_count_requests_and_audio(client: FlaskClient) -> None:
 
 def test_request_seconds_fall_into_their_buckets() -> None:
     metrics = make_context().metrics
-    for seconds in (1 / 256, 1 / 32, 59, 61):
+    for seconds in (1 / 256, 1 / 32, 59, 901):
         metrics.count_request("/", 200, seconds)
     text = metrics.to_text().decode()
     found = re.findall(r'^denoise_request_seconds_bucket{le="(.*)",route="/"} (.*)$', text, re.M)
     counts = {float(bound): float(count) for bound, count in found}
-    assert (min(counts), max(counts.keys() - {np.inf})) == (0.005, 60)
-    assert [counts[bound] for bound in (0.005, 0.025, 0.05, 30, 60, np.inf)] == [1, 1, 2, 2, 3, 4]
-    assert 'denoise_request_seconds_sum{route="/"} 120.03515625\n' in text
+    assert (min(counts), max(counts.keys() - {np.inf})) == (0.005, 900)
+    assert [counts[bound] for bound in (0.005, 0.025, 0.05, 30, 900, np.inf)] == [1, 1, 2, 2, 3, 4]
+    assert 'denoise_request_seconds_sum{route="/"} 960.03515625\n' in text
 
 
 def test_each_server_has_metrics_of_its_own() -> None:
@@ -506,6 +535,59 @@ def test_the_decoded_duration_counts_and_not_the_header_s(
     response = client.post("/v1/denoise?format=wav", data=content)
     assert float(response.headers["Audio-Seconds"]) == pytest.approx(seconds, abs=0.2)
     assert len(decode(response)[0]) / decode(response)[1] == pytest.approx(seconds, abs=0.2)
+
+
+@pytest.mark.parametrize("path", AUDIO_PATHS)
+@pytest.mark.parametrize(("channels", "minutes"), [(1, 0.333), (2, 0.167)])
+def test_413_tells_the_minutes_of_that_file_s_channels(
+    path: str, channels: int, minutes: float
+) -> None:
+    n_blocks: list[int] = []
+
+    def mask(spectrograms: np.ndarray) -> np.ndarray:
+        n_blocks.append(len(spectrograms))
+        return spectrograms[..., 0] * 0
+
+    client = client_of(make_context(dataclasses.replace(gain_network(1), mask=mask)))
+    content = encode(np.zeros((RATE * 21 // channels, channels)), "FLAC", "PCM_16", RATE)
+    problem = problem_of(client.post(path, **form(content)), 413)
+    assert problem["limit_minutes"] == minutes
+    assert f" may last {minutes} minutes" in problem["detail"]
+    assert ("fewer channels" in problem["detail"]) == (channels > 1)
+    assert n_blocks == []  # nothing is denoised in vain
+
+
+def test_the_limits_are_known_before_the_upload(client: FlaskClient) -> None:
+    limits = client.get("/v1/limits").get_json()
+    assert limits["minutes"] == {
+        str(channels): pytest.approx(20 / 60 / channels, abs=0.001) for channels in range(1, 9)
+    }
+    document = client.get("/openapi.json").get_json()
+    for path in AUDIO_PATHS:
+        text = document["paths"][path]["post"]["requestBody"]["description"]
+        assert "0.333 minutes of one channel or 0.167 minutes of two" in text
+        assert "0.190735 MiB" in text
+
+
+def test_an_hour_in_stereo_is_within_the_defaults() -> None:
+    limits = Limits()
+    assert limits.minutes(2) == 60
+    assert limits.body_bytes > 3600 * 48_000 * 2 * 3
+    limits.check_length(3600 * 48_000, 48_000, 2)
+    with pytest.raises(ProblemError, match="with 2 channels may last 60 minutes"):
+        limits.check_length(3601 * 48_000, 48_000, 2)
+
+
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_the_formats_that_are_read_depend_on_the_extra(
+    client: FlaskClient, is_installed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("denoise.server.accepted_formats.has_media", lambda: is_installed)
+    reads = client.get("/v1/limits").get_json()["reads"]
+    assert {"wav", "flac", "ogg", "opus", "mp3", "aiff"} <= set(reads) and "voc" not in reads
+    assert ("m4a" in reads) == is_installed
+    detail = problem_of(client.post("/v1/denoise", data=b"x"), 415)["detail"]
+    assert ("WebM" in detail) == is_installed
 
 
 def test_every_status_and_route_is_documented() -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -30,11 +31,17 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="processes cannot receiv
 
 
 @contextmanager
-def serving(arguments: Sequence[str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(
+    arguments: Sequence[str], stderr: IO[str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run a server; yield its process and the address and port on which it listens."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DENOISE_TOKEN": ""}
     process = subprocess.Popen(
-        [sys.executable, "-m", *arguments], stdout=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-m", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        env=environment,
     )
     try:
         assert process.stdout is not None
@@ -129,8 +136,9 @@ def test_requests_that_waitress_refuses_get_the_same_error_format() -> None:
             assert b"application/problem+json" in headers and b"nosniff" in headers
             problem = json.loads(body)
             assert problem["status"] == status
+            assert f"Request-Id: {problem['request_id']}".encode() in headers
             if status == 413:
-                assert (problem["limit"], problem["actual"]) == (32 * 2**20, 99_999_999_999)
+                assert (problem["limit"], problem["actual"]) == (2**30, 99_999_999_999)
 
 
 def test_the_client_command_works_with_the_server_command(
@@ -152,6 +160,59 @@ def test_the_client_command_works_with_the_server_command(
             assert send(netloc, "GET", "/", host=host)[0] == status
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
+
+
+def test_the_log_has_a_line_for_each_request_also_for_those_that_waitress_refuses(
+    tmp_path: Path,
+) -> None:
+    model = write_halving_model(tmp_path / "half.onnx")
+    options = ["--port", "0", "--log-format", "json", "--model", str(model)]
+    log = tmp_path / "log"
+    with (
+        log.open("w", encoding="utf-8") as stderr,
+        serving(["denoise", "serve", *options], stderr) as (process, netloc),
+    ):
+        sent = [send(netloc, "POST", "/v1/denoise?strength=1", WAV), send(netloc, "GET", "/geheim")]
+        with socket.create_connection(tuple(netloc.split(":"))) as connection:  # type: ignore
+            connection.sendall(b"PUT /geheim HTTP/1.1\r\nContent-Length: -1\r\n\r\n")
+            refused = b"".join(iter(lambda: connection.recv(4096), b""))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    text = log.read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert [(each["path"], each["status"]) for each in lines] == [
+        ("/v1/denoise", 200),
+        ("-", 404),
+        ("-", 400),
+    ]
+    ids = [headers["Request-Id"] for _, headers, _ in sent]
+    ids.append(json.loads(refused.partition(b"\r\n\r\n")[2])["request_id"])
+    assert [each["request_id"] for each in lines] == ids
+    assert [each["client"] for each in lines] == ["127.0.0.1"] * 3
+    assert "geheim" not in text and "strength" not in text
+
+
+def peak_megabytes(process: subprocess.Popen[str]) -> float:
+    text = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+    return int(text.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the memory there")
+def test_the_memory_does_not_grow_with_the_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    long = encode(np.zeros((8000 * 3600, 1)))  # 58 MB
+    with serving(["tests.slow_server", "0"]) as (process, netloc):
+        send(netloc, "POST", "/v1/denoise", encode(np.zeros((8000 * 60, 1))))
+        before = peak_megabytes(process)
+        for _ in range(2):
+            status, _, body = send(netloc, "POST", "/v1/denoise", long)
+            assert (status, len(body)) == (200, len(long))
+        assert peak_megabytes(process) - before < 40
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    assert list(tmp_path.iterdir()) == []  # the files of all requests are deleted
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ examples:
   denoise *.flac --jobs 4 --skip-existing
   ffmpeg -i film.mkv -f wav - | denoise - > clean.wav
   denoise serve --help                 serve over HTTP
-  denoise client --help                send a recording to a server
+  denoise client --help                send recordings to a server
   denoise live --help                  denoise a microphone in real time
 
 exit status: 0 all files done, 1 some files failed, 2 invalid command line, 3 missing or invalid

@@ -4,18 +4,27 @@ import logging
 import time
 
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from denoise.server import request_parsing
+from denoise.server.access_log import (
+    UNKNOWN,
+    Access,
+    known_method,
+    log_access,
+    make_request_id,
+)
 from denoise.server.context import ServerContext
 from denoise.server.host_check import ANY_HOST
 from denoise.server.limits import Limits
+from denoise.server.page import load_parts
 from denoise.server.problems import BY_STATUS, MEDIA_TYPE, ProblemError
 from denoise.server.routes import ROUTES, Route
 from denoise.server.views import make_views
 
 log = logging.getLogger("denoise.server")
 MAX_FORM_PARTS = 16
+OWN_PATHS = frozenset(route.path for route in ROUTES if not route.parameters)
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -27,7 +36,7 @@ DETAILS = {
     "bad-request": "The body or the headers are malformed.",
     "not-found": "GET /openapi.json lists the routes.",
     "wrong-method": "The Allow header lists the methods.",
-    "failed": "The request is not at fault. The server's log has more.",
+    "failed": "The request is not at fault. The server's log has more under the request_id.",
 }
 
 
@@ -57,20 +66,27 @@ def _add_hooks(app: Flask, context: ServerContext) -> None:
     metrics = context.metrics
 
     @app.before_request
-    def begin() -> None:
-        g.started = time.monotonic()
+    def begin() -> Response | None:
+        g.started, g.request_id, g.problem = time.monotonic(), make_request_id(), None
         metrics.requests_in_flight.inc()
         if request.endpoint not in ANY_HOST:
             context.hosts.check(request.headers.get("Host"), context.token is not None)
+        if context.origins.is_preflight(request) and _methods_here():
+            return context.origins.make_preflight(request, _methods_here())
         if request.endpoint in by_view:
             _check_request(by_view[request.endpoint], context)
+        return None
 
     @app.after_request
     def end(response: Response) -> Response:
         route = request.url_rule.rule if request.url_rule else "none"
-        metrics.count_request(route, response.status_code, time.monotonic() - g.started)
+        seconds = time.monotonic() - g.started
+        metrics.count_request(route, response.status_code, seconds)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
+        response.headers["Request-Id"] = g.request_id
+        context.origins.mark(request, response)
+        _log_answer(response, seconds)
         return response
 
     @app.teardown_request
@@ -78,12 +94,38 @@ def _add_hooks(app: Flask, context: ServerContext) -> None:
         metrics.requests_in_flight.dec()
 
 
+def _methods_here() -> list[str]:
+    """Return the methods of a path whose method OPTIONS is not among them; [] for no path."""
+    error = request.routing_exception
+    return list(error.valid_methods or []) if isinstance(error, MethodNotAllowed) else []
+
+
+def _logged_path() -> str:
+    """Return the request's path if it is one of the server's, and "-" for what a client made up."""
+    is_own = request.path in OWN_PATHS or (request.view_args or {}).get("name") in load_parts()
+    return request.path if is_own else UNKNOWN
+
+
+def _log_answer(response: Response, seconds: float) -> None:
+    access = Access(
+        client=request.remote_addr or UNKNOWN,
+        method=known_method(request.method),
+        path=_logged_path(),
+        status=response.status_code,
+        bytes=0 if request.method == "HEAD" else response.content_length or 0,
+        seconds=seconds,
+        request_id=g.request_id,
+        problem=g.problem or UNKNOWN,
+    )
+    log_access(access)
+
+
 def _check_request(route: Route, context: ServerContext) -> None:
     """Raise ProblemError for a request that can be refused before its body is read."""
     if not route.is_open:
         request_parsing.check_token(request, context.token)
     if route.uses_worker:
-        request_parsing.check_site(request)
+        context.origins.check(request)
     request_parsing.check_query(request, route)
     if route.uses_worker:
         request_parsing.check_body(request, context.limits.body_bytes)
@@ -97,8 +139,11 @@ def _answer_error(error: Exception, context: ServerContext) -> Response:
     if problem.kind == "busy":
         context.metrics.busy_responses.inc()
     if problem.kind == "failed":
-        log.error("%s %s failed", request.method, request.path, exc_info=error)
-    return Response(problem.to_json(), problem.status, problem.headers, mimetype=MEDIA_TYPE)
+        log.error("Request %s to %s failed.", g.request_id, _logged_path(), exc_info=error)
+    g.problem = problem.kind
+    return Response(
+        problem.to_json(g.request_id), problem.status, problem.headers, mimetype=MEDIA_TYPE
+    )
 
 
 def _to_problem(error: Exception, limits: Limits) -> ProblemError:

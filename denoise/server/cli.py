@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from denoise.errors import UsageError
+from denoise.server.access_log import FORMATS, start_log
 from denoise.server.host_check import Hosts, is_loopback, parse
 from denoise.server.limits import MIB, Limits
+from denoise.server.origin import Origin
 from denoise.server.protocol import TOKEN_VARIABLE
 
 if TYPE_CHECKING:  # Flask, waitress and prometheus_client are optional dependencies
@@ -38,6 +40,20 @@ def make_parser(file_completion: Mapping[str, str] | None = None) -> argparse.Ar
         metavar="NAME",
         help="a further host name to accept in the Host header; repeatable",
     )
+    parser.add_argument(
+        "--allow-origin",
+        type=_origin,
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="a web site whose pages may use the server, like https://talks.example; repeatable",
+    )
+    parser.add_argument(
+        "--log-format",
+        choices=FORMATS,
+        default="text",
+        help="how the log on standard error is written (default: text)",
+    )
     model = parser.add_argument("--model", help="an ONNX file or the folder of a saved model")
     model.complete = file_completion  # type: ignore[attr-defined]  # shtab reads it
     parser.add_argument(
@@ -53,12 +69,12 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         ("--workers", _positive_count, DEFAULTS.workers, "requests processed at a time"),
         ("--queue", _count, DEFAULTS.queue, "requests that may wait; more are refused"),
         ("--deadline", _seconds, DEFAULTS.deadline_seconds, "seconds for each request"),
-        ("--max-body-mib", _positive_count, DEFAULTS.body_bytes // MIB, "body size in MiB"),
+        ("--max-body-mib", _mebibytes, DEFAULTS.body_bytes // MIB, "body size in MiB"),
         (
             "--max-channel-seconds",
             _seconds,
             DEFAULTS.channel_seconds,
-            "seconds of audio, summed over channels",
+            "seconds of audio, summed over channels: by default an hour in stereo",
         ),
         ("--max-channels", _channels, DEFAULTS.channels, "number of audio channels"),
     ):
@@ -82,12 +98,24 @@ def _host(text: str) -> str:
         raise argparse.ArgumentTypeError(message) from error
 
 
+def _origin(text: str) -> Origin:
+    try:
+        return Origin.parse(text.removesuffix("/"))
+    except ValueError as error:
+        message = f"{text} is not an origin: write http:// or https://, a host, and maybe a port"
+        raise argparse.ArgumentTypeError(message) from error
+
+
 def _port(text: str) -> int:
     return int(_number(int, text, 0, 65_535))
 
 
 def _positive_count(text: str) -> int:
     return int(_number(int, text, 1, 1024))
+
+
+def _mebibytes(text: str) -> int:
+    return int(_number(int, text, 1, 2**20))
 
 
 def _count(text: str) -> int:
@@ -111,6 +139,7 @@ def serve(arguments: Sequence[str]) -> int:
             f"denoise: no token is set: anyone who can reach {options.host} can use this server",
             file=sys.stderr,
         )
+    start_log(sys.stderr, options.log_format)
     server.run(lambda: print(f"denoise serves on {server.url}", flush=True))
     return 0
 
@@ -122,6 +151,7 @@ def _token(options: argparse.Namespace) -> str | None:
 def _make_server(options: argparse.Namespace) -> "Server":
     try:
         from denoise.server.context import ServerContext
+        from denoise.server.cross_origin import Origins
         from denoise.server.waitress_server import Server
     except ModuleNotFoundError as error:
         raise UsageError(
@@ -131,7 +161,8 @@ def _make_server(options: argparse.Namespace) -> "Server":
 
     network = Denoiser.load(options.model).network
     hosts = Hosts(options.host, frozenset(options.allow_host))
-    context = ServerContext(network, _make_limits(options), _token(options), hosts)
+    origins = Origins(frozenset(options.allow_origin))
+    context = ServerContext(network, _make_limits(options), _token(options), hosts, origins)
     try:
         return Server(context, options.host, options.port)
     except (OSError, ValueError) as error:  # ValueError: the host has no address

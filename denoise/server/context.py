@@ -6,6 +6,7 @@ from typing import Any
 
 from denoise.network.spec import MaskNetwork
 from denoise.server.concurrency import WorkQueue
+from denoise.server.cross_origin import Origins
 from denoise.server.host_check import Hosts
 from denoise.server.limits import Limits
 from denoise.server.prometheus import ServerMetrics
@@ -19,6 +20,7 @@ class ServerContext:
     limits: Limits
     token: str | None = None
     hosts: Hosts = field(default_factory=Hosts)
+    origins: Origins = field(default_factory=Origins)
     is_stopping: Event = field(default_factory=Event)
     work_queue: WorkQueue = field(init=False)
     metrics: ServerMetrics = field(init=False)

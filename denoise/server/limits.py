@@ -8,6 +8,7 @@ from typing import Any
 
 from denoise.dsp import formats
 from denoise.dsp.audio import MAX_CHANNELS, RATES, out_of_range
+from denoise.server.accepted_formats import list_extensions
 from denoise.server.problems import ProblemError
 
 MIB = 2**20
@@ -33,31 +34,54 @@ class Limits:
     `channel_seconds` is the duration of the audio times its number of channels.
     """
 
-    body_bytes: int = 32 * MIB
-    channel_seconds: float = 600.0
+    body_bytes: int = 1024 * MIB  # an hour of 48 kHz, 24 bits, in stereo
+    channel_seconds: float = 7200.0  # an hour in stereo
     channels: int = MAX_CHANNELS
-    deadline_seconds: float = 60.0
+    deadline_seconds: float = 900.0
     workers: int = field(default_factory=count_cores)
     queue: int = 4
 
     def to_json(self) -> dict[str, Any]:
-        """Return the limits, the supported sample rates and the output formats as JSON values."""
+        """Return the limits and the formats that are read and written as JSON values.
+
+        `minutes` has the longest duration by number of channels.
+        """
+        minutes = {str(each): self.minutes(each) for each in range(1, self.channels + 1)}
         rates = {"min_sample_rate": RATES[0], "max_sample_rate": RATES[1]}
-        return {**asdict(self), **rates, "formats": list(formats.CHOICES)}
+        read_and_written = {"reads": list_extensions(), "formats": list(formats.CHOICES)}
+        return {**asdict(self), "minutes": minutes, **rates, **read_and_written}
+
+    def minutes(self, channels: int) -> float:
+        """Return how many minutes a recording with this many channels may last."""
+        return round(self.channel_seconds / channels / 60, 3)
+
+    def describe(self) -> str:
+        """Return a sentence about the largest recording that is accepted."""
+        text = f"At most {self.body_bytes / MIB:g} MiB, and {self.minutes(1):g} minutes of one "
+        return (
+            f"{text}channel or {self.minutes(2):g} minutes of two; GET /v1/limits has all limits."
+        )
 
     def check_format(self, sample_rate: int, channels: int) -> None:
         """Raise ProblemError for a sample rate or a number of channels out of range."""
         if excess := out_of_range(sample_rate, channels, self.channels):
             raise ProblemError("bad-audio", *excess)
 
+    def is_short_enough(self, n_samples: int, sample_rate: int, channels: int) -> bool:
+        """Tell whether audio of this many samples per channel is within `channel_seconds`."""
+        return n_samples * channels / sample_rate <= self.channel_seconds
+
     def check_length(self, n_samples: int, sample_rate: int, channels: int) -> None:
         """Raise ProblemError where the decoded audio is longer than `channel_seconds`."""
-        seconds = n_samples * channels / sample_rate
-        if seconds > self.channel_seconds:
-            detail = f"The audio is longer than {self.channel_seconds:g} s, summed over its "
-            detail += "channels; decoding stopped there. Send shorter pieces or fewer channels."
-            actual = round_up_to_milliseconds(seconds)
-            raise ProblemError("too-long", detail, self.channel_seconds, actual)
+        if self.is_short_enough(n_samples, sample_rate, channels):
+            return
+        minutes = self.minutes(channels)
+        kind = "one channel" if channels == 1 else f"{channels} channels"
+        detail = f"A recording with {kind} may last {minutes:g} minutes, and this one is longer. "
+        detail += "Send shorter pieces" + (" or fewer channels." if channels > 1 else ".")
+        actual = round_up_to_milliseconds(n_samples * channels / sample_rate)
+        numbers = {"limit_minutes": minutes}
+        raise ProblemError("too-long", detail, self.channel_seconds, actual, further=numbers)
 
 
 class Deadline:

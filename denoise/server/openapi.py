@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
+from denoise.server.limits import Limits
 from denoise.server.page import load_parts
 from denoise.server.problems import MEDIA_TYPE
 from denoise.server.response_schemas import BODIES, HEADERS, PROBLEM, PROBLEM_HEADERS
@@ -18,11 +19,11 @@ FORM = {
 PART_NAME = {"type": "string", "enum": sorted(load_parts())}
 
 
-def describe(has_token: bool = False) -> dict[str, Any]:
-    """Return the document of a server with or without a token."""
+def describe(has_token: bool, limits: Limits) -> dict[str, Any]:
+    """Return the document of a server with or without a token, and with these limits."""
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
-        operation = _describe_operation(route, has_token)
+        operation = _describe_operation(route, has_token, limits)
         paths.setdefault(route.template, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
@@ -35,7 +36,7 @@ def describe(has_token: bool = False) -> dict[str, Any]:
     }
 
 
-def _describe_operation(route: Route, has_token: bool) -> dict[str, Any]:
+def _describe_operation(route: Route, has_token: bool, limits: Limits) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.view,
         "summary": route.summary,
@@ -44,7 +45,8 @@ def _describe_operation(route: Route, has_token: bool) -> dict[str, Any]:
     if parameters := _describe_parameters(route):
         operation["parameters"] = parameters
     if route.uses_worker:
-        operation["requestBody"] = {"required": True, "content": _describe_body(route)}
+        content, text = _describe_body(route), limits.describe()
+        operation["requestBody"] = {"description": text, "required": True, "content": content}
     if has_token and not route.is_open:
         operation["security"] = [{"token": []}]
     return operation

@@ -38,8 +38,12 @@ class ProblemError(DenoiseError):
         limit: float | None = None,
         actual: float | None = None,
         headers: Mapping[str, str] | None = None,
+        further: Mapping[str, float] | None = None,
     ) -> None:
-        """Create the error of a kind in KINDS, with a detail for the client."""
+        """Create the error of a kind in KINDS, with a detail for the client.
+
+        `further` has numbers that the problem document holds under names of their own.
+        """
         super().__init__(detail)
         self.kind = kind
         self.status, self.title = KINDS[kind]
@@ -48,15 +52,16 @@ class ProblemError(DenoiseError):
             self.headers.setdefault("Retry-After", str(RETRY_SECONDS))
         if kind == "unauthorized":
             self.headers["WWW-Authenticate"] = 'Bearer realm="denoise"'
-        self._numbers = {"limit": limit, "actual": actual}
+        self._numbers = {"limit": limit, "actual": actual, **(further or {})}
 
-    def to_json(self) -> bytes:
-        """Return the body of the response."""
+    def to_json(self, request_id: str) -> bytes:
+        """Return the body of the response; the log has the same id."""
         problem: dict[str, Any] = {
             "type": f"urn:denoise:{self.kind}",
             "title": self.title,
             "status": self.status,
             "detail": str(self),
+            "request_id": request_id,
         }
         problem |= {key: value for key, value in self._numbers.items() if value is not None}
         return json.dumps(problem).encode() + b"\n"

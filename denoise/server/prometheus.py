@@ -12,7 +12,25 @@ from prometheus_client import (
 )
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # what generate_latest writes
-BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)  # seconds
+BUCKETS = (
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    20,
+    30,
+    60,
+    120,
+    300,
+    900,
+)  # seconds
 
 disable_created_metrics()  # the time at which each series began, which nothing here needs
 

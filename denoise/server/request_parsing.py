@@ -4,10 +4,8 @@ import hmac
 import math
 import shutil
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from flask import Request
-from werkzeug.utils import secure_filename
 
 from denoise.dsp import formats
 from denoise.inference.file_denoiser import Options
@@ -17,7 +15,6 @@ from denoise.server.routes import Route
 RAW = ("", "application/octet-stream", "application/ogg", "application/x-www-form-urlencoded")
 MEDIA = ("audio/", "video/")
 FORM = "multipart/form-data"
-MAX_NAME_LENGTH = 80
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -30,22 +27,6 @@ def check_token(request: Request, token: str | None) -> None:
     if scheme.lower() != "bearer" or not is_same:
         detail = "Send the header Authorization: Bearer, followed by the token."
         raise ProblemError("unauthorized", detail)
-
-
-def check_site(request: Request) -> None:
-    """Raise ProblemError where a browser sends the request for a page of another site."""
-    origin = request.headers.get("Origin")
-    is_foreign = origin is not None and _netloc(origin) != request.host
-    if is_foreign or request.headers.get("Sec-Fetch-Site") == "cross-site":
-        detail = "A browser sent this request for a page of another site."
-        raise ProblemError("cross-site", detail)
-
-
-def _netloc(origin: str) -> str | None:
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:  # an unclosed bracket
-        return None
 
 
 def check_query(request: Request, route: Route) -> None:
@@ -92,7 +73,7 @@ def check_body(request: Request, max_bytes: int) -> None:
     """Raise ProblemError where Content-Length is larger than the limit."""
     length = request.content_length
     if length is not None and length > max_bytes:
-        detail = f"The body may have at most {max_bytes} bytes."
+        detail = f"The body may have at most {max_bytes} bytes ({max_bytes / 2**20:g} MiB)."
         raise ProblemError("too-large", detail, max_bytes, length)
 
 
@@ -120,9 +101,3 @@ def save_recording(request: Request, target: Path, accepts_raw: bool) -> str:
     if target.stat().st_size == 0:
         raise ProblemError("bad-request", "The recording is empty: it has no bytes.")
     return name
-
-
-def make_safe_name(name: str, suffix: str, extension: str) -> str:
-    """Return a file name for the result: ASCII, without folders, whatever the client's name was."""
-    stem = secure_filename(name).rpartition(".")[0] or secure_filename(name)
-    return f"{stem[:MAX_NAME_LENGTH].strip('.') or 'recording'}{suffix}.{extension}"

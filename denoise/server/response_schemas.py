@@ -44,8 +44,10 @@ BODIES = {
         deadline_seconds=NUMBER,
         workers=INTEGER,
         queue=INTEGER,
+        minutes={"type": "object", "additionalProperties": NUMBER},
         min_sample_rate=INTEGER,
         max_sample_rate=INTEGER,
+        reads=_array(TEXT),
         formats=_array(TEXT),
     ),
     "livez": _object(status={"const": "alive"}),
@@ -65,5 +67,5 @@ PROBLEM_HEADERS = {
     401: {"WWW-Authenticate": _header("Required authentication scheme", TEXT)},
     503: {"Retry-After": _header("Seconds to wait before trying again", INTEGER)},
 }
-PROBLEM = _object(type=TEXT, title=TEXT, status=INTEGER, detail=TEXT)
-PROBLEM["properties"] |= {"limit": NUMBER, "actual": NUMBER}
+PROBLEM = _object(type=TEXT, title=TEXT, status=INTEGER, detail=TEXT, request_id=TEXT)
+PROBLEM["properties"] |= {"limit": NUMBER, "actual": NUMBER, "limit_minutes": NUMBER}

@@ -7,34 +7,41 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from flask import Response, request
+from werkzeug.wsgi import wrap_file
 
 from denoise.dsp import formats
 from denoise.inference.file_denoiser import Options, Report
 from denoise.server import openapi, page, prometheus, request_parsing
+from denoise.server.accepted_formats import MEDIA_TYPES
 from denoise.server.context import ServerContext
+from denoise.server.file_names import make_disposition
 from denoise.server.limits import Deadline
 from denoise.server.problems import ProblemError
 from denoise.server.routes import JSON
-from denoise.server.worker import MEDIA_TYPES, Worker
+from denoise.server.worker import Worker
 
 CHUNK_BYTES = 2**16
 EXTENSIONS = {name: extension for extension, name in reversed(formats.BY_EXTENSION.items())}
 Views = dict[str, Callable[..., Any]]
 
 
-class FileBody:
-    """A response body that is read from a file in chunks; closing it deletes the file's folder."""
+class ResultFile:
+    """A file that is sent as a response's body; closing it deletes the file's folder.
+
+    It is given to `wsgi.file_wrapper`, so that waitress sends it from the disk. What a response
+    yields in chunks stays in waitress' memory for as long as the client keeps up.
+    """
 
     def __init__(self, path: Path, cleanup: ExitStack) -> None:
-        """Open the file; `cleanup` deletes its folder when the body is closed."""
+        """Open the file; `cleanup` deletes its folder when this object is closed."""
         self.n_bytes = path.stat().st_size
-        self._file = cleanup.enter_context(path.open("rb"))
+        file = cleanup.enter_context(path.open("rb"))
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
         self._cleanup = cleanup
 
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield the bytes in chunks."""
-        while chunk := self._file.read(CHUNK_BYTES):
-            yield chunk
+    def seekable(self) -> bool:
+        """Return True; waitress asks."""
+        return True
 
     def close(self) -> None:
         """Close the file and delete its folder."""
@@ -72,7 +79,7 @@ def _make_light_views(context: ServerContext) -> Views:
         "livez": lambda: {"status": "alive"},
         "readyz": ready,
         "metrics": metrics,
-        "openapi": lambda: openapi.describe(context.token is not None),
+        "openapi": lambda: openapi.describe(context.token is not None, context.limits),
     }
 
 
@@ -131,9 +138,9 @@ def _make_audio_response(
     audio_format, encoding = report.audio_format, report.encoding
     extension = EXTENSIONS.get(encoding.format, "wav")
     suffix = formats.RESULT_SUFFIXES[options.residual]
-    file_name = request_parsing.make_safe_name(name, suffix, extension)
+    disposition = make_disposition(name, suffix, extension)
     response = _make_file_response(report.target, cleanup, MEDIA_TYPES[encoding.format])
-    response.headers["Content-Disposition"] = f'attachment; filename="{file_name}"'
+    response.headers["Content-Disposition"] = disposition
     response.headers["Audio-Sample-Rate"] = str(audio_format.sample_rate)
     response.headers["Audio-Channels"] = str(audio_format.channels)
     response.headers["Audio-Seconds"] = f"{report.duration_seconds:.6f}"
@@ -142,7 +149,8 @@ def _make_audio_response(
 
 
 def _make_file_response(path: Path, cleanup: ExitStack, media_type: str) -> Response:
-    body = FileBody(path, cleanup)
-    response = Response(body, content_type=media_type)
-    response.content_length = body.n_bytes
+    file = ResultFile(path, cleanup)
+    body = wrap_file(request.environ, file, CHUNK_BYTES)  # type: ignore[arg-type]
+    response = Response(body, content_type=media_type, direct_passthrough=True)
+    response.content_length = file.n_bytes
     return response

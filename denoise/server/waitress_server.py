@@ -12,6 +12,13 @@ from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import BaseWSGIServer, create_server
 from waitress.task import ErrorTask
 
+from denoise.server.access_log import (
+    UNKNOWN,
+    Access,
+    known_method,
+    log_access,
+    make_request_id,
+)
 from denoise.server.app import HEADERS, create_app
 from denoise.server.context import ServerContext
 from denoise.server.limits import MIB
@@ -48,12 +55,18 @@ class ProblemTask(ErrorTask):
             self.channel.adj.max_request_body_size - MIB if is_too_large else None,
             int(announced) if is_too_large and announced.isdigit() else None,
         )
-        body = problem.to_json()
+        request_id = make_request_id()
+        body = problem.to_json(request_id)
         self.status = f"{problem.status} {HTTPStatus(problem.status).phrase}"
         self.response_headers += [("Content-Type", MEDIA_TYPE), *HEADERS.items()]
+        self.response_headers.append(("Request-Id", request_id))
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body)
+        method = known_method(getattr(self.request, "command", None))
+        client = str(self.channel.addr[0])
+        line = Access(client, method, UNKNOWN, problem.status, len(body), 0.0, request_id, kind)
+        log_access(line)
 
 
 class Parser(HTTPRequestParser):

@@ -17,23 +17,11 @@ from denoise.inference.file_denoiser import Options, Report, denoise_file
 from denoise.inference.reader import probe, reading
 from denoise.inference.streaming import Stream
 from denoise.network.spec import MaskNetwork
+from denoise.server.accepted_formats import MEDIA_TYPES, advise
 from denoise.server.limits import Deadline, Limits
 from denoise.server.problems import ProblemError
 from denoise.server.spectrogram_preview import SpectrogramPreview
 
-MEDIA_TYPES = {
-    "WAV": "audio/wav",
-    "WAVEX": "audio/wav",
-    "RF64": "audio/wav",
-    "W64": "audio/x-w64",
-    "FLAC": "audio/flac",
-    "OGG": "audio/ogg",
-    "MP3": "audio/mpeg",
-    "AIFF": "audio/aiff",
-    "AU": "audio/basic",
-    "CAF": "audio/x-caf",
-}
-SUPPORTED = "Send WAV, FLAC, OGG, MP3 or AIFF."
 NO_MEDIA = "This file needs PyAV, which this server does not have: pip install '.[media]'."
 JSON_START = '{"data": ['
 DECIMALS = 8  # finer than float32 near full scale
@@ -59,6 +47,7 @@ class Worker:
             self._check(n_samples, audio_format)
 
         with _errors_as_problems():
+            self._check_declared(source, audio_format)
             return denoise_file(self._network_with_deadline(), source, target, options, check)
 
     def write_samples(self, source: Path, target: Path) -> float:
@@ -74,6 +63,7 @@ class Worker:
             reading(source) as recording,
             target.open("w", encoding="ascii") as file,
         ):
+            self._check_declared(source, audio_format)
             file.write(JSON_START)
             for block in recording.blocks():
                 n_samples += len(block)
@@ -93,6 +83,20 @@ class Worker:
                 self._check(n_samples, audio_format)
                 preview.feed(block.mean(axis=1, dtype=np.float32))
         return {**preview.flush(), "channels": audio_format.channels}
+
+    def _check_declared(self, source: Path, audio_format: AudioFormat) -> None:
+        """Refuse a recording that is too long, before it is denoised.
+
+        Where the header declares too many samples, which can be wrong, decoding counts them.
+        """
+        with reading(source) as recording:
+            rate, channels = audio_format.sample_rate, audio_format.channels
+            if self.limits.is_short_enough(recording.declared_samples or 0, rate, channels):
+                return
+            n_samples = 0
+            for block in recording.blocks():
+                n_samples += len(block)
+                self._check(n_samples, audio_format)
 
     def _check(self, n_samples: int, audio_format: AudioFormat) -> None:
         self.limits.check_length(n_samples, audio_format.sample_rate, audio_format.channels)
@@ -118,11 +122,11 @@ def read_format(path: Path, limits: Limits) -> AudioFormat:
         audio_format, encoding = probe(path)
     except AudioError as error:
         if isinstance(error.__cause__, ImportError):
-            raise ProblemError("no-audio", f"{NO_MEDIA} {SUPPORTED}") from error
-        raise ProblemError("no-audio", f"The file cannot be read. {SUPPORTED}") from error
+            raise ProblemError("no-audio", f"{NO_MEDIA} {advise()}") from error
+        raise ProblemError("no-audio", f"The file cannot be read. {advise()}") from error
     name = encoding.format
     if name not in MEDIA_TYPES:
-        raise ProblemError("no-audio", f"The file format {name} is not supported. {SUPPORTED}")
+        raise ProblemError("no-audio", f"The file format {name} is not supported. {advise()}")
     limits.check_format(audio_format.sample_rate, audio_format.channels)
     return audio_format
 

@@ -98,6 +98,22 @@ def test_a_recording_stops_at_the_server_s_limit(open_page: Callable[..., Page])
     expect_result(page, "recording.wav")
 
 
+@pytest.mark.parametrize("reads_media", [True, False])
+def test_the_formats_that_the_server_reads_are_named_and_offered(
+    open_page: Callable[..., Page], reads_media: bool
+) -> None:
+    limits = {
+        "body_bytes": 2**20,
+        "channel_seconds": 60,
+        "reads": ["wav", "m4a"][: 1 + reads_media],
+    }
+    page = open_page(routes={"**/v1/limits": respond(200, limits)})
+    expect(page.get_by_text("up to 1 MiB and 1:00 min")).to_be_visible()
+    assert (page.get_by_text("M4A, MP4, WebM and others").count() == 1) == reads_media
+    accept = page.locator("#file").get_attribute("accept") or ""
+    assert (".m4a" in accept.split(",")) == reads_media and ".flac" in accept
+
+
 KEEP_STREAM = """const original = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
 window.allowed = new Promise((resolve) => { window.allow = resolve; });
 navigator.mediaDevices.getUserMedia = async (options) => {

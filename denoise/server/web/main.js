@@ -14,6 +14,7 @@ const DOING = {
   receiving: "Receiving",
   waiting: "Waiting: the server is busy",
 };
+const MEDIA = "WAV, FLAC, OGG, MP3, AIFF, M4A, MP4, WebM and others"; // with the server's extra
 const BYTES_A_SAMPLE = 2; // of what is recorded here
 
 let limits = null; // as /v1/limits has them; null while they are not known
@@ -215,7 +216,9 @@ function listenToDrops() {
 async function askForLimits() {
   limits = await ask("v1/limits");
   if (!limits) return;
-  byId("limits").textContent = `WAV, FLAC, OGG, MP3 or AIFF, up to ${mebibytes(limits.body_bytes)}`
+  const readsMedia = limits.reads?.includes("m4a");
+  if (readsMedia) byId("file").accept += limits.reads.map((name) => `,.${name}`).join("");
+  byId("limits").textContent = `${readsMedia ? MEDIA : "WAV, FLAC, OGG, MP3 or AIFF"}, up to ${mebibytes(limits.body_bytes)}`
     + ` and ${clock(limits.channel_seconds, 0)} min of one channel.`;
   const model = await ask("v1/model");
   if (model) byId("band").textContent = `Above ${(model.sample_rate / 2000).toFixed(0)} kHz, steady noise is removed.`;

@@ -1,0 +1,15 @@
+# The server (docs/server.md) as an unprivileged user, with a health check.
+FROM python:3.13-slim
+
+WORKDIR /source
+COPY pyproject.toml README.md LICENSE ./
+COPY denoise denoise
+COPY general/models general/models
+RUN pip install --no-cache-dir '.[server]' && rm -rf /source/*
+
+RUN useradd --system --no-create-home denoise
+USER denoise
+WORKDIR /tmp
+EXPOSE 8765
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD ["python", "-c", "import http.client; c = http.client.HTTPConnection('127.0.0.1', 8765, timeout=3); c.request('GET', '/livez'); exit(c.getresponse().status != 200)"]
+ENTRYPOINT ["denoise", "serve", "--host", "0.0.0.0"]

@@ -1,0 +1,197 @@
+"""Send recordings to `denoise serve` and write its responses, with the standard library only."""
+
+import http.client
+import json
+import shutil
+import socket
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+from denoise.errors import DenoiseError, UsageError
+from denoise.util.paths import replacing_output
+
+MAX_WAIT_SECONDS = 60.0
+MAX_DOCUMENT_BYTES = 65_536
+MIB = 2**20
+ASK_ABOVE_BYTES = 16 * MIB  # the size from which the limits are asked for before the upload
+ASK_SECONDS = 10.0
+
+
+class ServerError(DenoiseError):
+    """The server refused the request, or did not answer."""
+
+
+class ServerUnusableError(ServerError):
+    """No request to this server can succeed: nothing listens there, or it refuses the token."""
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Refuse redirects, so that the recording and the token reach no other server."""
+
+    def redirect_request(self, *arguments: Any) -> None:
+        """Follow no redirect."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A server's address, its token, and how patient the client is."""
+
+    address: str
+    token: str | None
+    retries: int
+    timeout: float
+
+    def denoise(self, query: dict[str, str], source: Path, target: Path) -> None:
+        """Send a recording and write the response, with further tries while the server is busy.
+
+        Raises ServerError if the server refuses it or the connection fails, and DenoiseError if a
+        file cannot be read or written.
+        """
+        url = f"{make_base(self.address)}/v1/denoise?{urllib.parse.urlencode(query)}"
+        self._check_size(source)
+        for tries_left in range(self.retries, -1, -1):
+            try:
+                return self._send(url, source, target)
+            except urllib.error.HTTPError as error:
+                with error:
+                    _wait_or_raise(error, tries_left)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _check_size(self, source: Path) -> None:
+        """Raise ServerError for a recording that is larger than the server accepts.
+
+        It is asked for large recordings only. A server that does not tell decides by itself.
+        """
+        try:
+            size = source.stat().st_size
+            if size <= ASK_ABOVE_BYTES:
+                return
+            url = f"{make_base(self.address)}/v1/limits"
+            request = urllib.request.Request(url, headers=self._headers())
+            with _make_opener().open(request, timeout=min(ASK_SECONDS, self.timeout)) as response:
+                limit = json.loads(response.read(MAX_DOCUMENT_BYTES))["body_bytes"]
+        except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
+            return
+        if isinstance(limit, int) and size > limit:
+            raise ServerError(
+                f"The recording has {size / MIB:.1f} MiB, and the server accepts at most "
+                f"{limit / MIB:g} MiB. Send shorter pieces, or another format."
+            )
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
+
+    def _send(self, url: str, source: Path, target: Path) -> None:
+        """Send the recording once and write the response; also raises HTTPError."""
+        host = urllib.parse.urlsplit(url).netloc
+        try:
+            with source.open("rb") as file:
+                size = str(source.stat().st_size)
+                headers = {"Content-Type": "application/octet-stream", "Content-Length": size}
+                headers |= self._headers()
+                request = urllib.request.Request(url, file, headers, method="POST")
+                with _make_opener().open(request, timeout=self.timeout) as response:
+                    _write_response(response, target)
+        except urllib.error.HTTPError:
+            raise
+        except (urllib.error.URLError, http.client.HTTPException, ConnectionError) as error:
+            reason = getattr(error, "reason", None) or error
+            is_absent = isinstance(reason, ConnectionRefusedError | socket.gaierror)
+            kind = ServerUnusableError if is_absent else ServerError
+            raise kind(
+                f"{host} does not answer: {reason}. Is denoise serve running there?"
+            ) from error
+        except TimeoutError as error:
+            raise ServerError(
+                f"{host} sent nothing for {self.timeout:g} s. Pass a longer --timeout."
+            ) from error
+        except OSError as error:
+            raise DenoiseError(f"{error.filename or target}: {error.strerror or error}.") from error
+
+
+def make_base(address: str) -> str:
+    """Return a server's address with its path percent-encoded; raises UsageError if invalid."""
+    parts = _split_url(address)
+    path = urllib.parse.quote(parts.path.rstrip("/"), safe="/%:@!$&'()*+,;=~")
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _make_opener() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(NoRedirect, urllib.request.ProxyHandler({}))  # no proxy
+
+
+def _split_url(url: str) -> urllib.parse.SplitResult:
+    """Split a server's address; raises UsageError if it is invalid."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        is_valid = url.isprintable() and " " not in url and parts.scheme in ("http", "https")
+        is_valid = is_valid and bool(parts.hostname) and parts.port != 0
+        (parts.hostname or "").encode("idna")  # as the look-up will do
+    except ValueError:  # an invalid port, an unmatched bracket, or a name that no host can have
+        is_valid = False
+    if not is_valid:
+        raise UsageError(f"{url} is not an address like http://127.0.0.1:8765.")
+    if "@" in parts.netloc:
+        raise UsageError("Pass the token with --token, not a user and a password in the address.")
+    if parts.query or parts.fragment:
+        raise UsageError(f"{url}: pass options in place of what follows ? or # in the address.")
+    return parts
+
+
+def _write_response(response: http.client.HTTPResponse, target: Path) -> None:
+    """Write the response's body to `target`; raises ServerError if it is incomplete."""
+    n_announced = response.headers.get("Content-Length")
+    with replacing_output(target) as temporary, temporary.open("wb") as file:
+        shutil.copyfileobj(response, file)
+        if n_announced is not None and file.tell() != int(n_announced):
+            raise ServerError(
+                f"The response ended after {file.tell()} of {n_announced} bytes. Try again."
+            )
+
+
+def _wait_or_raise(error: urllib.error.HTTPError, tries_left: int) -> None:
+    """Wait as long as a busy server says; raises ServerError if another attempt is of no use."""
+    if error.code != 503 or tries_left == 0:
+        kind = ServerUnusableError if error.code == 401 else ServerError
+        raise kind(_describe_problem(error)) from error
+    seconds = _parse_retry_after(error.headers.get("Retry-After"))
+    seconds = min(MAX_WAIT_SECONDS, max(0.0, seconds))
+    print(f"denoise: the server is busy, trying again in {seconds:g} s", file=sys.stderr)
+    time.sleep(seconds)
+
+
+def _parse_retry_after(retry_after: str | None) -> float:
+    """Return the seconds that Retry-After gives, as a number or a date; 1 if it is invalid."""
+    try:
+        return float(retry_after or 1)
+    except ValueError:
+        pass
+    try:
+        return parsedate_to_datetime(str(retry_after)).timestamp() - time.time()
+    except ValueError:
+        return 1.0
+
+
+def _describe_problem(error: urllib.error.HTTPError) -> str:
+    """Return the text of a problem document, or the status if the response is not one."""
+    try:
+        problem = json.loads(error.read(MAX_DOCUMENT_BYTES))
+        text = f"{problem['title']}: {problem['detail']}"
+    except (ValueError, KeyError, TypeError, OSError, http.client.HTTPException):
+        return f"The server answered {error.code} {error.reason}."
+    is_told = "limit_minutes" in problem  # in words, by the detail
+    numbers = [
+        f"{key} {problem[key]:g}"
+        for key in ("limit", "actual")
+        if isinstance(problem.get(key), int | float) and not is_told
+    ]
+    if error.code >= 500 and isinstance(problem.get("request_id"), str):
+        numbers.append(f"request {problem['request_id']}")  # the server's log has it, too
+    return text + (f" ({', '.join(numbers)})" if numbers else "")
