@@ -1,6 +1,7 @@
 """Write the comparison on real recordings as Markdown, from the tree that becomes JSON."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from benchmarks.cells import (
@@ -34,6 +35,7 @@ HEADLINES = (  # table, condition, metric, and the column's label
     ("music", "music", "kept_db", "music kept (dB)"),
 )
 TABLE_METRICS = ("pesq", "estoi", "si_sdr_db", "ovrl", "pause_db")  # the others are in the JSON
+MAX_NAMED = 10  # recordings that could not be used
 TITLES = {
     "light": "Light noise",
     "clean": "Clean speech",
@@ -71,7 +73,9 @@ def _test_set(tree: Tree) -> list[str]:
     rejected = test_set["rejected"]
     if rejected:
         lines.append(f"- {len(rejected)} recordings could not be used:")
-        lines += [f"  - {name}: {reason}" for name, reason in rejected.items()]
+        lines += [f"  - {name}: {reason}" for name, reason in islice(rejected.items(), MAX_NAMED)]
+        if len(rejected) > MAX_NAMED:
+            lines.append(f"  - and {len(rejected) - MAX_NAMED} more, which real.json names.")
     lines += [f"- {label} is left out: {reason}" for label, reason in tree["left_out"].items()]
     return lines
 
