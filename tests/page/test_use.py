@@ -27,7 +27,7 @@ pytestmark = browser.needed
 
 
 def test_a_chosen_file_is_denoised_and_shown(page: Page) -> None:
-    expect(page.get_by_text("up to 1 MiB and 0:20 min")).to_be_visible()
+    expect(page.get_by_text("up to 0.167 minutes in stereo and 1 MiB")).to_be_visible()
     choose(page)
     expect_result(page)
     expect(page.get_by_text("0:02.0, 8 kHz, mono")).to_be_visible()
@@ -108,7 +108,7 @@ def test_the_formats_that_the_server_reads_are_named_and_offered(
         "reads": ["wav", "m4a"][: 1 + reads_media],
     }
     page = open_page(routes={"**/v1/limits": respond(200, limits)})
-    expect(page.get_by_text("up to 1 MiB and 1:00 min")).to_be_visible()
+    expect(page.get_by_text("up to 0.5 minutes in stereo and 1 MiB")).to_be_visible()
     assert (page.get_by_text("M4A, MP4, WebM and others").count() == 1) == reads_media
     accept = page.locator("#file").get_attribute("accept") or ""
     assert (".m4a" in accept.split(",")) == reads_media and ".flac" in accept

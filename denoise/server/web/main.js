@@ -218,8 +218,9 @@ async function askForLimits() {
   if (!limits) return;
   const readsMedia = limits.reads?.includes("m4a");
   if (readsMedia) byId("file").accept += limits.reads.map((name) => `,.${name}`).join("");
-  byId("limits").textContent = `${readsMedia ? MEDIA : "WAV, FLAC, OGG, MP3 or AIFF"}, up to ${mebibytes(limits.body_bytes)}`
-    + ` and ${clock(limits.channel_seconds, 0)} min of one channel.`;
+  const minutes = Number((limits.channel_seconds / 120).toPrecision(3));
+  byId("limits").textContent = `${readsMedia ? MEDIA : "WAV, FLAC, OGG, MP3 or AIFF"},`
+    + ` up to ${minutes} minutes in stereo and ${mebibytes(limits.body_bytes)}.`;
   const model = await ask("v1/model");
   if (model) byId("band").textContent = `Above ${(model.sample_rate / 2000).toFixed(0)} kHz, steady noise is removed.`;
 }
