@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from denoise.errors import ParamsError
+from denoise.errors import ModelError, ParamsError
 from denoise.export.keras_to_onnx import to_onnx
 from denoise.network.architectures import build_model, past_level
 from denoise.network.saved_model import ModelConfig, load_model, save_model
@@ -123,14 +123,15 @@ def test_the_metadata_of_a_causal_network_are_read_as_they_were_written() -> Non
         from_metadata(wrong)
 
 
-def test_a_saved_model_that_is_older_than_the_key_is_not_causal(tmp_path: Path) -> None:
+def test_a_saved_model_without_the_key_is_an_error_that_names_it(tmp_path: Path) -> None:
     config = make_config(causal=False)
     save_model(tmp_path / "model", config.build_model(), config)
     path = tmp_path / "model" / "config.json"
     description = json.loads(path.read_text(encoding="utf-8"))
     del description["model"]["skip_autoencoder"]["causal"]
     path.write_text(json.dumps(description), encoding="utf-8")
-    assert load_model(tmp_path / "model")[1] == config
+    with pytest.raises(ModelError, match=r"model\.skip_autoencoder\.causal: the key is missing"):
+        load_model(tmp_path / "model")
 
 
 def test_the_reference_is_never_causal() -> None:

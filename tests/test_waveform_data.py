@@ -228,7 +228,7 @@ def test_the_target_has_the_echoes_of_its_first_seconds_alone(tmp_path: Path) ->
             start = int(np.abs(target).argmax())
             late = slice(start + int(seconds * RATE) + 2, None)
             assert np.abs(target[late]).max(initial=0) < 1e-5
-            assert seconds == 1.0 or rms(heard[late]) > 1e-3
+            assert seconds == 1.0 or rms(heard[late]) > 1e-4
             # The noise is 40 dB below the speech; the early part is the same in both.
             early = slice(start, start + int(seconds * RATE) + 1)
             assert np.abs(heard[early] - target[early]).max() < 0.1
