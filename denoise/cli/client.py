@@ -11,7 +11,7 @@ from pathlib import Path
 
 from denoise.cli.console import print_line
 from denoise.cli.io_plan import PIPE, Plan, Task, make_plan
-from denoise.cli.parser import INPUT_HELP, strength
+from denoise.cli.parser import INPUT_HELP, add_target_options, strength
 from denoise.cli.recordings import Request
 from denoise.cli.server_connection import Connection, ServerUnusableError, make_base
 from denoise.cli.stdio import Files, check_terminals, open_files, user_names_in_errors
@@ -53,14 +53,7 @@ def make_parser(file_completion: Mapping[str, str] | None = None) -> argparse.Ar
         "--format is given); default: beside each recording",
     )
     source.complete = target.complete = file_completion  # type: ignore[attr-defined]  # for shtab
-    parser.add_argument(
-        "--suffix",
-        help="text between the name and the extension (default: none with -o, else -denoised, or "
-        "-residual with --residual)",
-    )
-    existing = parser.add_mutually_exclusive_group()
-    existing.add_argument("--overwrite", action="store_true", help="replace existing files")
-    existing.add_argument("--skip-existing", action="store_true", help="leave existing files alone")
+    add_target_options(parser)
     parser.add_argument(
         "--strength",
         type=strength,
@@ -68,11 +61,6 @@ def make_parser(file_completion: Mapping[str, str] | None = None) -> argparse.Ar
         help="the share of the denoised signal in the output (default: 1)",
     )
     parser.add_argument("--residual", action="store_true", help="get what is removed instead")
-    parser.add_argument(
-        "--format",
-        choices=formats.CHOICES,
-        help="default: the format of the output's extension, else that of the input",
-    )
     parser.add_argument("--token", help=f"the server's token (default: ${TOKEN_VARIABLE})")
     parser.add_argument(
         "--retries",

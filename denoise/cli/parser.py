@@ -101,6 +101,14 @@ def _add_output(parser: argparse.ArgumentParser, file_completion: Mapping[str, s
         "default: beside each recording",
     )
     output.complete = file_completion  # type: ignore[attr-defined]  # shtab reads it
+    add_target_options(group)
+    group.add_argument(
+        "-n", "--dry-run", action="store_true", help="write nothing, only list the outputs"
+    )
+
+
+def add_target_options(group: argparse._ActionsContainer) -> None:
+    """Add the options for the names and formats of targets, and for targets that exist."""
     group.add_argument(
         "--suffix",
         help="text between the name and the extension (default: none with -o, else -denoised, or "
@@ -114,9 +122,6 @@ def _add_output(parser: argparse.ArgumentParser, file_completion: Mapping[str, s
     existing = group.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace existing files")
     existing.add_argument("--skip-existing", action="store_true", help="leave existing files alone")
-    group.add_argument(
-        "-n", "--dry-run", action="store_true", help="write nothing, only list the outputs"
-    )
 
 
 def _add_running(parser: argparse.ArgumentParser) -> None:

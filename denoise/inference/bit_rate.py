@@ -13,11 +13,12 @@ from typing import Any
 
 import soundfile
 
+from denoise.inference.containers import ID3_HEADER_BYTES, id3_bytes
+
 MAX_LEVEL = 0.99  # libsndfile refuses 1 for MP3
 VORBIS_LEVELS = [step / 20 for step in range(21)]  # quality 10 to 0, in halves
 VORBIS_HEADER = struct.Struct("<7sIBIiii")  # its last numbers: highest, nominal, lowest bit rate
 HEAD_BYTES = 4096
-ID3_HEADER_BYTES = 10
 MP3_PADDING_SAMPLES = 3 * 1152  # frames that encoders add: a header, and silence at both ends
 
 
@@ -37,7 +38,9 @@ def bit_rate_of(
     if not n_samples:
         return None
     n_padding = MP3_PADDING_SAMPLES if subtype == "MPEG_LAYER_III" else 0
-    n_bytes = Path(path).stat().st_size - _id3_bytes(head)
+    # A tag may hold a picture that is larger than the audio.
+    has_tag = head.startswith(b"ID3") and len(head) >= ID3_HEADER_BYTES
+    n_bytes = Path(path).stat().st_size - (id3_bytes(head) if has_tag else 0)
     return 8 * n_bytes * sample_rate / (n_samples + n_padding)
 
 
@@ -62,13 +65,6 @@ def encoder_settings(
 
 def _limited(level: float) -> float:
     return min(MAX_LEVEL, max(0.0, level))
-
-
-def _id3_bytes(head: bytes) -> int:
-    """Return the size of the tags before an MP3 stream: a picture may be larger than the audio."""
-    if not head.startswith(b"ID3") or len(head) < ID3_HEADER_BYTES:
-        return 0
-    return ID3_HEADER_BYTES + sum(byte << 7 * place for place, byte in enumerate(head[9:5:-1]))
 
 
 def _nominal_bit_rate(head: bytes) -> float | None:

@@ -18,7 +18,6 @@ OGG_HEADER_BYTES = 27
 OGG_FIRST_PAGE = 2
 FLAC_START = b"fLaC\x00\x00\x00\x22"
 SEARCH_BYTES = 1 << 20
-ID3V1_BYTES = 128
 MP3_SLACK_FRAMES = 5  # more than an encoder's delay and padding, which the decoder removes
 BLOCK_CODES = {0x02, 0x11, 0x31, 0x38, 0x40, 0x45}  # ADPCM, GSM and G.72x in WAV
 MIN_LOST_BYTES = 4096  # behind the audio, that are taken for audio rather than for junk
@@ -164,8 +163,8 @@ def _find(file: BinaryIO, mark: bytes, position: int) -> int | None:
 
 def _before_id3v1(file: BinaryIO, n_bytes: int) -> int:
     """Return where `n_bytes` end without the ID3v1 tag, if there is one. libFLAC refuses it."""
-    file.seek(max(0, n_bytes - ID3V1_BYTES))
-    return n_bytes - ID3V1_BYTES if file.read(3) == b"TAG" else n_bytes
+    file.seek(max(0, n_bytes - mpeg_audio.ID3V1_BYTES))
+    return n_bytes - mpeg_audio.ID3V1_BYTES if file.read(3) == b"TAG" else n_bytes
 
 
 def _chunks(
