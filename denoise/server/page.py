@@ -19,7 +19,7 @@ MEDIA_TYPES = {
 HEADERS = {
     # The page loads nothing from other hosts, and no other site may embed it.
     "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'",
+    "form-action 'none'; frame-ancestors 'none'; media-src 'self' blob:",
     "Cache-Control": "no-cache",
 }
 

@@ -41,19 +41,23 @@ def wait_until(page: Page, condition: str) -> None:
 
 def expect_result(page: Page, name: str = "talk.wav") -> None:
     expect(page.get_by_role("heading", name=name)).to_be_focused()
-    expect(page.get_by_role("status")).to_have_text(f"{name} has been cleaned.")
+    expect(page.locator("#status")).to_have_text(f"{name} has been cleaned.")
+
+
+def open_details(page: Page) -> None:
+    page.get_by_text("Details", exact=True).click()
 
 
 def expect_error(page: Page, message: str) -> None:
     expect(page.get_by_role("alert")).to_contain_text(message)
-    expect(page.get_by_role("button", name="Choose a file")).to_be_focused()
+    expect(page.locator("#choose")).to_be_focused()
     expect(page.get_by_role("progressbar")).to_be_hidden()
 
 
 def download(page: Page) -> tuple[str, np.ndarray, int]:
     """Press Download; return the file name, the samples and the sample rate."""
     with page.expect_download() as waiting:
-        page.get_by_role("button", name="Download").click()
+        page.get_by_role("button", name="Download", exact=True).click()
     content = Path(waiting.value.path()).read_bytes()
     samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
     return waiting.value.suggested_filename, samples, rate

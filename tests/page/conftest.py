@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests import browser
 from tests.corpora import encode
@@ -38,14 +38,18 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(chromium: Browser, address: str) -> Iterator[Callable[..., Page]]:
-    """Return a function that opens the page.
+    """Return a function that opens the page and waits until it shows the example.
 
     After the test, check that no script failed and that every request went to the server.
     """
     faults: list[str] = []
 
     def open_it(
-        url: str = address, init: str = "", routes: dict[str, Any] | None = None, **options: Any
+        url: str = address,
+        init: str = "",
+        routes: dict[str, Any] | None = None,
+        has_example: bool = True,
+        **options: Any,
     ) -> Page:
         page = chromium.new_context(**options).new_page()
         page.on("pageerror", lambda error: faults.append(str(error)))
@@ -62,6 +66,8 @@ def open_page(chromium: Browser, address: str) -> Iterator[Callable[..., Page]]:
         for pattern, respond in (routes or {}).items():
             page.route(pattern, respond)
         page.goto(url)
+        if has_example:
+            expect(page.get_by_role("heading", name="An example")).to_be_visible()
         return page
 
     yield open_it

@@ -11,7 +11,16 @@ from playwright.sync_api import Page, expect
 
 from tests import browser
 from tests.corpora import encode
-from tests.page.acts import RATE, TALK, choose, download, expect_error, expect_result, respond
+from tests.page.acts import (
+    RATE,
+    TALK,
+    choose,
+    download,
+    expect_error,
+    expect_result,
+    open_details,
+    respond,
+)
 from tests.test_waitress_server import serving
 
 pytestmark = browser.needed
@@ -21,7 +30,7 @@ pytestmark = browser.needed
     ("content", "message"),
     [
         (b"", "The recording is empty."),
-        (bytes(3 * 2**19), "It has 1.5 MiB; this server accepts at most 1 MiB."),
+        (bytes(3 * 2**19), "It has 1.5 MB; this server accepts at most 1 MB."),
         (b"<!doctype html>" * 10, "This is not a supported audio format."),
         (encode(TALK, "FLAC", "PCM_16", RATE)[:-9000], "This audio cannot be processed."),
         (encode(TALK[:0], "WAV", "PCM_16", RATE), "This audio cannot be processed."),
@@ -40,8 +49,10 @@ def test_an_error_keeps_the_previous_result(page: Page) -> None:
     choose(page)
     expect_result(page)
     choose(page, b"no audio", "other.wav")
-    expect_error(page, "This is not a supported audio format")
+    expect_error(page, "other.wav: This is not a supported audio format")
     expect(page.get_by_role("heading", name="talk.wav")).to_be_visible()
+    page.get_by_role("button", name="Dismiss").click()
+    expect(page.get_by_role("alert")).to_be_hidden()
     assert download(page)[0] == "talk-denoised.wav"
     expect(page.get_by_role("alert")).to_be_hidden()
 
@@ -69,7 +80,7 @@ def test_unusable_responses_are_reported(page: Page, response: Any, message: str
 
 def test_a_failed_request_can_be_repeated(page: Page) -> None:
     page.route("**/v1/denoise*", respond(500, {"title": "Wrong", "detail": ""}))
-    page.get_by_role("button", name="Record").click()
+    page.locator("#record").click()
     expect(page.get_by_role("meter")).not_to_have_js_property("value", -60)
     page.get_by_role("button", name="Stop and clean").click()
     expect_error(page, "Wrong.")
@@ -88,15 +99,16 @@ def test_files_of_the_page_that_cannot_be_loaded_are_reported(
     page = open_page(
         init=f"AudioWorklet.prototype.addModule = () => {rejection};",
         routes={"**/example.flac": lambda route: route.abort()},
+        has_example=False,
     )
-    page.get_by_role("button", name="Record").click()
+    page.locator("#record").click()
     expect(page.get_by_role("alert")).to_contain_text("The recording could not be started.")
-    expect(page.get_by_role("button", name="Record")).to_be_focused()
-    page.get_by_role("button", name="Try an example").click()
+    expect(page.locator("#record")).to_be_focused()
+    page.get_by_role("button", name="Show an example").click()
     expect_error(page, "The example could not be loaded.")
     page.unroute("**/example.flac")
     page.get_by_role("button", name="Try again").click()
-    expect_result(page, "example.flac")
+    expect(page.get_by_role("heading", name="An example")).to_be_focused()
 
 
 def test_a_download_error_scrolls_into_view(open_page: Callable[..., Page]) -> None:
@@ -104,7 +116,8 @@ def test_a_download_error_scrolls_into_view(open_page: Callable[..., Page]) -> N
     choose(page)
     expect_result(page)
     page.route("**/v1/denoise*", lambda route: route.abort())
-    page.get_by_label("Format").select_option("FLAC")
+    open_details(page)
+    page.get_by_label("Download as").select_option("FLAC")
     page.get_by_role("button", name="Download").click()
     expect(page.get_by_role("button", name="Download")).to_be_focused()
     expect(page.get_by_role("alert")).to_be_in_viewport()
@@ -113,7 +126,8 @@ def test_a_download_error_scrolls_into_view(open_page: Callable[..., Page]) -> N
 def test_the_page_asks_for_the_token(open_page: Callable[..., Page], model: Path) -> None:
     arguments = ["denoise", "serve", "--port", "0", "--model", str(model), "--token", "sesame"]
     with serving(arguments) as (_, netloc):
-        page = open_page(f"http://{netloc}/")
+        page = open_page(f"http://{netloc}/", has_example=False)
+        expect(page.get_by_role("button", name="Show an example")).to_be_visible()
         choose(page)
         field = page.get_by_label("This server requires a token")
         expect(field).to_be_focused()
@@ -160,5 +174,5 @@ def test_an_unavailable_microphone_is_reported(
     open_page: Callable[..., Page], init: str, message: str
 ) -> None:
     page = open_page(init=init)
-    page.get_by_role("button", name="Record").click()
+    page.locator("#record").click()
     expect(page.get_by_role("alert")).to_contain_text(message)

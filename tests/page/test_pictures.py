@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from tests import browser
 from tests.corpora import encode
-from tests.page.acts import TALK, choose, expect_result, tone
+from tests.page.acts import TALK, choose, expect_result, open_details, tone
 
 pytestmark = browser.needed
 
@@ -26,7 +26,8 @@ def test_the_page_and_the_server_compute_the_same_spectrogram(page: Page, addres
         """async ([samples, rate]) => {
             const { decibels, spectra } = await import("/page/spectrogram.js");
             const sound = Float32Array.from(samples);
-            const { db, columns, rows } = decibels(spectra(sound, sound.map(() => 0), rate), 0);
+            const found = spectra(sound, sound.map(() => 0), rate);
+            const { db, columns, rows } = decibels(found, [1, 0]);
             return { db: [...db], columns, rows };
         }""",
         [samples.tolist(), rate],
@@ -45,7 +46,8 @@ def test_the_spectrogram_of_a_mix_equals_that_of_the_mixed_samples(page: Page) -
             const of = (...both) => spectra(...both.map((x) => Float32Array.from(x)), 8000);
             const mixed = before.map((x, i) => x + 0.3 * (after[i] - x));
             const silent = before.map(() => 0);
-            const found = [decibels(of(before, after), 0.3), decibels(of(mixed, silent), 0)];
+            const mix = decibels(of(before, after), [0.7, 0.3]);
+            const found = [mix, decibels(of(mixed, silent), [1, 0])];
             return found.map(({ db }) => [...db]);
         }""",
         [before.tolist(), after.tolist()],
@@ -69,15 +71,16 @@ def test_silence_is_dark_up_to_half_the_sample_rate(page: Page) -> None:
     choose(page, encode(0 * TALK, "WAV", "PCM_16", 4000))  # browsers play 8 kHz or more
     expect_result(page)
     expect(page.get_by_role("img", name=re.compile("after.* 0 to 2.0 kHz"))).to_be_visible()
-    assert pixels(page, "#after", 200, 20, 50)[..., :3].max() < 20
+    assert pixels(page, "#picture", 200, 20, 50)[..., :3].max() < 20
 
 
 def test_spectrograms_follow_the_colour_scheme_and_the_zoom(page: Page) -> None:
     choose(page)
     expect_result(page)
+    open_details(page)
     expect(page.get_by_role("img", name="Spectrogram, after: 0")).to_be_visible()
     page.emulate_media(color_scheme="dark")
-    for canvas in ("#before", "#after", "#scale"):
+    for canvas in ("#picture", "#scale"):
         letters = pixels(page, canvas, 200, -12 if canvas != "#scale" else -22, 12)
         assert np.median(letters[letters[..., 3] == 255, :3]) > 127, canvas
     width = page.evaluate("document.getElementById('scale').width")
@@ -85,7 +88,7 @@ def test_spectrograms_follow_the_colour_scheme_and_the_zoom(page: Page) -> None:
         "Emulation.setDeviceMetricsOverride",
         {"width": 1024, "height": 720, "deviceScaleFactor": 1.25, "mobile": False},
     )
-    for canvas in ("#before", "#after", "#scale"):
+    for canvas in ("#picture", "#scale"):
         expect(page.locator(canvas)).to_have_js_property("width", round(1.25 * width))
 
 
@@ -99,7 +102,9 @@ def test_long_time_axes_are_labelled_in_whole_minutes(page: Page) -> None:
             document.body.append(canvas);
             const { Picture } = await import("/page/picture.js");
             const spectrogram = { db: new Float32Array(4), columns: 2, rows: 2, topHz: 8000 };
-            new Picture(canvas, "x", () => {}).show(spectrogram, 540, 8000, 0);
+            const picture = new Picture(canvas, () => {});
+            picture.hasAxes = true;
+            picture.add("after", spectrogram, { duration: 540, hz: 8000, topDb: 0 });
             return labels;
         }"""
     )
@@ -114,7 +119,7 @@ def test_the_previous_spectrogram_is_cleared(page: Page) -> None:
     choose(page, name="next.wav")
     expect_result(page, "next.wav")
     expect(page.get_by_role("img", name="Spectrogram, after", exact=True)).to_be_visible()
-    assert not pixels(page, "#after", 0, 0, 100).any()
+    assert not pixels(page, "#picture", 0, 0, 100).any()
 
 
 def test_the_page_stays_responsive(open_page: Callable[..., Page]) -> None:
@@ -137,6 +142,7 @@ def test_the_page_fits_its_width_and_has_enough_contrast(
     page = open_page(viewport={"width": width, "height": 700}, color_scheme=scheme)
     choose(page, name="a_very_long_name_without_any_place_to_break_it_" * 3 + ".wav")
     expect(page.get_by_role("button", name="Download")).to_be_visible()
+    open_details(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     middles = page.evaluate(
         """["strength", "strength-value"].map((id) => {
@@ -145,7 +151,7 @@ def test_the_page_fits_its_width_and_has_enough_contrast(
         })"""
     )
     assert middles[0] == pytest.approx(middles[1], abs=2)  # on one line
-    for element in ("h1", ".small", "button.primary", "a", "legend", "#record"):
+    for element in ("h1", "#about", "button.primary", "a", "summary", "#noise", "#play", "#record"):
         assert contrast(page, element) >= 4.5, element
 
 

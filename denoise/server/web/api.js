@@ -49,15 +49,15 @@ export async function ask(path) {
 }
 
 /**
- * Have a recording cleaned, and wait while the server is busy.
+ * Have a recording cleaned, and wait while the server is busy, for so many tries.
  *
  * tell(what, share) hears of "sending", "cleaning", "receiving" and "waiting"; share is 0 to 1, or
  * null where it is not known. Returns { blob, sampleRate, extension }; throws a Problem, or the
  * signal's reason.
  */
-export async function denoise(file, query, tell, signal) {
+export async function denoise(file, query, tell, signal, tries = TRIES) {
   const path = `v1/denoise?${new URLSearchParams(query)}`;
-  for (let left = TRIES - 1; ; left -= 1) {
+  for (let left = tries - 1; ; left -= 1) {
     try {
       return await send(path, file, tell, signal);
     } catch (problem) {

@@ -1,10 +1,17 @@
-/** Elements, and how numbers are said. */
+/** Elements, and how numbers are written. */
+
+const PRIMARY = ["choose", "stop", "give-token", "download", "download-all"];
 
 export const byId = (id) => document.getElementById(id);
 
 /** Show the elements whose ids are in `shown`, and hide the others of `all`. */
 export function showOnly(all, ...shown) {
   for (const id of all) byId(id).hidden = !shown.includes(id);
+}
+
+/** Give one button the primary style, and take it from the others; none has it if id is null. */
+export function makePrimary(id) {
+  for (const each of PRIMARY) byId(each).classList.toggle("primary", each === id);
 }
 
 /** Seconds as minutes and seconds: 75.25 -> 1:15.2 (or 1:15 with no decimals). */
@@ -16,5 +23,26 @@ export function clock(seconds, decimals = 1) {
   return `${minutes}:${rest.padStart(decimals ? 3 + decimals : 2, "0")}`;
 }
 
-/** Bytes as people say them. */
-export const mebibytes = (bytes) => `${Number((bytes / 2 ** 20).toFixed(1))} MiB`;
+/** A duration in words: 4.6 -> 5 seconds, 90 -> 2 minutes. */
+export function inWords(seconds) {
+  const [count, unit] = seconds < 59.5 ? [Math.round(seconds), "second"] : [Math.round(seconds / 60), "minute"];
+  return `${count} ${unit}${count === 1 ? "" : "s"}`;
+}
+
+/** A number of bytes, in the units that file managers show. */
+export function fileSize(bytes) {
+  const step = bytes < 2 ** 20 ? 0 : bytes < 2 ** 30 ? 1 : 2;
+  return `${Number((bytes / 1024 ** (step + 1)).toFixed(1))} ${["kB", "MB", "GB"][step]}`;
+}
+
+/** Let the browser save a blob under a name. */
+export function save(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers begin late
+}
+
+/** The name of a result: talk.m4a and wav -> talk-denoised.wav. */
+export const resultName = (name, extension) => `${name.replace(/\.[^.]*$/, "")}-denoised.${extension}`;

@@ -1,76 +1,62 @@
-/** The upper half of the page: a recording is chosen, dropped or made, sent, and handed to the result. */
+/** The page: recordings are chosen, dropped or made, cleaned by the server, and shown. */
 
-import { Problem, ask, denoise, hasToken, keepToken } from "./api.js";
-import { byId, clock, mebibytes, showOnly } from "./dom.js";
+import { Problem, ask, denoise } from "./api.js";
+import { Batch } from "./batch.js";
+import { asWav } from "./decode.js";
+import { byId, clock, fileSize, inWords } from "./dom.js";
+import { listenToKeys } from "./keys.js";
+import { durationOf, estimate, learn } from "./pace.js";
 import { Recorder } from "./recorder.js";
 import { Result } from "./result.js";
+import { attempt, attemptUnseen, cancel, hideError, setPrimary, show, showError, tell } from "./task.js";
 
-const VIEWS = ["drop", "recording", "working", "token-form"];
-const DOING = {
-  asking: "Waiting for the microphone",
-  fetching: "Fetching the example",
-  sending: "Sending",
-  cleaning: "Cleaning",
-  receiving: "Receiving",
-  waiting: "Waiting: the server is busy",
-};
-const MEDIA = "WAV, FLAC, OGG, MP3, AIFF, M4A, MP4, WebM and others"; // with the server's extra
+const MEDIA = "WAV, FLAC, OGG, MP3, M4A, MP4 and others"; // with the server's extra
 const BYTES_A_SAMPLE = 2; // of what is recorded here
+const UNSUPPORTED = 415;
+const EXAMPLE = {
+  title: "An example",
+  hint: "Press play, then switch between before and after.",
+};
 
 let limits = null; // as /v1/limits has them; null while they are not known
-let underway = null; // an AbortController while something is sent
 let recorder = null;
-const result = new Result((file, query) => attempt((signal) => clean(file, query, signal), "download"));
-
-/**
- * Do what takes a while, and show what goes wrong: work(signal), again on `again` where that may help.
- * One thing at a time: what was under way ends. Returns null where it came to nothing.
- */
-async function attempt(work, returnTo = "choose", again = null) {
-  byId("error").hidden = true;
-  underway?.abort();
-  const mine = new AbortController();
-  underway = mine;
-  byId("download").disabled = true; // it would end what is under way
-  try {
-    return await Promise.race([untilAllowed(work, mine.signal), whenAborted(mine.signal)]);
-  } catch (error) {
-    if (underway === mine) tellOf(error, again);
-    return null;
-  } finally {
-    if (underway === mine) end(returnTo);
-  }
-}
-
-function end(returnTo) {
-  underway = null;
-  byId("download").disabled = false;
-  show("drop", returnTo);
-  byId("error").scrollIntoView({ block: "nearest" }); // where the focus is far below
-}
-
-const whenAborted = (signal) => new Promise((_, reject) => {
-  signal.addEventListener("abort", () => reject(signal.reason));
+const result = new Result((file, query) => (
+  attempt((signal) => clean(file, query, signal), { returnTo: "download", name: () => file.name })
+));
+const batch = new Batch({
+  clean: (file, prefix, signal, begin) => {
+    begin();
+    return cleanAny(file, {}, signal, prefix).then(({ made }) => made);
+  },
+  open: (file) => open(() => file, { keepsBatch: true }),
 });
 
-/** Do it, and again with each token that is given, as long as the server asks for one. */
-async function untilAllowed(work, signal) {
-  for (;;) {
-    show("working", "cancel");
-    try {
-      return await work(signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      if (error.status !== 401) throw error;
-      await tokenGiven();
+/** Have a recording cleaned, and show how far that has come. */
+async function clean(file, query, signal, prefix = "") {
+  check(file);
+  const audioSeconds = await durationOf(file);
+  let start = null;
+  const made = await denoise(file, query, (phase, share) => {
+    if (phase === "cleaning") start = performance.now();
+    if (phase === "receiving" && start !== null) {
+      if (audioSeconds) learn(audioSeconds, (performance.now() - start) / 1000);
+      start = null;
     }
-  }
+    tell(phase, share, { prefix, expected: phase === "cleaning" ? estimate(audioSeconds) : null });
+  }, signal);
+  return made;
 }
 
-/** Have a recording cleaned, with the bar to show for it. */
-function clean(file, query, signal) {
-  check(file);
-  return denoise(file, query, tell, signal);
+/** Clean a recording; what the server does not read, the browser decodes: { file, made }. */
+async function cleanAny(file, query, signal, prefix = "") {
+  try {
+    return { file, made: await clean(file, query, signal, prefix) };
+  } catch (problem) {
+    if (problem.status !== UNSUPPORTED) throw problem;
+    const decoded = await asWav(file);
+    if (!decoded) throw problem;
+    return { file: decoded, made: await clean(decoded, { ...query, format: "wav" }, signal, prefix) };
+  }
 }
 
 /** Refuse what the server would refuse, before it is sent. */
@@ -78,69 +64,68 @@ function check(file) {
   if (file.size === 0) throw new Problem("The recording is empty.", "Choose another file; folders cannot be sent.");
   const most = limits?.body_bytes ?? Infinity;
   if (file.size > most) {
-    throw new Problem("The recording is too large.", `It has ${mebibytes(file.size)}; this server accepts at most ${mebibytes(most)}.`);
+    throw new Problem("The recording is too large.", `It has ${fileSize(file.size)}; this server accepts at most ${fileSize(most)}.`);
   }
 }
 
-/** Have the File that find() gives cleaned, and show it. */
-async function open(find) {
+/** Have the File that find() gives cleaned, and show it in the player. */
+async function open(find, { keepsBatch = false, ...described } = {}) {
   let file = null;
   const work = async (signal) => {
     file ??= await find();
-    const made = await clean(file, { format: "wav" }, signal);
-    await result.show(file, made, () => clean(file, { format: "wav", strength: 0 }, signal), signal);
+    const cleaned = await cleanAny(file, { format: "wav" }, signal);
+    await result.show(cleaned.file, cleaned.made, {
+      original: () => clean(cleaned.file, { format: "wav", strength: 0 }, signal), signal, ...described,
+    });
     return file;
   };
-  const opened = await attempt(work, "choose", () => open(() => file ?? find()));
+  const opened = await attempt(work, {
+    again: () => open(() => file ?? find(), { keepsBatch, ...described }),
+    name: () => file?.name,
+  });
   if (!opened) return;
+  if (!keepsBatch) batch.clear();
+  if (described.title) byId("example").hidden = true;
+  else settle("download");
   byId("status").textContent = `${file.name} has been cleaned.`;
   byId("name").focus();
 }
 
-function tell(what, share) {
-  const bar = byId("progress");
-  if (share === null) bar.removeAttribute("value");
-  else bar.value = share;
-  if (byId("status").textContent !== DOING[what]) {
-    byId("doing").textContent = byId("status").textContent = DOING[what];
-  }
+/** Clean several recordings, with a row for each. */
+async function openAll(files) {
+  result.pause();
+  byId("result").hidden = true;
+  batch.load(files);
+  settle("download-all");
+  const rows = await attempt((signal) => batch.run(signal), { again: () => openAll(files) });
+  if (rows) byId("status").textContent = byId("batch-title").textContent;
 }
 
-/** Show an error; with a button for `again`, where it may pass. */
-function tellOf(error, again = null) {
-  if (error.name === "AbortError") {
-    byId("status").textContent = "Cancelled.";
-    byId("error").hidden = true;
-    return;
-  }
-  const isKnown = error instanceof Problem;
-  byId("error-title").textContent = isKnown ? error.title : "Something went wrong in this page.";
-  byId("error-detail").textContent = error.message;
-  byId("again").hidden = !(again && error.mayPass);
-  byId("again").onclick = again;
-  byId("error").hidden = false;
+/** From now on there is a result of the user's own: the way to another recording becomes small. */
+function settle(primary) {
+  document.body.classList.add("has-own");
+  byId("choose").textContent = "Another recording";
+  byId("example").hidden = true;
+  setPrimary(primary);
 }
 
-/** Wait until a token is given. */
-function tokenGiven() {
-  if (hasToken()) tellOf(new Problem("The token is wrong.", ""));
-  show("token-form", "token");
-  return new Promise((resolve) => {
-    byId("token-form").onsubmit = (event) => {
-      event.preventDefault();
-      byId("error").hidden = true;
-      keepToken(byId("token").value);
-      byId("token").value = "";
-      askForLimits();
-      resolve();
-    };
+/** Show the example as the page opens; a button offers it again where that fails. */
+async function openExample() {
+  const isShown = await attemptUnseen(async (signal) => {
+    const file = await findExample();
+    const clean = (query) => denoise(file, { format: "wav", ...query }, () => {}, signal, 1);
+    const made = await clean({});
+    const original = () => clean({ strength: 0 });
+    await result.show(file, made, { original, signal, ...EXAMPLE });
+    return true;
   });
+  byId("example").hidden = Boolean(isShown) || document.body.classList.contains("has-own");
 }
 
-/** Show one of the views, and move the focus there, for those who see none of it. */
-function show(view, focused) {
-  showOnly(VIEWS, view);
-  byId(focused).focus();
+async function findExample() {
+  const answer = await fetch(new URL("example.flac", import.meta.url)).catch(() => null);
+  if (!answer?.ok) throw new Problem("The example could not be loaded.", "Is the server still running?", 0);
+  return new File([await answer.blob()], "example.flac");
 }
 
 async function record() {
@@ -150,10 +135,11 @@ async function record() {
     const made = await Recorder.start(follow, stop);
     if (signal.aborted) made.discard(); // it was cancelled while the browser asked
     return made;
-  }, "record");
+  }, { returnTo: "record" });
   if (!started) return;
   recorder = started;
   byId("longest").textContent = limits ? `of ${clock(mostSeconds(), 0)} at most` : "";
+  byId("play").disabled = true; // the microphone would hear it
   show("recording", "stop");
 }
 
@@ -168,39 +154,37 @@ function mostSeconds() {
   return Math.min(limits.channel_seconds, limits.body_bytes / (BYTES_A_SAMPLE * rate)) - 1;
 }
 
-function stop() {
+function endRecording() {
   const ending = recorder;
   recorder = null;
+  byId("play").disabled = false;
+  return ending;
+}
+
+function stop() {
+  const ending = endRecording();
   if (ending) open(() => ending.stop());
 }
 
 function discard() {
-  recorder?.discard();
-  recorder = null;
-  byId("error").hidden = true;
+  endRecording()?.discard();
+  hideError();
   show("drop", "record");
 }
 
-async function findExample() {
-  tell("fetching", null);
-  const answer = await fetch(new URL("example.flac", import.meta.url)).catch(() => null);
-  if (!answer?.ok) throw new Problem("The example could not be loaded.", "Is the server still running?", 0);
-  return new File([await answer.blob()], "example.flac");
-}
-
-/** Take the first of the files that were dropped or chosen. */
+/** Take the files that were dropped or chosen. */
 function take(files) {
   if (files.length === 0) return;
   if (recorder) {
-    tellOf(new Problem("The microphone is on.", "Stop or discard the recording first."));
+    showError(new Problem("The microphone is on.", "Stop or discard the recording first."));
     return;
   }
-  open(() => files[0]);
-  if (files.length > 1) tellOf(new Problem("Only one file at a time.", `${files[0].name} was opened, the others were not.`));
+  if (files.length > 1) openAll(files);
+  else open(() => files[0]);
 }
 
 function listenToDrops() {
-  const over = (is) => byId("source").classList.toggle("is-over", is);
+  const over = (is) => document.body.classList.toggle("is-over", is);
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
     over(true);
@@ -209,7 +193,7 @@ function listenToDrops() {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     over(false);
-    take(event.dataTransfer.files);
+    take([...event.dataTransfer.files]);
   });
 }
 
@@ -218,11 +202,11 @@ async function askForLimits() {
   if (!limits) return;
   const readsMedia = limits.reads?.includes("m4a");
   if (readsMedia) byId("file").accept += limits.reads.map((name) => `,.${name}`).join("");
-  const minutes = Number((limits.channel_seconds / 120).toPrecision(3));
-  byId("limits").textContent = `${readsMedia ? MEDIA : "WAV, FLAC, OGG, MP3 or AIFF"},`
-    + ` up to ${minutes} minutes in stereo and ${mebibytes(limits.body_bytes)}.`;
+  const longest = inWords(60 * limits.minutes[2]);
+  byId("limits").textContent = `${readsMedia ? MEDIA : "WAV, FLAC, OGG, MP3, AIFF and what your browser plays"},`
+    + ` up to ${longest} and ${fileSize(limits.body_bytes)} each.`;
   const model = await ask("v1/model");
-  if (model) byId("band").textContent = `Above ${(model.sample_rate / 2000).toFixed(0)} kHz, steady noise is removed.`;
+  if (model) byId("band").textContent = `Above ${(model.sample_rate / 2000).toFixed(0)} kHz, only steady noise is removed.`;
 }
 
 byId("choose").addEventListener("click", () => byId("file").click());
@@ -233,7 +217,14 @@ byId("file").addEventListener("change", (event) => {
 byId("record").addEventListener("click", record);
 byId("stop").addEventListener("click", stop);
 byId("discard").addEventListener("click", discard);
-byId("example").addEventListener("click", () => open(findExample));
-for (const id of ["cancel", "no-token"]) byId(id).addEventListener("click", () => underway?.abort());
+byId("example").addEventListener("click", () => open(() => {
+  tell("fetching", null);
+  return findExample();
+}, EXAMPLE));
+byId("dismiss").addEventListener("click", hideError);
+for (const id of ["cancel", "no-token"]) byId(id).addEventListener("click", cancel);
+document.addEventListener("tokengiven", askForLimits);
 listenToDrops();
+listenToKeys();
 askForLimits();
+openExample();

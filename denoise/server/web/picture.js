@@ -1,10 +1,11 @@
-/** Spectrograms on canvases: one scale of decibels, axes, and a cursor where the sound stands. */
+/** A spectrogram on a canvas: of what is heard, with a cursor at the position, and with axes if wanted. */
 
 import { clock } from "./dom.js";
 
 const RANGE_DB = 80;
 const MOST_HZ = 12000; // speech has little above, and the network keeps none
 const MARGIN = { left: 40, right: 8, top: 4, bottom: 20 }; // for the axes, in CSS pixels
+const NO_MARGIN = { left: 0, right: 0, top: 0, bottom: 0 };
 const LETTERS = "12px system-ui, sans-serif";
 const LEAST_TOP_DB = -40; // where all is quieter, or silent, the pictures are dark
 const TIME_STEPS = [30, 60, 120, 300, 600]; // seconds
@@ -62,17 +63,19 @@ function sharpen(canvas) {
   return { pen, width, height };
 }
 
-/** A canvas with a spectrogram. */
+/** A canvas that shows one of a recording's spectrograms. */
 export class Picture {
-  #image = null; // the spectrogram alone, a pixel a value
+  #images = new Map(); // of each spectrogram alone, a pixel a value, by what is heard
   #drawn = document.createElement("canvas"); // all but the cursor
-  #shown = null;
+  #heard = "after";
+  #hasAxes = false;
+  #extent = null; // { duration, hz, topDb }
   #seconds = 0; // where the cursor is
 
   /** seek(seconds) is called for a click, or a drag, on the picture. */
-  constructor(canvas, name, seek) {
-    Object.assign(this, { canvas, name });
-    const go = (event) => this.#shown && seek(this.#secondsAt(event.offsetX));
+  constructor(canvas, seek) {
+    this.canvas = canvas;
+    const go = (event) => this.#extent && seek(this.#secondsAt(event.offsetX));
     const isFinger = (event) => event.pointerType === "touch";
     canvas.addEventListener("pointerdown", (event) => event.button === 0 && !isFinger(event) && go(event));
     canvas.addEventListener("pointermove", (event) => event.buttons === 1 && go(event));
@@ -80,26 +83,37 @@ export class Picture {
     drawAnew(canvas, () => this.#draw());
   }
 
-  /** Show nothing, until there is something to show. */
-  clear() {
-    this.#shown = null;
-    this.canvas.width = this.canvas.width; // which empties it
-    this.canvas.setAttribute("aria-label", `Spectrogram, ${this.name}`);
+  /** Which spectrogram is shown: before, after or removed. */
+  set heard(heard) {
+    this.#heard = heard;
+    this.#draw();
   }
 
-  /** Show a spectrogram up to `hz` of a recording of `duration` seconds; topDb is the scale's top. */
-  show(spectrogram, duration, hz, topDb) {
-    this.#shown = { ...spectrogram, duration, topDb, hz: Math.min(MOST_HZ, hz, spectrogram.topHz) };
-    this.#image = this.#paint();
-    const reach = `0 to ${clock(duration)}, 0 to ${(this.#shown.hz / 1000).toFixed(1)} kHz`;
-    this.canvas.setAttribute("aria-label", `Spectrogram, ${this.name}: ${reach}`);
+  /** Whether axes are drawn. */
+  set hasAxes(hasAxes) {
+    this.#hasAxes = hasAxes;
+    this.#draw();
+  }
+
+  /** Show nothing until there is something to show. */
+  clear() {
+    this.#images.clear();
+    this.#extent = null;
+    this.canvas.width = this.canvas.width; // which empties it
+    this.#name();
+  }
+
+  /** Take one of the spectrograms; the extent has the duration, the highest frequency and the scale's top. */
+  add(heard, spectrogram, { duration, hz, topDb }) {
+    this.#extent = { duration, topDb, hz: Math.min(MOST_HZ, hz, spectrogram.topHz) };
+    this.#images.set(heard, paint(spectrogram, this.#extent));
     this.#draw();
   }
 
   /** Draw the cursor at a position in seconds. */
   point(seconds) {
     this.#seconds = seconds;
-    if (!this.#shown || !this.#drawn.width) return;
+    if (!this.#images.has(this.#heard) || !this.#drawn.width) return;
     const pen = this.canvas.getContext("2d");
     pen.save();
     pen.setTransform(1, 0, 0, 1, 0, 0);
@@ -107,7 +121,7 @@ export class Picture {
     pen.drawImage(this.#drawn, 0, 0);
     pen.restore();
     const { x, y, width, height } = this.#frame();
-    const at = x + (width * seconds) / this.#shown.duration;
+    const at = x + (width * seconds) / this.#extent.duration;
     for (const [thickness, style] of [[4, "#000"], [2, "#fff"]]) {
       pen.lineWidth = thickness;
       pen.strokeStyle = style;
@@ -120,49 +134,45 @@ export class Picture {
 
   #frame() {
     const { width, height } = this.canvas.getBoundingClientRect();
-    const { left, right, top, bottom } = MARGIN;
+    const { left, right, top, bottom } = this.#hasAxes ? MARGIN : NO_MARGIN;
     return { x: left, y: top, width: Math.max(1, width - left - right), height: height - top - bottom };
   }
 
   #secondsAt(offset) {
     const { x, width } = this.#frame();
-    return this.#shown.duration * Math.max(0, Math.min(1, (offset - x) / width));
-  }
-
-  #paint() {
-    const { db, columns, rows, topHz, topDb, hz } = this.#shown;
-    const shownRows = Math.ceil((rows * hz) / topHz);
-    const canvas = Object.assign(document.createElement("canvas"), { width: columns, height: shownRows });
-    const pen = canvas.getContext("2d");
-    const image = pen.createImageData(columns, shownRows);
-    const pixels = new Uint32Array(image.data.buffer);
-    const last = SHADES.length - 1;
-    for (let row = 0, at = 0; row < shownRows; row += 1) {
-      for (let i = shownRows - 1 - row; i < columns * rows; i += rows, at += 1) {
-        const shade = Math.round(last * (1 + (db[i] - topDb) / RANGE_DB));
-        pixels[at] = SHADES[Math.max(0, Math.min(last, shade))];
-      }
-    }
-    pen.putImageData(image, 0, 0);
-    return canvas;
+    return this.#extent.duration * Math.max(0, Math.min(1, (offset - x) / width));
   }
 
   #draw() {
-    if (!this.#shown || !this.canvas.clientWidth) return;
+    this.#name();
+    const image = this.#images.get(this.#heard);
+    if (!image || !this.canvas.clientWidth) return;
     const { pen } = sharpen(this.canvas);
     const { x, y, width, height } = this.#frame();
-    pen.drawImage(this.#image, x, y, width, height);
-    this.#drawTimes(pen);
-    this.#drawHz(pen);
+    pen.drawImage(image, x, y, width, height);
+    if (this.#hasAxes) {
+      this.#drawTimes(pen);
+      this.#drawHz(pen);
+    }
     this.#drawn.width = this.canvas.width;
     this.#drawn.height = this.canvas.height;
     this.#drawn.getContext("2d").drawImage(this.canvas, 0, 0);
     this.point(this.#seconds);
   }
 
+  /** Name the canvas, for those who do not see it, after what it shows. */
+  #name() {
+    let name = `Spectrogram, ${this.#heard}`;
+    if (this.#images.has(this.#heard)) {
+      const { duration, hz } = this.#extent;
+      name += `: 0 to ${clock(duration)}, 0 to ${(hz / 1000).toFixed(1)} kHz`;
+    }
+    if (this.canvas.getAttribute("aria-label") !== name) this.canvas.setAttribute("aria-label", name);
+  }
+
   #drawTimes(pen) {
     const { x, y, width, height } = this.#frame();
-    const { duration } = this.#shown;
+    const { duration } = this.#extent;
     const step = timeStepFor(duration, width / 80);
     pen.textBaseline = "top";
     for (let i = 0; i * step <= duration + 1e-9; i += 1) {
@@ -176,7 +186,7 @@ export class Picture {
 
   #drawHz(pen) {
     const { x, y, height } = this.#frame();
-    const { hz } = this.#shown;
+    const { hz } = this.#extent;
     const step = stepFor(hz, height / 28);
     pen.textAlign = "right";
     for (let i = 0; i * step <= hz + 1e-9; i += 1) {
@@ -187,6 +197,24 @@ export class Picture {
       pen.fillText(i === 0 ? "0 Hz" : `${Number(((i * step) / 1000).toFixed(2))}k`, x - 6, at);
     }
   }
+}
+
+/** A spectrogram as an image, up to hz; the range of colours ends at topDb. */
+function paint({ db, columns, rows, topHz }, { hz, topDb }) {
+  const shownRows = Math.ceil((rows * hz) / topHz);
+  const canvas = Object.assign(document.createElement("canvas"), { width: columns, height: shownRows });
+  const pen = canvas.getContext("2d");
+  const image = pen.createImageData(columns, shownRows);
+  const pixels = new Uint32Array(image.data.buffer);
+  const last = SHADES.length - 1;
+  for (let row = 0, at = 0; row < shownRows; row += 1) {
+    for (let i = shownRows - 1 - row; i < columns * rows; i += rows, at += 1) {
+      const shade = Math.round(last * (1 + (db[i] - topDb) / RANGE_DB));
+      pixels[at] = SHADES[Math.max(0, Math.min(last, shade))];
+    }
+  }
+  pen.putImageData(image, 0, 0);
+  return canvas;
 }
 
 /** Draw what the colours mean, for a scale whose top is topDb. */

@@ -1,13 +1,9 @@
-/** Plays a recording before and after, both at once: what is heard is a matter of two gains. */
+/** Plays a recording before and after, both at once: two gains decide what is heard. */
+
+import { shares } from "./mix.js";
 
 const FADE_SECONDS = 0.008; // a time constant: no click, and at once to the ear
 const IDLE_MS = 300; // until the sound card is let go, which would keep a computer awake
-
-/** How much of [before, after] is heard: strength mixes them, removed is what lies between. */
-export function shares(heard, strength) {
-  if (heard === "before") return [1, 0];
-  return heard === "after" ? [1 - strength, strength] : [strength, -strength];
-}
 
 export class Player {
   #makeContext;
@@ -19,6 +15,7 @@ export class Player {
   #rest = 0; // where it stands while it does not play
   #heard = "after";
   #strength = 1;
+  #loops = false;
   #idle = 0; // a timer
 
   /** Call changed() when it starts and stops. */
@@ -33,7 +30,8 @@ export class Player {
 
   get position() {
     if (!this.isPlaying) return this.#rest;
-    return Math.min(this.duration, Math.max(0, this.#context.currentTime - this.#started));
+    const passed = Math.max(0, this.#context.currentTime - this.#started);
+    return this.#loops ? passed % this.duration : Math.min(this.duration, passed);
   }
 
   set heard(heard) {
@@ -44,6 +42,13 @@ export class Player {
   set strength(strength) {
     this.#strength = strength;
     this.#fade();
+  }
+
+  /** Whether playing starts again at the end. */
+  set loops(loops) {
+    const position = this.position;
+    this.#loops = loops;
+    this.seek(position); // sources that have looped tell nothing of their position
   }
 
   /** Take two AudioBuffers of one length; the player stands at their start. */
@@ -93,7 +98,7 @@ export class Player {
     this.#gains = [];
     this.#sources = this.#buffers.map((buffer) => {
       const gain = new GainNode(context, { gain: 0 });
-      const source = new AudioBufferSourceNode(context, { buffer });
+      const source = new AudioBufferSourceNode(context, { buffer, loop: this.#loops });
       source.connect(gain).connect(context.destination);
       source.start(context.currentTime, this.#rest);
       this.#gains.push(gain);

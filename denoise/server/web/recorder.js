@@ -59,7 +59,7 @@ export class Recorder {
   }
 
   #take({ samples, isLast }) {
-    this.#blocks.push(toPcm(samples));
+    this.#blocks.push(toPcm([samples]));
     this.#count += samples.length;
     if (isLast) this.#whenLast();
     else this.hear(this.#count / this.context.sampleRate, peakDb(samples));

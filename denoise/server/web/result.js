@@ -1,7 +1,9 @@
-/** The lower half of the page: what was cleaned, to hear, to look at and to take along. */
+/** The result: a recording before and after, to listen to, to look at and to download. */
 
 import { Problem } from "./api.js";
-import { byId, clock } from "./dom.js";
+import { decode } from "./decode.js";
+import { byId, clock, resultName, save } from "./dom.js";
+import { MOST_DB } from "./noise-level.js";
 import { Picture, drawAnew, drawScale, topOf } from "./picture.js";
 import { Player } from "./player.js";
 
@@ -13,15 +15,12 @@ export class Result {
   #clip = null; // { file, rate, made: what the server gave, by strength and format }
   #worker = null; // finds the clip's spectrograms
   #player = new Player(() => this.#showPlaying());
-  #pictures = {};
+  #picture = new Picture(byId("picture"), (seconds) => this.#seek(seconds));
   #topDb = 0;
 
-  /** download(file, query) has the recording cleaned once more, and may throw. */
+  /** download(file, query) has the recording cleaned once more; it returns null on an error. */
   constructor(download) {
     this.download = download;
-    for (const which of ["before", "after"]) {
-      this.#pictures[which] = new Picture(byId(which), which, (seconds) => this.#seek(seconds));
-    }
     drawAnew(byId("scale"), () => drawScale(byId("scale"), this.#topDb));
     this.#listen();
   }
@@ -30,9 +29,10 @@ export class Result {
 
   /**
    * Show a recording and what the server made of it, unless the signal comes before both are read;
-   * throws a Problem where they cannot be played.
+   * throws a Problem where they cannot be played. original() has the server decode the recording,
+   * for browsers whose decoder gives another number of samples. `hint` stands beside the name.
    */
-  async show(file, made, original, signal) {
+  async show(file, made, { original, signal, title = file.name, hint = "" }) {
     const rate = Math.max(LEAST_RATE, Math.min(MOST_RATE, made.sampleRate));
     const after = await decode(made.blob, rate);
     let before = after && await decode(file, rate);
@@ -42,8 +42,8 @@ export class Result {
     signal.throwIfAborted();
     this.#clip = { file, rate: made.sampleRate, made: new Map([[key("wav", 1), made]]) };
     this.#player.load(before, after);
-    this.#look({ ...copies, sampleRate: rate });
-    this.#describe(before);
+    this.#analyse({ ...copies, sampleRate: rate });
+    this.#describe(before, title, hint);
   }
 
   /** Be silent. */
@@ -52,18 +52,20 @@ export class Result {
   }
 
   /** Have the spectrograms found, by a worker of the clip's own: the last clip's may be at work still. */
-  #look(clip) {
-    for (const picture of Object.values(this.#pictures)) picture.clear();
+  #analyse(clip) {
+    this.#picture.clear();
+    byId("noise").textContent = "";
     this.#worker?.terminate();
     this.#worker = new Worker(new URL("spectrogram-worker.js", import.meta.url), { type: "module" });
-    this.#worker.onmessage = ({ data }) => this.#showSpectrogram(data);
+    this.#worker.onmessage = ({ data }) => (data.noise ? showNoise(data.noise) : this.#showSpectrogram(data));
     const given = [...clip.before, ...clip.after].map((samples) => samples.buffer);
     this.#worker.postMessage({ ...clip, strength: this.strength }, given);
   }
 
-  #describe(before) {
+  #describe(before, title, hint) {
     const count = ["mono", "stereo"][before.numberOfChannels - 1] ?? `${before.numberOfChannels} channels`;
-    byId("name").textContent = this.#clip.file.name;
+    byId("name").textContent = title;
+    byId("hint").textContent = hint;
     byId("about").textContent = `${clock(before.duration)}, ${this.#clip.rate / 1000} kHz, ${count}`;
     byId("position").max = before.duration;
     byId("result").hidden = false;
@@ -72,15 +74,21 @@ export class Result {
 
   #listen() {
     byId("play").addEventListener("click", () => (this.#player.isPlaying ? this.#player.pause() : this.#player.play()));
+    byId("loop").addEventListener("click", () => this.#toggleLoop());
     byId("position").addEventListener("input", (event) => this.#seek(Number(event.target.value)));
-    for (const radio of document.getElementsByName("heard")) {
-      radio.addEventListener("change", () => { this.#player.heard = radio.value; });
-    }
+    for (const radio of document.getElementsByName("heard")) radio.addEventListener("change", () => this.#hear());
     byId("strength").addEventListener("input", () => this.#mix());
     byId("strength").addEventListener("change", () => this.#worker.postMessage({ strength: this.strength }));
     byId("download").addEventListener("click", () => this.#take());
-    this.#player.heard = document.querySelector("[name=heard]:checked").value; // browsers keep it
+    byId("details").addEventListener("toggle", () => { this.#picture.hasAxes = byId("details").open; });
+    this.#picture.hasAxes = byId("details").open;
+    this.#hear(); // browsers keep the choice when a page is loaded again
     this.#mix();
+  }
+
+  #hear() {
+    const { value } = document.querySelector("[name=heard]:checked");
+    this.#player.heard = this.#picture.heard = value;
   }
 
   #mix() {
@@ -88,6 +96,12 @@ export class Result {
     const text = `${byId("strength").value} %`;
     byId("strength-value").textContent = text;
     byId("strength").setAttribute("aria-valuetext", text);
+  }
+
+  #toggleLoop() {
+    const loops = byId("loop").getAttribute("aria-pressed") !== "true";
+    byId("loop").setAttribute("aria-pressed", loops);
+    this.#player.loops = loops;
   }
 
   #seek(seconds) {
@@ -112,7 +126,7 @@ export class Result {
     byId("time").textContent = `${clock(position)} / ${clock(duration)}`;
     // Screen readers would read out a slider that has the focus as it goes along.
     if (!this.#player.isPlaying || document.activeElement !== byId("position")) this.#tellPosition();
-    for (const picture of Object.values(this.#pictures)) picture.point(position);
+    this.#picture.point(position);
   }
 
   #tellPosition() {
@@ -120,14 +134,14 @@ export class Result {
     byId("position").setAttribute("aria-valuetext", `${clock(position)} of ${clock(duration)}`);
   }
 
-  #showSpectrogram({ which, ...spectrogram }) {
-    if (which === "before") this.#topDb = topOf(spectrogram);
-    this.#pictures[which].show(spectrogram, this.#player.duration, this.#clip.rate / 2, this.#topDb);
+  #showSpectrogram({ heard, spectrogram }) {
+    if (heard === "before") this.#topDb = topOf(spectrogram);
+    const extent = { duration: this.#player.duration, hz: this.#clip.rate / 2, topDb: this.#topDb };
+    this.#picture.add(heard, spectrogram, extent);
     drawScale(byId("scale"), this.#topDb);
   }
 
   async #take() {
-    byId("error").hidden = true;
     const { file, made } = this.#clip;
     const format = byId("format").value || (/\.wav$/i.test(file.name) ? "wav" : "");
     const wanted = key(format, this.strength);
@@ -138,20 +152,11 @@ export class Result {
       made.set(wanted, answer);
     }
     const { blob, extension } = made.get(wanted);
-    save(blob, `${file.name.replace(/\.[^.]*$/, "")}-denoised.${extension}`);
+    save(blob, resultName(file.name, extension));
   }
 }
 
 const key = (format, strength) => `${format} ${strength}`;
-
-/** A file's samples at a rate, as an AudioBuffer; null where the browser cannot read it. */
-async function decode(file, rate) {
-  try {
-    return await new OfflineAudioContext(1, 1, rate).decodeAudioData(await file.arrayBuffer());
-  } catch {
-    return null;
-  }
-}
 
 /** Copies of an AudioBuffer's channels, to be given away; first the page may turn to what waits. */
 async function copied(buffer) {
@@ -159,10 +164,14 @@ async function copied(buffer) {
   return Array.from({ length: buffer.numberOfChannels }, (_, c) => buffer.getChannelData(c).slice());
 }
 
-function save(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers begin late
+/** Say how much lower the noise is, as noiseLevel found it. */
+function showNoise({ reductionDb, isSilent }) {
+  byId("noise").textContent = isSilent ? "Hardly any noise" : inDecibels(reductionDb);
+}
+
+function inDecibels(reductionDb) {
+  if (reductionDb === null) return ""; // nobody paused
+  const whole = Math.round(reductionDb);
+  if (whole >= MOST_DB) return `Noise more than ${MOST_DB} dB lower`;
+  return whole < 1 ? "Noise as before" : `Noise ${whole} dB lower`;
 }

@@ -3,6 +3,7 @@
 const WINDOW_SECONDS = 0.032;
 const MOST_COLUMNS = 800;
 const FLOOR = 1e-12; // -120 dB
+const LEAST_HZ = 60; // what is below is hardly heard
 
 /** The mean of channels, Float32Array each. */
 export function mean(channels) {
@@ -18,38 +19,50 @@ export function mean(channels) {
  * Two recordings of one length -> what the spectrogram of any mix of them needs, small however
  * long they are: by column and row the sums of both powers, and of what they have in common.
  * [column * rows + row], row 0 at 0 Hz; the bin at half the rate is left out. Where there are more
- * frames than columns, a column is a sum of several.
+ * frames than columns, a column is a sum of several. `frames` has the same three sums by frame,
+ * over all rows from 60 Hz on, for those frames that the recording fills.
  */
 export function spectra(before, after, sampleRate) {
   const size = 2 ** Math.round(Math.log2(WINDOW_SECONDS * sampleRate));
   const hop = size / 2;
-  const frames = Math.floor(before.length / hop) + 1;
-  const columns = Math.min(frames, MOST_COLUMNS);
+  const count = Math.floor(before.length / hop) + 1;
+  const columns = Math.min(count, MOST_COLUMNS);
   const rows = size / 2;
   const sums = Array.from({ length: 3 }, () => new Float64Array(columns * rows));
+  const frames = [[], [], []];
   const counts = new Float64Array(columns);
-  const add = makeAdder(before, after, size);
-  for (let frame = 0; frame < frames; frame += 1) {
-    const column = Math.floor((frame * columns) / frames);
+  const add = makeAdder(before, after, size, Math.ceil((LEAST_HZ * size) / sampleRate));
+  for (let frame = 0; frame < count; frame += 1) {
+    const column = Math.floor((frame * columns) / count);
     counts[column] += 1;
-    add(frame * hop - hop, sums, column * rows);
+    const start = frame * hop - hop;
+    const totals = add(start, sums, column * rows);
+    const isWhole = start >= 0 && start + size <= before.length;
+    if (isWhole) frames.forEach((powers, i) => powers.push(totals[i]));
   }
-  return { sums, counts, columns, rows, topHz: sampleRate / 2 };
+  return { sums, frames, counts, columns, rows, topHz: sampleRate / 2 };
 }
 
-/** The spectrogram of before + strength * (after - before): { db, columns, rows, topHz }. */
-export function decibels({ sums: [before, after, common], counts, columns, rows, topHz }, strength) {
-  const left = 1 - strength;
+/** The spectrogram of left * before + right * after: { db, columns, rows, topHz }. */
+export function decibels({ sums, counts, columns, rows, topHz }, [left, right]) {
   const db = new Float32Array(columns * rows);
   for (let i = 0; i < db.length; i += 1) {
-    const sum = left * left * before[i] + strength * strength * after[i] + 2 * left * strength * common[i];
-    db[i] = 10 * Math.log10(Math.max(FLOOR, sum / counts[Math.floor(i / rows)]));
+    const power = powerOfMix(sums, i, left, right);
+    db[i] = 10 * Math.log10(Math.max(FLOOR, power / counts[Math.floor(i / rows)]));
   }
   return { db, columns, rows, topHz };
 }
 
-/** Return add(start, sums, at), which adds a windowed frame's powers to the sums from `at` on. */
-function makeAdder(before, after, size) {
+/** The power of left * before + right * after at index i of their sums. */
+export function powerOfMix([before, after, common], i, left, right) {
+  return left * left * before[i] + right * right * after[i] + 2 * left * right * common[i];
+}
+
+/**
+ * Return add(start, sums, at), which adds a windowed frame's powers to the sums from `at` on, and
+ * returns their totals from the row `lowest` on.
+ */
+function makeAdder(before, after, size, lowest) {
   const fullScale = size / 4; // half the window's sum: what a full-scale sine gives
   const window = Float64Array.from({ length: size }, (_, n) => (0.5 - 0.5 * Math.cos((2 * Math.PI * n) / size)) / fullScale);
   const real = new Float64Array(size);
@@ -64,23 +77,27 @@ function makeAdder(before, after, size) {
     take(before, start, real);
     take(after, start, imaginary);
     transform(real, imaginary);
-    addPowers(real, imaginary, sums, at);
+    return addPowers(real, imaginary, sums, at, lowest);
   };
 }
 
 /** Take the transform of before + i after apart (each is that of real numbers), and add the powers. */
-function addPowers(real, imaginary, [before, after, common], at) {
+function addPowers(real, imaginary, [before, after, common], at, lowest) {
   const size = real.length;
+  const totals = [0, 0, 0];
   for (let k = 0; k < size / 2; k += 1) {
     const mirror = (size - k) % size;
     const re = (real[k] + real[mirror]) / 2;
     const im = (imaginary[k] - imaginary[mirror]) / 2;
     const afterRe = (imaginary[k] + imaginary[mirror]) / 2;
     const afterIm = (real[mirror] - real[k]) / 2;
-    before[at + k] += re * re + im * im;
-    after[at + k] += afterRe * afterRe + afterIm * afterIm;
-    common[at + k] += re * afterRe + im * afterIm;
+    const powers = [re * re + im * im, afterRe * afterRe + afterIm * afterIm, re * afterRe + im * afterIm];
+    before[at + k] += powers[0];
+    after[at + k] += powers[1];
+    common[at + k] += powers[2];
+    if (k >= lowest) powers.forEach((power, i) => { totals[i] += power; });
   }
+  return totals;
 }
 
 /** Return a Fourier transform in place for a size that is a power of two (Cooley and Tukey, 1965). */

@@ -1,0 +1,122 @@
+/** Several recordings: a row for each, with its state and its result. */
+
+import { byId, fileSize, resultName, save } from "./dom.js";
+
+/** The recordings that were given together; each is cleaned in its turn. */
+export class Batch {
+  #rows = [];
+
+  /** clean(file, tell, signal) has a file cleaned; open(file) shows it in the player. */
+  constructor({ clean, open }) {
+    Object.assign(this, { clean, open });
+    byId("download-all").addEventListener("click", () => this.#saveAll());
+  }
+
+  /** Show a row for each file, in place of the rows before. */
+  load(files) {
+    this.#rows = files.map((file) => new Row(file, () => this.open(file)));
+    byId("rows").replaceChildren(...this.#rows.map((row) => row.element));
+    byId("batch").hidden = false;
+    this.#count();
+  }
+
+  /** Show no rows. */
+  clear() {
+    this.#rows = [];
+    byId("batch").hidden = true;
+  }
+
+  /**
+   * Clean every recording that is not cleaned yet. What cannot be cleaned is told in its row, and
+   * the next follows; only a token that is missing, or the signal, ends it: that is thrown.
+   */
+  async run(signal) {
+    try {
+      for (const row of this.#rows.filter(({ isDone }) => !isDone)) {
+        await this.#runOne(row, signal);
+        this.#count();
+      }
+    } finally {
+      for (const row of this.#rows) row.stop();
+    }
+    return this.#rows;
+  }
+
+  async #runOne(row, signal) {
+    const place = `${1 + this.#rows.indexOf(row)} of ${this.#rows.length}: `;
+    try {
+      row.take(await this.clean(row.file, place, signal, () => row.begin()));
+    } catch (error) {
+      if (signal.aborted || error.status === 401) throw error;
+      row.fail(error);
+    }
+  }
+
+  get made() { return this.#rows.filter(({ made }) => made); }
+
+  #count() {
+    const failed = this.#rows.filter(({ isDone, made }) => isDone && !made).length;
+    const text = `${this.made.length} of ${this.#rows.length} cleaned`;
+    byId("batch-title").textContent = failed ? `${text}, ${failed} failed` : text;
+    byId("download-all").disabled = this.made.length === 0;
+  }
+
+  #saveAll() {
+    const names = new Set();
+    for (const row of this.made) row.save(names);
+  }
+}
+
+class Row {
+  isDone = false;
+  made = null; // what the server gave
+  #state = node("span", { className: "state", textContent: "Waiting" });
+  #listen = node("button", { type: "button", textContent: "Listen", hidden: true });
+  #save = node("button", { type: "button", textContent: "Download", hidden: true });
+
+  constructor(file, listen) {
+    this.file = file;
+    const name = node("span", { className: "file-name", textContent: file.name });
+    this.#listen.setAttribute("aria-label", `Listen to ${file.name}`);
+    this.#save.setAttribute("aria-label", `Download ${file.name}`);
+    this.#listen.addEventListener("click", listen);
+    this.#save.addEventListener("click", () => this.save());
+    this.element = node("li", {});
+    this.element.append(name, this.#state, this.#listen, this.#save);
+  }
+
+  begin() {
+    this.#state.textContent = "Cleaning";
+  }
+
+  take(made) {
+    this.made = made;
+    this.isDone = true;
+    this.#state.textContent = `Cleaned, ${fileSize(made.blob.size)}`;
+    this.#listen.hidden = this.#save.hidden = false;
+  }
+
+  fail(error) {
+    this.isDone = true;
+    this.#state.textContent = `${error.title ?? ""} ${error.message}`.trim();
+    this.#state.classList.add("is-failed");
+  }
+
+  /** The work has ended, whether or not this row's turn came. */
+  stop() {
+    if (!this.isDone) this.#state.textContent = "Not cleaned";
+  }
+
+  /** Let the browser save the result, under a name that is not among those given. */
+  save(names = new Set()) {
+    const { blob, extension } = this.made;
+    let name = resultName(this.file.name, extension);
+    for (let n = 2; names.has(name); n += 1) {
+      name = resultName(this.file.name, extension).replace(/(\.[^.]*)$/, ` (${n})$1`);
+    }
+    names.add(name);
+    save(blob, name);
+  }
+}
+
+const node = (tag, properties) => Object.assign(document.createElement(tag), properties);

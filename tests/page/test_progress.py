@@ -1,0 +1,96 @@
+"""Progress, estimates, and formats that the browser decodes for the server."""
+
+import io
+import re
+
+import numpy as np
+import pytest
+import soundfile
+from playwright.sync_api import Page, Route, expect
+
+from tests import browser
+from tests.corpora import encode
+from tests.page.acts import RATE, choose, download, expect_error, expect_result, respond, tone
+
+pytestmark = browser.needed
+
+
+# The server has the whole recording, and does not answer.
+NEVER_ANSWER = "XMLHttpRequest.prototype.send = function () { this.upload.onload(); }; 0"
+
+
+def test_the_time_that_is_left_is_estimated(page: Page) -> None:
+    page.evaluate(
+        """async () => {
+            const { learn } = await import("/page/pace.js");
+            learn(60, 600); // a server that takes ten seconds for one
+            learn(2, 0.001); // too short to tell anything
+        }"""
+    )
+    page.evaluate(NEVER_ANSWER)
+    choose(page, encode(tone(2.0, RATE), "WAV", "PCM_16", RATE))
+    expect(page.locator("#doing")).to_have_text("Cleaning: about 20 seconds left")
+    bar = page.get_by_role("progressbar")
+    first = bar.evaluate("bar => bar.value")
+    expect(page.locator("#doing")).to_have_text("Cleaning: about 19 seconds left")
+    assert 0 <= first < bar.evaluate("bar => bar.value") < 0.2
+    expect(page.locator("#status")).to_have_text("Cleaning")  # is not read out every second
+
+
+def test_the_bar_stops_before_its_end_where_the_estimate_was_too_short(page: Page) -> None:
+    shown = page.evaluate(
+        """async () => {
+            const { tell } = await import("/page/task.js");
+            tell("cleaning", null, { expected: 0.05 });
+            await new Promise((resolve) => setTimeout(resolve, 600));
+            const shown = [document.getElementById("progress").value];
+            shown.push(document.getElementById("doing").textContent);
+            tell("receiving", 1);
+            return shown;
+        }"""
+    )
+    assert shown == [pytest.approx(0.95), "Cleaning"]
+
+
+def test_a_file_of_unknown_duration_has_no_estimate(page: Page) -> None:
+    page.evaluate(NEVER_ANSWER)
+    choose(page, b"no audio at all")
+    expect(page.locator("#doing")).to_have_text("Cleaning")
+    assert not page.get_by_role("progressbar").evaluate("bar => bar.hasAttribute('value')")
+
+
+def test_durations_and_sizes_are_written_in_words(page: Page) -> None:
+    written = page.evaluate(
+        """async () => {
+            const { fileSize, inWords } = await import("/page/dom.js");
+            const sizes = [900, 3 * 2 ** 20, 1.5 * 2 ** 30].map(fileSize);
+            return [...[1.2, 59, 61, 3600].map(inWords), ...sizes];
+        }"""
+    )
+    assert written[:4] == ["1 second", "59 seconds", "1 minute", "60 minutes"]
+    assert written[4:] == ["0.9 kB", "3 MB", "1.5 GB"]
+
+
+def test_what_the_server_does_not_read_is_decoded_by_the_browser(page: Page) -> None:
+    bodies: list[bytes] = []
+
+    def refuse_the_first(route: Route) -> None:
+        bodies.append(route.request.post_data_buffer or b"")
+        refusal = respond(415, {"title": "Unsupported", "detail": ""})
+        refusal(route) if len(bodies) == 1 else route.continue_()
+
+    page.route("**/v1/denoise*", refuse_the_first)
+    stereo = np.hstack([tone(1.0), 0.25 * tone(1.0)])
+    choose(page, encode(stereo, "FLAC", "PCM_16", 48_000), "talk.m4a")
+    expect_result(page, "talk.m4a")
+    sent, rate = soundfile.read(io.BytesIO(bodies[1]))
+    assert rate == 48_000
+    np.testing.assert_allclose(sent, stereo, atol=1e-4)
+    name, samples, _ = download(page)
+    assert (name, samples.shape) == ("talk-denoised.wav", stereo.shape)
+
+
+def test_what_neither_reads_is_an_error(page: Page) -> None:
+    choose(page, b"no audio", "notes.txt")
+    expect_error(page, "notes.txt: This is not a supported audio format.")
+    expect(page.locator("#error")).not_to_contain_text(re.compile("browser"))
