@@ -224,6 +224,7 @@ class ExportParams:
     """How the exported network runs."""
 
     frame_shifts: Annotated[int, Range(1, 8)]
+    mask_power: Annotated[float, Range(1.0, 3.0)]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from denoise.evaluation.run import Corrupter, evaluate
 from denoise.evaluation.tables import headline_metrics, read_curves
 from denoise.network.determinism import make_deterministic
 from denoise.network.saved_model import load_network
-from denoise.network.spec import with_frame_shifts
+from denoise.network.spec import with_frame_shifts, with_mask_power
 from denoise.noise.archive import NoiseArchive
 from denoise.noise.sources import open_noise_sources
 from denoise.params import Params
@@ -25,7 +25,8 @@ from stages import run
 def main(params: Params, paths: argparse.Namespace) -> None:
     """Write `paths.metrics`, tables and plots in `paths.report`, recordings in `paths.audio`."""
     make_deterministic(params.evaluate.threads)
-    network = with_frame_shifts(load_network(paths.model), params.export.frame_shifts)
+    network = with_mask_power(load_network(paths.model), params.export.mask_power)
+    network = with_frame_shifts(network, params.export.frame_shifts)
     denoise = clip_denoiser(network, params.reconstruction)
     recogniser = load_recognisers(paths.recogniser)
     manifest, rejections = read_manifest(paths.manifest), Rejections()

@@ -1,7 +1,7 @@
 """Export the trained network as one ONNX file, which runs without TensorFlow."""
 
 import argparse
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from denoise.export.keras_to_onnx import to_onnx
 from denoise.network.saved_model import load_model
@@ -14,7 +14,7 @@ from stages import run
 def main(params: Params, paths: argparse.Namespace) -> None:
     """Write `paths.onnx` from the saved model at `paths.model`."""
     model, config = load_model(paths.model)
-    spec = replace(config.spec(), frame_shifts=params.export.frame_shifts)
+    spec = replace(config.spec(), **asdict(params.export))
     content = to_onnx(model, to_metadata(spec))
     with replacing(paths.onnx) as temporary:
         temporary.write_bytes(content)

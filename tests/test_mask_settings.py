@@ -1,4 +1,4 @@
-"""A network on shifted grids of frames gives a mean of what it gives on each grid."""
+"""What a model's file asks of the network: shifted grids of frames, and a power of the masks."""
 
 import dataclasses
 
@@ -14,6 +14,7 @@ from denoise.network.spec import (
     from_metadata,
     to_metadata,
     with_frame_shifts,
+    with_mask_power,
 )
 from denoise.params import SpectrogramParams
 from denoise.params_file import parse_params
@@ -86,3 +87,17 @@ def test_shifts_must_divide_the_hop(tree: dict[str, object]) -> None:
         with_frame_shifts(MaskNetwork(neighbours, SPEC), 3)
     with pytest.raises(ParamsError, match=r"export\.frame_shifts: 5 does not divide .* 384"):
         parse_params(set_value(tree, "export.frame_shifts", 5))
+
+
+def test_masks_are_raised_to_the_power() -> None:
+    network = with_mask_power(MaskNetwork(neighbours, SPEC), 1.5)
+    stft = np.random.default_rng(3).standard_normal((1, 40, 65, 2)).astype(np.float32)
+    np.testing.assert_allclose(network.mask(stft), neighbours(stft) ** 1.5, rtol=1e-5)
+    assert with_mask_power(network, 1.0) is network
+
+
+def test_a_file_says_which_power_it_wants() -> None:
+    spec = dataclasses.replace(SPEC, mask_power=1.2)
+    assert from_metadata(to_metadata(spec)) == spec
+    assert with_mask_power(MaskNetwork(neighbours, spec), 1.2).spec == SPEC
+    assert "mask_power" not in to_metadata(SPEC)["denoise"]

@@ -15,7 +15,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
 from denoise.errors import ModelError, ParamsError
-from denoise.network.spec import MaskNetwork, from_metadata, with_frame_shifts
+from denoise.network.spec import MaskNetwork, from_metadata, with_frame_shifts, with_mask_power
 
 _STATE = onnxruntime.capi.onnxruntime_pybind11_state  # its errors have no common base class
 LOADING_ERRORS: tuple[type[Exception], ...] = (
@@ -57,4 +57,5 @@ def load_network(path: str | os.PathLike[str]) -> MaskNetwork:
         (masks,) = session.run([mask.name], {stft.name: spectrograms})
         return np.asarray(masks)
 
-    return with_frame_shifts(MaskNetwork(run, spec), spec.frame_shifts)
+    network = with_mask_power(MaskNetwork(run, spec), spec.mask_power)
+    return with_frame_shifts(network, spec.frame_shifts)

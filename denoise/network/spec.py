@@ -29,6 +29,8 @@ class NetworkSpec:
     causal: bool = False
     frame_shifts: int = 1
     """On how many grids of frames the network runs, each shifted by a part of a hop."""
+    mask_power: float = 1.0
+    """The power to which the network's masks are raised; above 1 they remove more noise."""
 
     @property
     def lookahead_frames(self) -> int:
@@ -101,6 +103,18 @@ def with_frame_shifts(network: MaskNetwork, n_shifts: int) -> MaskNetwork:
         frame_shifts=1,
     )
     return MaskNetwork(mask, closer)
+
+
+def with_mask_power(network: MaskNetwork, power: float) -> MaskNetwork:
+    """Return a network whose masks are those of `network` raised to a power.
+
+    A mask is 1 where there is speech alone, and stays 1. The smaller it is, the more dB are added
+    to what it removes.
+    """
+    if power == 1:
+        return network
+    spec = replace(network.spec, mask_power=1.0)
+    return MaskNetwork(lambda stft: network.mask(stft) ** np.float32(power), spec)
 
 
 def to_metadata(spec: NetworkSpec) -> dict[str, str]:
