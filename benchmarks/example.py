@@ -1,7 +1,8 @@
 """Make the web page's example recording: `python -m benchmarks.example`.
 
-It is a synthetic voice that is not in the training data, in pink noise. The file,
-denoise/server/web/example.flac, is kept in git because eSpeak NG is not installed with the server.
+It is a synthetic voice that is not in the training data, in computed noise: clicks like those of
+keys, and a steady background. The file, denoise/server/web/example.flac, is kept in git because
+eSpeak NG is not installed with the server.
 """
 
 from pathlib import Path
@@ -20,12 +21,13 @@ from denoise.params import SyntheticParams
 from denoise.util.atomic import replacing
 
 TARGET = Path("denoise/server/web/example.flac")
-TEXT = "nine, four, one, seven, two."
+TEXT = "The kettle is on, and the window is open. I will call you back in ten minutes."
 SPEAKER = "06"
 # The seed differs from that of the corpus, so the voices differ too.
 VOICES = SyntheticParams("digits", speakers=8, repetitions=1, oov_utterances=0, seed=77)
 SNR_DB = 3.0
-NOISE_TYPE = "pink"
+NOISE_TYPE = "textures"
+NOISE_SEED = 4
 RATE = 16_000
 PEAK = 0.5
 
@@ -46,7 +48,7 @@ def synthesise() -> np.ndarray:
 def main() -> None:
     """Write the example recording."""
     clean = soxr.resample(synthesise(), SAMPLE_RATE, RATE)
-    rng = np.random.default_rng(VOICES.seed)
+    rng = np.random.default_rng(NOISE_SEED)
     noise = GENERATORS[NOISE_TYPE](rng, len(clean), RATE)
     noisy = mix(clean, noise, SNR_DB)
     with replacing(TARGET) as temporary:

@@ -15,10 +15,9 @@ SIZE: ViewportSize = {"width": 900, "height": 860}
 
 
 def take_screenshot(browser: Browser, address: str) -> None:
-    """Denoise the page's example, seek to its middle, and save a screenshot."""
+    """Wait for the example with which the page opens, go to its middle, and save a screenshot."""
     page = browser.new_page(viewport=SIZE, color_scheme="light")
     page.goto(address)
-    page.get_by_role("button", name="Try an example").click()
     page.get_by_role("img", name="Spectrogram, after: 0 to").click()
     page.get_by_role("heading", name="Denoise").click()  # removes the focus from the player
     page.screenshot(path=TARGET, full_page=True)
