@@ -1,0 +1,96 @@
+"""Tell whether two experiments differ by more than chance: a paired bootstrap over speakers.
+
+Both experiments score the same test clips, so the scores are compared clip by clip. Clips of one
+speaker are not independent: the bootstrap draws speakers, with all of their clips (Efron and
+Tibshirani, An Introduction to the Bootstrap, 1993, chapter 8).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from denoise.errors import DenoiseError
+from denoise.evaluation.tables import CONFIDENCE, HIGHER_IS_BETTER
+
+KEYS = ("utterance_id", "speaker_id", "noise", "snr_db")
+RESAMPLES = 10_000
+SEED = 20
+
+
+class ComparisonError(DenoiseError):
+    """Two experiments cannot be compared."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How one metric of the denoised clips differs between two experiments.
+
+    `low` and `high` bound the 95 % interval of `second - first`, in the metric's unit.
+    """
+
+    metric: str
+    first: float
+    second: float
+    low: float
+    high: float
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the second experiment is better by more than chance."""
+        return self.low > 0 if HIGHER_IS_BETTER[self.metric] else self.high < 0
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the second experiment is worse by more than chance."""
+        return self.high < 0 if HIGHER_IS_BETTER[self.metric] else self.low > 0
+
+
+def pair(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that both experiments have, their columns with the suffixes _1 and _2.
+
+    The arguments are the tables `utterances.csv` of two experiments. Raises ComparisonError if they
+    have no row of the same utterance, noise and SNR.
+    """
+    pairs = first.merge(second, on=list(KEYS), suffixes=("_1", "_2"))
+    if pairs.empty:
+        raise ComparisonError("The two have no test clip in the same noise and SNR in common.")
+    return pairs
+
+
+def compare(pairs: pd.DataFrame) -> list[Difference]:
+    """Return the differences of every metric that both experiments have, from what `pair` returns.
+
+    Clips for which a metric is undefined in either experiment are left out of both.
+    """
+    return [
+        _difference(pairs, metric)
+        for metric in HIGHER_IS_BETTER
+        if {f"{metric}_denoised_1", f"{metric}_denoised_2"} <= set(pairs.columns)
+        and pairs[[f"{metric}_denoised_1", f"{metric}_denoised_2"]].notna().all(axis=1).any()
+    ]
+
+
+def _difference(pairs: pd.DataFrame, metric: str) -> Difference:
+    columns = [f"{metric}_denoised_1", f"{metric}_denoised_2"]
+    scores = pairs[["speaker_id", *columns]].dropna()
+    by_speaker = scores.groupby("speaker_id").mean().to_numpy(np.float64)
+    first, second = by_speaker.mean(axis=0)
+    low, high = bootstrap_interval(by_speaker[:, 1] - by_speaker[:, 0])
+    return Difference(metric, float(first), float(second), low, high)
+
+
+def bootstrap_interval(differences: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """Return the 95 % percentile interval of the mean of independent values, [n_speakers].
+
+    It is NaN to NaN for one speaker, whose chance nobody can know.
+    """
+    values = np.asarray(differences, np.float64)
+    if len(values) < 2:
+        return np.nan, np.nan
+    rng = np.random.default_rng(SEED)
+    drawn = rng.integers(len(values), size=(RESAMPLES, len(values)))
+    tail = 50 * (1 - CONFIDENCE)
+    low, high = np.percentile(values[drawn].mean(axis=1), [tail, 100 - tail])
+    return float(low), float(high)

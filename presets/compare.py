@@ -1,0 +1,85 @@
+"""Say whether two experiments differ by more than chance: `python -m presets.compare A [B]`.
+
+A and B are experiments, commits, branches or tags, and B is the workspace if it is left out. Each
+metric has a line with the means of both, their difference and its 95 % interval, from a paired
+bootstrap over the test speakers. The exit code is 1 if B is worse in any metric by more than
+chance, and 2 if the two cannot be compared.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import dvc.api
+import pandas as pd
+from dvc.exceptions import DvcException
+from dvc.scm import SCMError
+
+from denoise.errors import DenoiseError
+from denoise.evaluation.comparison import ComparisonError, Difference, compare, pair
+
+TABLE = "metrics/evaluation/utterances.csv"
+WORKSPACE = "workspace"
+TEXT_COLUMNS = {"utterance_id": str, "speaker_id": str, "noise": str}
+
+
+def read_table(revision: str, path: str) -> pd.DataFrame:
+    """Return the scores of a revision; raises ComparisonError if it has none."""
+    try:
+        if revision == WORKSPACE:
+            return pd.read_csv(Path(path), dtype=TEXT_COLUMNS)
+        with dvc.api.open(path, rev=revision) as file:
+            return pd.read_csv(file, dtype=TEXT_COLUMNS)
+    except (OSError, DvcException, SCMError) as error:
+        raise ComparisonError(f"{revision} has no {path}: {error}") from error
+
+
+def render(first: str, second: str, differences: Sequence[Difference]) -> str:
+    """Return a table with a line for each metric."""
+    header = ("metric", first, second, "difference", "95 % interval", "")
+    rows = [header, *(_describe(difference) for difference in differences)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+    lines = []
+    for name, *cells in rows:
+        padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
+        lines.append("  ".join([name.ljust(widths[0]), *padded[:-1], cells[-1]]).rstrip())
+    return "\n".join(lines)
+
+
+def _describe(difference: Difference) -> tuple[str, ...]:
+    verdict = "better" if difference.is_better else "worse" if difference.is_worse else "="
+    return (
+        difference.metric,
+        f"{difference.first:.3f}",
+        f"{difference.second:.3f}",
+        f"{difference.second - difference.first:+.3f}",
+        f"{difference.low:+.3f} to {difference.high:+.3f}",
+        verdict,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the comparison and return the exit code."""
+    summary, _, description = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(prog="python -m presets.compare", description=description)
+    parser.add_argument("first", metavar="A", help="an experiment, commit, branch or tag")
+    parser.add_argument("second", metavar="B", nargs="?", default=WORKSPACE, help="the other")
+    parser.add_argument("--table", default=TABLE, metavar="CSV", help="path of the scores")
+    options = parser.parse_args(arguments)
+    try:
+        tables = [read_table(name, options.table) for name in (options.first, options.second)]
+        pairs = pair(*tables)
+    except DenoiseError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    unpaired = sum(map(len, tables)) - 2 * len(pairs)
+    print(f"{len(pairs)} clips of {pairs['speaker_id'].nunique()} speakers", end="")
+    print(f"; {unpaired} without a counterpart are left out." if unpaired else ".")
+    differences = compare(pairs)
+    print(render(options.first, options.second, differences))
+    return int(any(difference.is_worse for difference in differences))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
