@@ -22,9 +22,15 @@ NEVER_ANSWER = "XMLHttpRequest.prototype.send = function () { this.upload.onload
 def test_the_time_that_is_left_is_estimated(page: Page) -> None:
     page.evaluate(
         """async () => {
-            const { learn } = await import("/page/pace.js");
-            learn(60, 600); // a server that takes ten seconds for one
-            learn(2, 0.001); // too short to tell anything
+            const { Pace } = await import("/page/pace.js");
+            const now = performance.now.bind(performance);
+            for (const [audioSeconds, workSeconds] of [[60, 600], [2, 0.001]]) {
+                const pace = new Pace(audioSeconds); // the second is too short to tell anything
+                pace.follow("cleaning");
+                performance.now = () => now() + 1000 * workSeconds;
+                pace.follow("receiving");
+                performance.now = now;
+            }
         }"""
     )
     page.evaluate(NEVER_ANSWER)

@@ -36,7 +36,7 @@ function withStorage(use) {
   }
 }
 
-const credentials = () => (token ? { Authorization: `Bearer ${token}` } : {});
+export const credentials = () => (token ? { Authorization: `Bearer ${token}` } : {});
 
 /** Ask a route for JSON; null where it gives none, since the page works without. */
 export async function ask(path) {
@@ -68,15 +68,25 @@ export async function denoise(file, query, tell, signal, tries = TRIES) {
   }
 }
 
-function send(path, file, tell, signal) {
+async function send(path, file, tell, signal) {
+  const request = await transfer("POST", path, { body: file, tell, signal });
+  if (request.status !== 200) throw await refusal(request);
+  return readResult(request);
+}
+
+/**
+ * Send a request, with a body where there is one, and return the XMLHttpRequest once it is answered;
+ * its response is a Blob. Throws a Problem without an answer, or the signal's reason.
+ */
+export function transfer(method, path, { body = null, tell, signal }) {
   signal.throwIfAborted();
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest(); // fetch does not tell how far an upload has come
     const abort = () => request.abort();
     signal.addEventListener("abort", abort);
-    request.open("POST", path);
+    request.open(method, path);
     request.responseType = "blob";
-    request.setRequestHeader("Content-Type", "application/octet-stream");
+    if (body) request.setRequestHeader("Content-Type", "application/octet-stream");
     for (const [name, value] of Object.entries(credentials())) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => tell("sending", share(event));
     request.upload.onload = () => tell("cleaning", null);
@@ -84,17 +94,17 @@ function send(path, file, tell, signal) {
     request.onabort = () => reject(signal.reason);
     request.onerror = () => reject(new Problem("The server does not answer.",
       "Is it still running? If it is, the recording may have been moved since you chose it, or it may be a folder.", 0));
-    request.onload = () => read(request).then(resolve, reject);
+    request.onload = () => resolve(request);
     request.onloadend = () => signal.removeEventListener("abort", abort);
-    tell("sending", 0);
-    request.send(file);
+    if (body) tell("sending", 0);
+    request.send(body);
   });
 }
 
 const share = (event) => (event.lengthComputable ? event.loaded / event.total : null);
 
-async function read(request) {
-  if (request.status !== 200) throw await refusal(request);
+/** What the server has made, from its answer: { blob, sampleRate, extension }. */
+export function readResult(request) {
   const name = /filename="([^"]*)"/.exec(request.getResponseHeader("Content-Disposition") ?? "");
   return {
     blob: request.response,
@@ -103,7 +113,8 @@ async function read(request) {
   };
 }
 
-async function refusal(request) {
+/** The Problem that a refused request tells of. */
+export async function refusal(request) {
   const retryAfter = Number(request.getResponseHeader("Retry-After")) || 1;
   try {
     const { title, detail } = JSON.parse(await request.response.text());
@@ -115,7 +126,8 @@ async function refusal(request) {
   }
 }
 
-function pause(seconds, signal) {
+/** Wait; throws the signal's reason where that comes first. */
+export function pause(seconds, signal) {
   signal.throwIfAborted();
   return new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, 1000 * Math.min(60, seconds));

@@ -4,14 +4,16 @@ import { Problem, ask, denoise } from "./api.js";
 import { Batch } from "./batch.js";
 import { asWav } from "./decode.js";
 import { byId, clock, fileSize, inWords } from "./dom.js";
+import { denoiseAsJob } from "./job.js";
 import { listenToKeys } from "./keys.js";
-import { durationOf, estimate, learn } from "./pace.js";
+import { Pace, durationOf } from "./pace.js";
 import { Recorder } from "./recorder.js";
 import { Result } from "./result.js";
 import { attempt, attemptUnseen, cancel, hideError, setPrimary, show, showError, tell } from "./task.js";
 
 const MEDIA = "WAV, FLAC, OGG, MP3, M4A, MP4 and others"; // with the server's extra
 const BYTES_A_SAMPLE = 2; // of what is recorded here
+const MOST_BYTES_AT_ONCE = 8 * 2 ** 20; // longer recordings become jobs
 const UNSUPPORTED = 415;
 const EXAMPLE = {
   title: "An example",
@@ -34,17 +36,12 @@ const batch = new Batch({
 /** Have a recording cleaned, and show how far that has come. */
 async function clean(file, query, signal, prefix = "") {
   check(file);
-  const audioSeconds = await durationOf(file);
-  let start = null;
-  const made = await denoise(file, query, (phase, share) => {
-    if (phase === "cleaning") start = performance.now();
-    if (phase === "receiving" && start !== null) {
-      if (audioSeconds) learn(audioSeconds, (performance.now() - start) / 1000);
-      start = null;
-    }
-    tell(phase, share, { prefix, expected: phase === "cleaning" ? estimate(audioSeconds) : null });
+  const send = file.size > MOST_BYTES_AT_ONCE ? denoiseAsJob : denoise;
+  const pace = new Pace(await durationOf(file));
+  return send(file, query, (phase, share) => {
+    pace.follow(phase);
+    tell(phase, share, { prefix, ...(phase === "cleaning" && pace.estimate(share)) });
   }, signal);
-  return made;
 }
 
 /** Clean a recording; what the server does not read, the browser decodes: { file, made }. */

@@ -1,17 +1,42 @@
 /** How long cleaning will take, from how long it took before. */
 
 const LEAST_SECONDS = 20; // shorter recordings say more about the network than about the server
+const LEAST_SHARE = 0.03; // less says little about the rest
 const METADATA_MS = 2000;
 
 let secondsPerSecond = 0.03; // of work for one second of sound, until a recording has shown it
 
-/** Remember that a recording of so many seconds took so many seconds. */
-export function learn(audioSeconds, workSeconds) {
-  if (audioSeconds >= LEAST_SECONDS) secondsPerSecond = workSeconds / audioSeconds;
-}
+/** Follows one recording, and estimates how long it may still take. */
+export class Pace {
+  #started = null; // when the cleaning began
 
-/** The seconds that a recording is expected to take; null if its duration is not known. */
-export const estimate = (audioSeconds) => (audioSeconds === null ? null : secondsPerSecond * audioSeconds);
+  /** audioSeconds is the recording's duration, or null if it is not known. */
+  constructor(audioSeconds) {
+    this.audioSeconds = audioSeconds;
+  }
+
+  /** Take note of the phase that the work is in; at the end of the cleaning, learn from it. */
+  follow(phase) {
+    if (phase === "cleaning") this.#started ??= performance.now();
+    else if (phase === "receiving" && this.#started !== null) this.#learn();
+    else if (phase === "waiting") this.#started = null; // the server has not begun
+  }
+
+  #learn() {
+    if (this.audioSeconds >= LEAST_SECONDS) secondsPerSecond = this.#passed() / this.audioSeconds;
+    this.#started = null;
+  }
+
+  #passed() {
+    return this.#started === null ? 0 : (performance.now() - this.#started) / 1000;
+  }
+
+  /** What `tell` takes: the seconds that are `left` once a share is done, or all that are `expected`. */
+  estimate(share) {
+    if (share > LEAST_SHARE) return { left: (this.#passed() * (1 - share)) / share };
+    return { expected: this.audioSeconds === null ? null : secondsPerSecond * this.audioSeconds };
+  }
+}
 
 /** The duration of a file in seconds; null where the browser cannot tell it. */
 export function durationOf(file) {

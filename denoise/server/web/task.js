@@ -114,24 +114,25 @@ export function setPrimary(id) {
 }
 
 /**
- * Show a phase of the work; share is 0 to 1, or null if it is not known. With a number of expected
- * seconds, the bar moves by the clock, and the text says how long it may still take.
+ * Show a phase of the work; share is 0 to 1, or null if it is not known. The text says how long it
+ * may still take: the seconds that are `left`, or, where nobody tells how far it is, what the clock
+ * leaves of the `expected` ones.
  */
-export function tell(phase, share, { prefix = "", expected = null } = {}) {
+export function tell(phase, share, { prefix = "", expected = null, left = null } = {}) {
   clearInterval(timer);
   const text = prefix + PHASES[phase];
   if (byId("status").textContent !== text) byId("status").textContent = text;
   if (share === null && expected !== null) return follow(text, expected);
-  showProgress(text, share);
+  showProgress(text + inRest(left), share);
 }
+
+const inRest = (seconds) => (seconds > 1.5 ? `: about ${inWords(seconds)} left` : "");
 
 function follow(text, expected) {
   const start = performance.now();
   const turn = () => {
     const passed = (performance.now() - start) / 1000;
-    const left = expected - passed;
-    const rest = left > 1.5 ? `: about ${inWords(left)} left` : "";
-    showProgress(text + rest, Math.min(NEARLY, passed / expected));
+    showProgress(text + inRest(expected - passed), Math.min(NEARLY, passed / expected));
   };
   turn();
   timer = setInterval(turn, 250);

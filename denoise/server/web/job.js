@@ -1,0 +1,52 @@
+/** Long recordings as jobs of the server: no proxy's timeout and no restart loses them. */
+
+import { Problem, credentials, pause, readResult, refusal, transfer } from "./api.js";
+
+const POLL_SECONDS = 0.7;
+const MOST_FAILURES = 60; // of polls in a row, while a server restarts
+const ACCEPTED = 202;
+
+/** Have a recording cleaned as a job; the arguments, the result and the errors are those of `denoise`. */
+export async function denoiseAsJob(file, query, tell, signal) {
+  const request = await transfer("POST", `v1/jobs?${new URLSearchParams(query)}`, { body: file, tell, signal });
+  if (request.status !== ACCEPTED) throw await refusal(request);
+  const { url } = JSON.parse(await request.response.text());
+  const path = url.replace(/^\//, ""); // the page may lie in a folder of a proxy
+  try {
+    await untilDone(path, tell, signal);
+    const answer = await transfer("GET", `${path}/result`, { tell, signal });
+    if (answer.status !== 200) throw await refusal(answer);
+    return readResult(answer);
+  } finally {
+    fetch(path, { method: "DELETE", headers: credentials(), keepalive: true }).catch(() => {});
+  }
+}
+
+async function untilDone(path, tell, signal) {
+  for (let failures = 0; ;) {
+    const job = await look(path, signal);
+    failures = job ? 0 : failures + 1;
+    if (failures > MOST_FAILURES) throw new Problem("The server does not answer.", "Is it still running?", 0);
+    if (job?.state === "done") return;
+    if (job?.state === "failed") throw toProblem(job.problem);
+    if (job?.state === "running") tell("cleaning", job.progress);
+    else tell("waiting", null);
+    await pause(POLL_SECONDS, signal);
+  }
+}
+
+/** The job's state; null where the server does not answer, or not now. */
+async function look(path, signal) {
+  let answer = null;
+  try {
+    answer = await fetch(path, { headers: credentials(), signal });
+    if (answer.ok) return await answer.json();
+  } catch {
+    signal.throwIfAborted();
+    return null;
+  }
+  if (answer.status >= 500) return null;
+  throw new Problem("The server has lost the recording.", "It may have been started anew in another folder.", 0);
+}
+
+const toProblem = ({ title, detail, status }) => new Problem(`${title}.`, detail ?? "", status);
