@@ -469,6 +469,27 @@ def test_a_half_written_result_is_never_served(jobs_folder: Path) -> None:
     close(context)
 
 
+def test_a_job_that_makes_the_server_crash_fails_in_the_end(
+    jobs_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    url, path = killed(jobs_folder)
+    for n_crashes in range(1, store.MAX_CRASHES + 1):
+        jobs = JobStore(jobs_folder, Limits())
+        jobs.open()
+        (job,) = jobs.list_all()
+        assert job.crashes == n_crashes
+        assert job.state == ("queued" if n_crashes < store.MAX_CRASHES else "failed")
+        jobs.close()
+        if not job.has_ended:
+            change(path, state="running")  # as a killed server leaves it
+    assert "the server ended while it ran" in caplog.text
+    context = open_context(jobs_folder)
+    problem = client_of(context).get(url).get_json()["problem"]
+    assert problem["status"] == 500 and "ended 3 times" in problem["detail"]
+    assert files_of(jobs_folder) == {path.name, f"{path.name}/job.json"}
+    close(context)
+
+
 DAMAGE: dict[str, Callable[[Path], Any]] = {
     "no state": lambda path: (path / "job.json").unlink(),
     "half a state": lambda path: (path / "job.json").write_text('{"id": "'),

@@ -82,3 +82,10 @@ def write_private(path: Path, text: str) -> None:
     with replacing(path) as temporary:
         temporary.touch(mode=0o600)
         temporary.write_text(text, encoding="utf-8", newline="\n")
+        sync(temporary)
+
+
+def sync(path: Path) -> None:
+    """Wait until the content of a file is on the disk, so that it survives a loss of power."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())

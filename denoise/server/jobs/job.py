@@ -18,8 +18,9 @@ class Job:
     """A recording that is denoised in the background.
 
     Times are seconds since 1970. `request_id` is that of the request that made the job, `name` the
-    client's file name. `share`, 0 to 1, is None while the length of the recording is not known.
-    `problem` has the keys of application/problem+json; `result` describes the finished recording.
+    client's file name. `crashes` counts how often the server was killed while the job ran. `share`,
+    0 to 1, is None while the length of the recording is not known. `problem` has the keys of
+    application/problem+json; `result` describes the finished recording.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Job:
     options: Options
     created: float
     state: str = QUEUED
+    crashes: int = 0
     ended: float | None = None
     share: float | None = None
     seconds_done: float = 0.0
@@ -53,7 +55,7 @@ class Job:
         try:
             result = tree["result"] and Description(**tree["result"])
             job = Job(**{**tree, "options": Options(**tree["options"]), "result": result})
-            float(job.created), float(job.ended or 0)
+            float(job.created), float(job.ended or 0), int(job.crashes)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a job: {error}") from error
         present = (job.ended is not None, job.result is not None, job.problem is not None)

@@ -14,6 +14,7 @@ from denoise.inference.file_denoiser import Report
 from denoise.network.spec import MaskNetwork
 from denoise.server.audio_response import describe_result
 from denoise.server.concurrency import JobWorker, WorkQueue
+from denoise.server.jobs.folder import sync
 from denoise.server.jobs.job import DONE, FAILED, QUEUED, RUNNING, Job
 from denoise.server.jobs.pace import Pace
 from denoise.server.jobs.store import RESULT, UPLOAD, JobStore
@@ -82,7 +83,10 @@ class JobRunner:
 
     def _sweep(self) -> None:
         while not self.is_stopping.wait(SWEEP_SECONDS):
-            self.store.remove_old()
+            try:
+                self.store.remove_old()
+            except OSError:
+                log.exception("Old jobs cannot be deleted.")
 
     def _enqueue(self, job_id: str) -> None:
         with self._lock:
@@ -140,6 +144,7 @@ class JobRunner:
         source, target = (self.store.path(job_id, name) for name in (UPLOAD, RESULT))
         report = worker.denoise(source, target, job.options, progress)
         target.chmod(0o600)
+        sync(target)
         self._finish(job, report)
 
     def _finish(self, job: Job, report: Report) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from threading import RLock
 from typing import IO, Any
 
-from denoise.server.jobs.folder import open_folder, write_private
+from denoise.server.jobs.folder import open_folder, sync, write_private
 from denoise.server.jobs.job import DONE, FAILED, RUNNING, Job
 from denoise.server.limits import Limits
 from denoise.server.problems import ProblemError
@@ -33,6 +33,8 @@ ID = re.compile(r"[A-Za-z0-9_-]{32}")
 ID_BYTES = 24
 STATE, UPLOAD, RESULT = "job.json", "in", "out"
 FULL_RETRY_SECONDS = 60
+MAX_CRASHES = 3  # a recording that makes the server crash must not do so for ever
+CRASHED = f"The server ended {MAX_CRASHES} times while this job ran, perhaps because of it."
 
 
 class JobStore:
@@ -117,6 +119,7 @@ class JobStore:
 
     def add(self, job: Job) -> None:
         """Add a job whose upload is saved."""
+        sync(self.path(job.id, UPLOAD))
         with self._lock:
             self._measure(job.id)
             self._jobs[job.id] = job
@@ -237,4 +240,15 @@ class JobStore:
             return
         self._measure(job.id)
         if job.state == RUNNING:
-            self.restart(job.id)
+            self._recover(job)
+
+    def _recover(self, job: Job) -> None:
+        """Queue a job again that a former server ran to its own end, or let the job fail."""
+        job = dataclasses.replace(job.restarted(), crashes=job.crashes + 1)
+        if job.crashes < MAX_CRASHES:
+            self.update(job.id, state=job.state, crashes=job.crashes)
+            return
+        log.error("The job of request %s fails: the server ended while it ran.", job.request_id)
+        problem = json.loads(ProblemError("failed", CRASHED).to_json(job.request_id))
+        changes = {"state": FAILED, "ended": time.time(), "problem": problem}
+        self.update(job.id, crashes=job.crashes, **changes)
