@@ -28,9 +28,11 @@ from denoise.server.problems import KINDS, ProblemError
 from tests.corpora import encode
 from tests.networks import RATE, gain_network
 from tests.project import wait_until
+from tests.test_audio import encode_flac_with_length
 from tests.test_server import LONG, NOISY, WAV, client_of, decode, form, make_context, problem_of
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no such file modes")
+SOUND = encode(NOISY, "WAV", "PCM_16", RATE)  # as float, WAV would have the time in it
 STEREO = encode(np.zeros((RATE * 12, 2)), "FLAC", "PCM_16", RATE)  # longer than the limit
 
 
@@ -96,7 +98,7 @@ def files_of(jobs_folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("query", ["", "?strength=0.5&format=flac", "?residual=true"])
-@pytest.mark.parametrize("make", [lambda: {"data": WAV}, lambda: form(WAV, "Ω talk.wav")])
+@pytest.mark.parametrize("make", [lambda: {"data": SOUND}, lambda: form(SOUND, "Ω talk.wav")])
 def test_a_job_has_the_result_that_a_request_has(
     query: str, make: Callable[[], dict[str, Any]]
 ) -> None:
@@ -233,6 +235,26 @@ def test_progress_is_a_share_of_the_recording(jobs_folder: Path) -> None:
     close(context)
 
 
+@pytest.mark.parametrize(("length", "progress"), [(0, {None}), (2**36 - 1, {None, 0})])
+def test_progress_where_the_length_is_not_known_or_wrong(
+    jobs_folder: Path, length: int, progress: set[float | None]
+) -> None:
+    gate = Gate()
+    context = open_context(jobs_folder, gate.network)
+    client = client_of(context)
+    url = submit(client, data=encode_flac_with_length(length, np.tile(NOISY, (30, 1))))
+    for n_blocks in range(1, 50):
+        wait_until(lambda n=n_blocks: gate.n_begun == n or state_of(client, url) == "done")
+        job = client.get(url).get_json()
+        if job["state"] == "done":
+            break
+        assert job["progress"] in progress
+        gate.let_through.release()
+    assert (job["progress"], job["seconds_done"]) == (1, 30 * len(NOISY) / RATE)
+    assert n_blocks > 2
+    close(context)
+
+
 def test_a_queued_job_can_be_deleted_and_never_runs(jobs_folder: Path) -> None:
     gate = Gate()
     context = open_context(jobs_folder, gate.network)
@@ -332,6 +354,17 @@ def test_503_while_jobs_take_too_much_room() -> None:
     assert f"denoise_jobs_bytes {float(len(WAV))}\n" in text
     assert 'denoise_jobs{state="done"} 1.0\n' in text and 'denoise_jobs{state="queued"} 0.0' in text
     assert "denoise_audio_seconds_total 0.375\n" in text
+    submit(client)
+
+
+@pytest.mark.parametrize("changes", [{"jobs": 1}, {"jobs_bytes": 3 * len(WAV)}])
+def test_an_upload_that_is_being_saved_has_its_room(changes: dict[str, Any]) -> None:
+    context = make_context(**changes)
+    client = client_of(context)
+    with pytest.raises(KeyError), context.jobs.store.adding(len(WAV)):
+        problem = problem_of(client.post("/v1/jobs", data=WAV), 503)
+        assert problem["type"] == "urn:denoise:jobs-full"
+        raise KeyError  # as if the upload were cut off
     submit(client)
 
 
