@@ -1,7 +1,11 @@
-"""A server with a slow network, for tests: python -m tests.slow_server SECONDS_PER_BLOCK."""
+"""A server with a slow network, for tests.
+
+python -m tests.slow_server SECONDS_PER_BLOCK [FOLDER_FOR_JOBS]
+"""
 
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -19,7 +23,7 @@ def mask(spectrograms: np.ndarray) -> np.ndarray:
 
 if __name__ == "__main__":
     spec = NetworkSpec(8000, SpectrogramParams(128, 64, 128), receptive_field_frames=0, stride=1)
-    server = Server(
-        ServerContext(MaskNetwork(mask, spec), Limits(workers=1, queue=1)), "127.0.0.1", 0
-    )
+    folder = Path(sys.argv[2]) if len(sys.argv) > 2 else None
+    context = ServerContext(MaskNetwork(mask, spec), Limits(workers=1, queue=1), jobs_folder=folder)
+    server = Server(context, "127.0.0.1", 0)
     server.run(lambda: print(f"denoise serves on {server.url}", flush=True))

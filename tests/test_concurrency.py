@@ -241,3 +241,118 @@ def test_no_worker_is_lost_or_used_twice_under_load() -> None:
     with ExitStack() as stack:
         for _ in range(3):  # all three are free again
             stack.enter_context(work_queue.worker(Deadline(0)))
+
+
+def never() -> None:
+    """Let a job go on."""
+
+
+def test_a_job_waits_for_any_length_of_time_and_always_has_room() -> None:
+    requests = Requests(WorkQueue(n_workers=1, max_waiting=1))
+    started: list[str] = []
+
+    def run_job() -> None:
+        with requests.work_queue.job_worker(never):
+            started.append("job")
+
+    jobs = [threading.Thread(target=run_job) for _ in range(3)]
+    with requests.work_queue.worker(Deadline(60)):
+        requests.enqueue("a")
+        for n_jobs, job in enumerate(jobs, start=1):
+            job.start()
+            wait_until(lambda n=n_jobs: requests.work_queue.size == 2 + n)  # type: ignore[misc]
+        with pytest.raises(ProblemError), requests.work_queue.worker(Deadline(60)):
+            pass  # jobs leave no more room for requests, and no less
+        time.sleep(2 * concurrency.POLL_SECONDS)
+        assert started == []
+    for job in jobs:
+        job.join(10)
+    requests.join()
+    assert (requests.started, started) == (["a"], ["job"] * 3)
+    assert requests.work_queue.size == 0
+
+
+@pytest.mark.parametrize("max_waiting", [0, 1])
+def test_a_running_job_makes_way_for_a_request_when_its_turn_is_over(max_waiting: int) -> None:
+    requests = Requests(WorkQueue(n_workers=1, max_waiting=max_waiting))
+    with requests.work_queue.job_worker(never) as job:
+        job._turn_ends = 0.0
+        assert job.make_way() == 0  # no request waits
+        job._turn_ends = time.monotonic() + 60
+        requests.enqueue("a")  # there is room for it even without a queue: a job has the worker
+        assert job.make_way() == 0
+        assert requests.started == []
+        job._turn_ends = 0.0
+        assert job.make_way() > 0
+        assert requests.started == ["a"]
+        assert job._turn_ends > time.monotonic()
+        assert requests.work_queue.size == 1
+    requests.join()
+    assert requests.work_queue.size == 0
+
+
+def test_a_turn_is_as_long_as_recent_requests(advance_clock: Callable[[float], None]) -> None:
+    work_queue = WorkQueue(n_workers=1, max_waiting=0)
+    assert work_queue.turn_seconds == concurrency.MIN_TURN_SECONDS
+    for seconds, expected in ((7, 7), (500, concurrency.MAX_TURN_SECONDS)):
+        with work_queue.worker(Deadline(60)):
+            advance_clock(seconds)
+        assert work_queue.turn_seconds == expected
+    with work_queue.job_worker(never) as job:
+        advance_clock(1e6)  # how long jobs run does not count
+        assert job.make_way() == 0
+    assert work_queue.turn_seconds == concurrency.MAX_TURN_SECONDS
+
+
+def test_jobs_do_not_make_way_for_jobs() -> None:
+    work_queue, started = WorkQueue(n_workers=1, max_waiting=1), threading.Event()
+
+    def run_job() -> None:
+        with work_queue.job_worker(never):
+            started.set()
+
+    other = threading.Thread(target=run_job)
+    with work_queue.job_worker(never) as job:
+        other.start()
+        wait_until(lambda: work_queue.size == 2)
+        job._turn_ends = 0.0
+        assert job.make_way() == 0 and not started.is_set()
+    assert started.wait(10)
+    other.join(10)
+
+
+@pytest.mark.parametrize("has_run", [False, True])
+def test_a_job_that_ends_while_it_waits_loses_no_worker(has_run: bool) -> None:
+    work_queue, is_to_end = WorkQueue(n_workers=1, max_waiting=1), threading.Event()
+    ended: list[str] = []
+
+    def check() -> None:
+        if is_to_end.is_set():
+            raise KeyError
+
+    def run_job(make_way: threading.Event) -> None:
+        try:
+            with work_queue.job_worker(check) as job:
+                assert make_way.wait(10)
+                wait_until(lambda: work_queue.has_waiting_request)
+                job._turn_ends = 0.0
+                job.make_way()
+        except KeyError:
+            ended.append("job")
+
+    make_way = threading.Event()
+    job = threading.Thread(target=run_job, args=(make_way,))
+    if has_run:
+        job.start()
+        wait_until(lambda: work_queue.size == 1)
+        make_way.set()
+    with work_queue.worker(Deadline(60)):
+        if not has_run:
+            job.start()
+        wait_until(lambda: work_queue.size == 2)
+        is_to_end.set()
+        job.join(10)
+        assert ended == ["job"] and work_queue.size == 1
+    assert work_queue.size == 0
+    with work_queue.worker(Deadline(0)):
+        pass

@@ -110,6 +110,20 @@ def test_a_preflight_needs_no_token() -> None:
     assert client.post("/v1/denoise", data=WAV, headers={"Origin": APP}).status_code == 401
 
 
+def test_a_page_of_an_allowed_origin_may_use_jobs() -> None:
+    client = client_of(context_for(APP))
+    headers = {"Origin": APP, "Sec-Fetch-Site": "cross-site"}
+    response = client.post("/v1/jobs", data=WAV, headers=headers)
+    assert "Location" in response.headers["Access-Control-Expose-Headers"]
+    url = response.headers["Location"]
+    preflight = {**headers, "Access-Control-Request-Method": "DELETE"}
+    response = client.options(url, headers=preflight)
+    assert response.status_code == 204
+    assert response.headers["Access-Control-Allow-Methods"] == "DELETE, GET, HEAD"
+    problem_of(client.delete(url, headers={"Origin": "https://other.example"}), 403)
+    assert client.delete(url, headers=headers).status_code == 204
+
+
 def test_a_preflight_does_not_pass_the_check_of_the_host() -> None:
     context = context_for(APP)
     context.hosts = Hosts()

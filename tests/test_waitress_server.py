@@ -24,10 +24,15 @@ from tests.corpora import encode
 from tests.networks import write_halving_model
 
 WAV = encode(np.zeros((800, 1)), "WAV")
-N_THREADS = 6  # one for the worker, one for the queue, four for other routes
+N_THREADS = 14  # one for the worker, one for the queue, four for other routes, 8 for streams
 Response = tuple[int, dict[str, str], bytes]
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="processes cannot receive SIGTERM there")
+
+
+def environment() -> dict[str, str]:
+    """Return the variables of a server's process."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "DENOISE_TOKEN": ""}
 
 
 @contextmanager
@@ -35,13 +40,12 @@ def serving(
     arguments: Sequence[str], stderr: IO[str] | None = None
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run a server; yield its process and the address and port on which it listens."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DENOISE_TOKEN": ""}
     process = subprocess.Popen(
         [sys.executable, "-m", *arguments],
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
-        env=environment,
+        env=environment(),
     )
     try:
         assert process.stdout is not None

@@ -101,7 +101,12 @@ def _methods_here() -> list[str]:
 
 
 def _logged_path() -> str:
-    """Return the request's path if it is one of the server's, and "-" for what a client made up."""
+    """Return the request's path if it is one of the server's, and "-" for what a client made up.
+
+    Whoever knows a job's id may fetch its result, so a job's path is logged without its id.
+    """
+    if "job_id" in (request.view_args or {}) and request.url_rule is not None:
+        return request.url_rule.rule
     is_own = request.path in OWN_PATHS or (request.view_args or {}).get("name") in load_parts()
     return request.path if is_own else UNKNOWN
 
@@ -124,10 +129,10 @@ def _check_request(route: Route, context: ServerContext) -> None:
     """Raise ProblemError for a request that can be refused before its body is read."""
     if not route.is_open:
         request_parsing.check_token(request, context.token)
-    if route.uses_worker:
+    if route.method != "GET":
         context.origins.check(request)
     request_parsing.check_query(request, route)
-    if route.uses_worker:
+    if route.receives_recording:
         request_parsing.check_body(request, context.limits.body_bytes)
         if context.is_stopping.is_set():
             raise ProblemError("stopping", "The server accepts no new work.")

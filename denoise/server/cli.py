@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denoise.errors import UsageError
@@ -59,6 +60,13 @@ def make_parser(file_completion: Mapping[str, str] | None = None) -> argparse.Ar
     parser.add_argument(
         "--token", help=f"token that clients must send (default: ${TOKEN_VARIABLE})"
     )
+    parser.add_argument(
+        "--jobs-dir",
+        type=Path,
+        metavar="FOLDER",
+        help="where jobs are kept (default: denoise-jobs-USER-PORT in the folder for temporary "
+        "files; with --port 0 until the server stops)",
+    )
     _add_limits(parser)
     return parser
 
@@ -77,6 +85,9 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
             "seconds of audio, summed over channels: by default an hour in stereo",
         ),
         ("--max-channels", _channels, DEFAULTS.channels, "number of audio channels"),
+        ("--max-jobs", _job_count, DEFAULTS.jobs, "jobs that are kept"),
+        ("--max-jobs-mib", _mebibytes, DEFAULTS.jobs_bytes // MIB, "size of all jobs in MiB"),
+        ("--job-hours", _seconds, DEFAULTS.job_hours, "hours for which an ended job is kept"),
     ):
         group.add_argument(
             name, type=convert, default=default, metavar="N", help=f"{text} (default: {default:g})"
@@ -114,6 +125,10 @@ def _positive_count(text: str) -> int:
     return int(_number(int, text, 1, 1024))
 
 
+def _job_count(text: str) -> int:
+    return int(_number(int, text, 1, 10**6))
+
+
 def _mebibytes(text: str) -> int:
     return int(_number(int, text, 1, 2**20))
 
@@ -131,7 +146,10 @@ def _seconds(text: str) -> float:
 
 
 def serve(arguments: Sequence[str]) -> int:
-    """Serve until a signal, and return 0; raises UsageError where the server cannot listen."""
+    """Serve until a signal, and return 0.
+
+    Raises UsageError where the server cannot listen or cannot use the folder for jobs.
+    """
     options = make_parser().parse_args(arguments)
     server = _make_server(options)
     if not is_loopback(options.host) and _token(options) is None:
@@ -152,6 +170,7 @@ def _make_server(options: argparse.Namespace) -> "Server":
     try:
         from denoise.server.context import ServerContext
         from denoise.server.cross_origin import Origins
+        from denoise.server.jobs.folder import default_folder
         from denoise.server.waitress_server import Server
     except ModuleNotFoundError as error:
         raise UsageError(
@@ -162,7 +181,8 @@ def _make_server(options: argparse.Namespace) -> "Server":
     network = Denoiser.load(options.model).network
     hosts = Hosts(options.host, frozenset(options.allow_host))
     origins = Origins(frozenset(options.allow_origin))
-    context = ServerContext(network, _make_limits(options), _token(options), hosts, origins)
+    folder = options.jobs_dir or (default_folder(options.port) if options.port else None)
+    context = ServerContext(network, _make_limits(options), _token(options), hosts, origins, folder)
     try:
         return Server(context, options.host, options.port)
     except (OSError, ValueError) as error:  # ValueError: the host has no address
@@ -186,4 +206,7 @@ def _make_limits(options: argparse.Namespace) -> Limits:
         deadline_seconds=options.deadline,
         workers=options.workers,
         queue=options.queue,
+        jobs=options.max_jobs,
+        jobs_bytes=options.max_jobs_mib * MIB,
+        job_hours=options.job_hours,
     )

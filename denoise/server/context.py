@@ -1,6 +1,7 @@
 """The objects that all requests share."""
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -8,27 +9,39 @@ from denoise.network.spec import MaskNetwork
 from denoise.server.concurrency import WorkQueue
 from denoise.server.cross_origin import Origins
 from denoise.server.host_check import Hosts
+from denoise.server.jobs.runner import JobRunner
+from denoise.server.jobs.store import JobStore
 from denoise.server.limits import Limits
 from denoise.server.prometheus import ServerMetrics
 
 
 @dataclass
 class ServerContext:
-    """The objects that all requests share; once `is_stopping` is set, new work is refused."""
+    """The objects that all requests share; once `is_stopping` is set, new work is refused.
+
+    Jobs are kept in `jobs_folder`, or in a temporary folder without one.
+    """
 
     network: MaskNetwork
     limits: Limits
     token: str | None = None
     hosts: Hosts = field(default_factory=Hosts)
     origins: Origins = field(default_factory=Origins)
+    jobs_folder: Path | None = None
     is_stopping: Event = field(default_factory=Event)
     work_queue: WorkQueue = field(init=False)
     metrics: ServerMetrics = field(init=False)
+    jobs: JobRunner = field(init=False)
 
     def __post_init__(self) -> None:
-        """Create the work queue that the limits describe, and the metrics, all at zero."""
+        """Create the work queue that the limits describe, the metrics at zero, and the jobs."""
         self.work_queue = WorkQueue(self.limits.workers, self.limits.queue)
         self.metrics = ServerMetrics(lambda: self.work_queue.size)
+        store = JobStore(self.jobs_folder, self.limits)
+        self.metrics.watch_jobs(store.count, lambda: store.n_bytes)
+        self.jobs = JobRunner(
+            store, self.network, self.limits, self.work_queue, self.metrics, self.is_stopping
+        )
 
     def describe_network(self) -> dict[str, Any]:
         """Return the network's sample rate, STFT and receptive field as JSON values."""

@@ -9,7 +9,7 @@ from denoise.server.problems import ProblemError
 
 EXPOSED = (
     "Audio-Channels, Audio-Clipped-Samples, Audio-Sample-Rate, Audio-Seconds, "
-    "Content-Disposition, Request-Id, Retry-After"
+    "Content-Disposition, Location, Request-Id, Retry-After"
 )
 ALLOWED_HEADERS = "Authorization, Content-Type"
 PREFLIGHT_SECONDS = 600

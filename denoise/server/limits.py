@@ -1,4 +1,4 @@
-"""The limits of one request, and its deadline."""
+"""The limits of one request, and its deadline; and the limits of all jobs."""
 
 import math
 import os
@@ -12,6 +12,7 @@ from denoise.server.accepted_formats import list_extensions
 from denoise.server.problems import ProblemError
 
 MIB = 2**20
+HOUR_SECONDS = 3600
 
 
 def count_cores() -> int:
@@ -31,7 +32,8 @@ class Limits:
     """The limits of each request, the number of workers, and the length of the queue.
 
     At most `workers` requests are processed at a time, and at most `queue` more wait.
-    `channel_seconds` is the duration of the audio times its number of channels.
+    `channel_seconds` is the duration of the audio times its number of channels. At most `jobs` jobs
+    with `jobs_bytes` are kept, each for `job_hours` after it has ended.
     """
 
     body_bytes: int = 1024 * MIB  # an hour of 48 kHz, 24 bits, in stereo
@@ -40,6 +42,14 @@ class Limits:
     deadline_seconds: float = 900.0
     workers: int = field(default_factory=count_cores)
     queue: int = 4
+    jobs: int = 100
+    jobs_bytes: int = 10 * 1024 * MIB
+    job_hours: float = 24.0
+
+    @property
+    def job_seconds(self) -> float:
+        """Return for how many seconds a job is kept after it has ended."""
+        return self.job_hours * HOUR_SECONDS
 
     def to_json(self) -> dict[str, Any]:
         """Return the limits and the formats that are read and written as JSON values.

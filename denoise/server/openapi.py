@@ -16,7 +16,11 @@ FORM = {
     "properties": {"file": {"type": "string", "format": "binary", "minLength": 1}},
 }
 
-PART_NAME = {"type": "string", "enum": sorted(load_parts())}
+PATH_PARAMETERS: dict[str, dict[str, Any]] = {
+    "name": {"type": "string", "enum": sorted(load_parts())},
+    "job_id": {"type": "string", "format": "job-id"},
+}
+SEEN = {"204": {"description": "The client has seen the last event, as its Last-Event-ID says"}}
 
 
 def describe(has_token: bool, limits: Limits) -> dict[str, Any]:
@@ -40,11 +44,13 @@ def _describe_operation(route: Route, has_token: bool, limits: Limits) -> dict[s
     operation: dict[str, Any] = {
         "operationId": route.view,
         "summary": route.summary,
-        "responses": {"200": _describe_success(route)} | _describe_problems(route),
+        "responses": {str(route.status): _describe_success(route)} | _describe_problems(route),
     }
     if parameters := _describe_parameters(route):
         operation["parameters"] = parameters
-    if route.uses_worker:
+    if route.view == "job_events":
+        operation["responses"] |= SEEN
+    if route.receives_recording:
         content, text = _describe_body(route), limits.describe()
         operation["requestBody"] = {"description": text, "required": True, "content": content}
     if has_token and not route.is_open:
@@ -54,7 +60,7 @@ def _describe_operation(route: Route, has_token: bool, limits: Limits) -> dict[s
 
 def _describe_parameters(route: Route) -> list[dict[str, Any]]:
     in_path = [
-        {"name": name, "in": "path", "required": True, "schema": PART_NAME}
+        {"name": name, "in": "path", "required": True, "schema": PATH_PARAMETERS[name]}
         for name in route.parameters
     ]
     in_query = [
@@ -66,7 +72,8 @@ def _describe_parameters(route: Route) -> list[dict[str, Any]]:
 def _describe_success(route: Route) -> dict[str, Any]:
     schema = {"schema": BODIES[route.view]} if JSON in route.media_types else {}
     content = {media: schema if media == JSON else {} for media in route.media_types}
-    response = {"description": route.summary, "content": content}
+    response: dict[str, Any] = {"description": route.summary}
+    response |= {"content": content} if content else {}
     return response | ({"headers": HEADERS[route.view]} if route.view in HEADERS else {})
 
 

@@ -15,6 +15,7 @@ KINDS = {
     "unknown-host": (403, "The Host header does not name this server"),
     "not-found": (404, "This address does not exist"),
     "wrong-method": (405, "This route does not support this method"),
+    "not-done": (409, "The job has no result"),
     "too-large": (413, "The body is too large"),
     "too-long": (413, "The audio is too long"),
     "no-audio": (415, "This is not a supported audio format"),
@@ -23,6 +24,8 @@ KINDS = {
     "failed": (500, "Something went wrong in the server"),
     "busy": (503, "All workers are busy and the queue is full"),
     "stopping": (503, "The server is stopping"),
+    "jobs-full": (503, "The server keeps too many jobs"),
+    "streams-full": (503, "Too many event streams are open"),
     "too-slow": (504, "The request took too long"),
 }
 BY_STATUS = {status: kind for kind, (status, _) in reversed(KINDS.items())}

@@ -1,6 +1,7 @@
 """The metrics of the server, as GET /metrics shows them to Prometheus."""
 
 from collections.abc import Callable
+from functools import partial
 
 from prometheus_client import (
     CollectorRegistry,
@@ -10,6 +11,8 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+
+from denoise.server.jobs.job import STATES
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # what generate_latest writes
 BUCKETS = (
@@ -67,9 +70,36 @@ class ServerMetrics:
         )
         Gauge(
             "denoise_work_queue_size",
-            "Requests for audio processing that are running or waiting for a worker.",
+            "Requests and jobs that process audio or wait for a worker.",
             registry=registry,
         ).set_function(get_queue_size)
+
+        self._ended_jobs = Counter(
+            "denoise_ended_jobs_total",
+            "Jobs that have ended: done, failed, or deleted before.",
+            ["outcome"],
+            registry=registry,
+        )
+
+    def watch_jobs(self, count: Callable[[str], int], get_bytes: Callable[[], int]) -> None:
+        """Show the jobs on the disk; both functions are called at each scrape.
+
+        `count` returns the number of jobs in a state, `get_bytes` the bytes of all jobs.
+        """
+        jobs = Gauge(
+            "denoise_jobs", "Jobs that are kept, by state.", ["state"], registry=self._registry
+        )
+        for state in STATES:
+            jobs.labels(state).set_function(partial(count, state))
+        Gauge(
+            "denoise_jobs_bytes",
+            "Bytes of all jobs, and as many again for the results of unfinished ones.",
+            registry=self._registry,
+        ).set_function(get_bytes)
+
+    def count_job(self, outcome: str) -> None:
+        """Count a job that has ended: `done`, `failed`, or `deleted` before."""
+        self._ended_jobs.labels(outcome).inc()
 
     def count_request(self, route: str, status: int, seconds: float) -> None:
         """Count an answered request; `route` is a path of the route table, so values are few."""

@@ -7,50 +7,30 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from flask import Response, request
-from werkzeug.wsgi import wrap_file
 
-from denoise.dsp import formats
-from denoise.inference.file_denoiser import Options, Report
 from denoise.server import openapi, page, prometheus, request_parsing
-from denoise.server.accepted_formats import MEDIA_TYPES
+from denoise.server.audio_response import (
+    describe_result,
+    make_audio_response,
+    make_file_response,
+)
 from denoise.server.context import ServerContext
-from denoise.server.file_names import make_disposition
+from denoise.server.jobs.views import make_job_views
 from denoise.server.limits import Deadline
 from denoise.server.problems import ProblemError
 from denoise.server.routes import JSON
 from denoise.server.worker import Worker
 
-CHUNK_BYTES = 2**16
-EXTENSIONS = {name: extension for extension, name in reversed(formats.BY_EXTENSION.items())}
 Views = dict[str, Callable[..., Any]]
-
-
-class ResultFile:
-    """A file that is sent as a response's body; closing it deletes the file's folder.
-
-    It is given to `wsgi.file_wrapper`, so that waitress sends it from the disk. What a response
-    yields in chunks stays in waitress' memory for as long as the client keeps up.
-    """
-
-    def __init__(self, path: Path, cleanup: ExitStack) -> None:
-        """Open the file; `cleanup` deletes its folder when this object is closed."""
-        self.n_bytes = path.stat().st_size
-        file = cleanup.enter_context(path.open("rb"))
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
-        self._cleanup = cleanup
-
-    def seekable(self) -> bool:
-        """Return True; waitress asks."""
-        return True
-
-    def close(self) -> None:
-        """Close the file and delete its folder."""
-        self._cleanup.close()
 
 
 def make_views(context: ServerContext) -> Views:
     """Return the view functions by name."""
-    return {**_make_light_views(context), **_make_audio_views(context)}
+    return {
+        **_make_light_views(context),
+        **_make_audio_views(context),
+        **make_job_views(context),
+    }
 
 
 def _make_light_views(context: ServerContext) -> Views:
@@ -92,13 +72,14 @@ def _make_audio_views(context: ServerContext) -> Views:
         with _receive(context) as (worker, source, name, cleanup):
             report = worker.denoise(source, source.with_name("out"), options)
             audio_seconds.inc(report.duration_seconds)
-        return _make_audio_response(report, name, options, cleanup)
+        described = describe_result(report, name, options)
+        return make_audio_response(report.target, described, cleanup)
 
     def samples() -> Response:
         with _receive(context, accepts_raw=False) as (worker, source, _, cleanup):
             target = source.with_name("out")
             audio_seconds.inc(worker.write_samples(source, target))
-        return _make_file_response(target, cleanup, JSON)
+        return make_file_response(target, cleanup, JSON)
 
     def spectrogram() -> dict[str, Any]:
         with _receive(context) as (worker, source, _, cleanup):
@@ -129,28 +110,3 @@ def _receive(context: ServerContext, accepts_raw: bool = True) -> Iterator[Recei
             worker = Worker(context.network, context.limits, deadline)
             yield worker, folder / "in", name, cleanup
         cleanup.push(until_error.pop_all())
-
-
-def _make_audio_response(
-    report: Report, name: str, options: Options, cleanup: ExitStack
-) -> Response:
-    """Return the denoised recording, described by its headers."""
-    audio_format, encoding = report.audio_format, report.encoding
-    extension = EXTENSIONS.get(encoding.format, "wav")
-    suffix = formats.RESULT_SUFFIXES[options.residual]
-    disposition = make_disposition(name, suffix, extension)
-    response = _make_file_response(report.target, cleanup, MEDIA_TYPES[encoding.format])
-    response.headers["Content-Disposition"] = disposition
-    response.headers["Audio-Sample-Rate"] = str(audio_format.sample_rate)
-    response.headers["Audio-Channels"] = str(audio_format.channels)
-    response.headers["Audio-Seconds"] = f"{report.duration_seconds:.6f}"
-    response.headers["Audio-Clipped-Samples"] = str(report.clipped_samples)
-    return response
-
-
-def _make_file_response(path: Path, cleanup: ExitStack, media_type: str) -> Response:
-    file = ResultFile(path, cleanup)
-    body = wrap_file(request.environ, file, CHUNK_BYTES)  # type: ignore[arg-type]
-    response = Response(body, content_type=media_type, direct_passthrough=True)
-    response.content_length = file.n_bytes
-    return response

@@ -21,6 +21,7 @@ from denoise.server.access_log import (
 )
 from denoise.server.app import HEADERS, create_app
 from denoise.server.context import ServerContext
+from denoise.server.jobs.events import MAX_STREAMS
 from denoise.server.limits import MIB
 from denoise.server.problems import BY_STATUS, MEDIA_TYPE, ProblemError
 
@@ -100,7 +101,7 @@ class Server:
             map=self._map,
             host=host,
             port=port,
-            threads=limits.workers + limits.queue + LIGHT_THREADS,
+            threads=limits.workers + limits.queue + LIGHT_THREADS + MAX_STREAMS,
             # Up to this size the application answers itself, and names the limit.
             max_request_body_size=limits.body_bytes + MIB,
             **SETTINGS,
@@ -119,17 +120,21 @@ class Server:
     def run(self, when_ready: Callable[[], None]) -> None:
         """Answer requests until SIGTERM or SIGINT, then finish the requests that are running.
 
-        A second signal ends the server at once.
+        Running jobs are queued again for the next server. A second signal ends the server at once.
+        Raises UsageError where the folder for jobs cannot be used.
         """
+        jobs = self._context.jobs
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        jobs.start()
         when_ready()
         while not self._context.is_stopping.is_set():
             self._poll()
         last = time.monotonic() + self._context.limits.deadline_seconds + SHUTDOWN_SECONDS
-        while not self._is_idle() and time.monotonic() < last:
+        while not (self._is_idle() and jobs.is_idle) and time.monotonic() < last:
             self._poll()
         self._server.task_dispatcher.shutdown()
+        jobs.store.close()
 
     def _poll(self) -> None:
         """Receive and send what is ready."""

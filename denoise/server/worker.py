@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from denoise.server.spectrogram_preview import SpectrogramPreview
 NO_MEDIA = "This file needs PyAV, which this server does not have: pip install '.[media]'."
 JSON_START = '{"data": ['
 DECIMALS = 8  # finer than float32 near full scale
+Progress = Callable[[int, int | None, AudioFormat], None]
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,19 @@ class Worker:
     limits: Limits
     deadline: Deadline
 
-    def denoise(self, source: Path, target: Path, options: Options) -> Report:
-        """Denoise the file `source` into the file `target`."""
+    def denoise(
+        self, source: Path, target: Path, options: Options, progress: Progress | None = None
+    ) -> Report:
+        """Denoise the file `source` into the file `target`.
+
+        After each block, `progress` is called with the samples read so far, the samples that the
+        header declares, or None, and the format.
+        """
         audio_format = read_format(source, self.limits)
 
-        def check(n_samples: int, _: int | None) -> None:
+        def check(n_samples: int, declared: int | None) -> None:
+            if progress is not None:
+                progress(n_samples, declared, audio_format)
             self._check(n_samples, audio_format)
 
         with _errors_as_problems():

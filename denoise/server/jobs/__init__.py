@@ -1,0 +1,5 @@
+"""Jobs: recordings that are denoised without a request that waits for them.
+
+Each job has a folder on the disk, so it survives a restart of the server.
+Start with `job`, the state of one job; `store` keeps them all, and `runner` does the work.
+"""

@@ -1,0 +1,254 @@
+"""All jobs of a server: a folder each, with the upload, the state and the result.
+
+```
+JOBS/lock
+JOBS/<id>/job.json      the state, written last: a folder without it is a leftover
+JOBS/<id>/in            the upload, until the job has ended
+JOBS/<id>/out           the result, complete once the state is `done`
+```
+"""
+
+import dataclasses
+import json
+import logging
+import re
+import secrets
+import shutil
+import tempfile
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+from typing import IO, Any
+
+from denoise.server.jobs.folder import open_folder, sync, write_private
+from denoise.server.jobs.job import DONE, FAILED, RUNNING, Job
+from denoise.server.limits import Limits
+from denoise.server.problems import ProblemError
+
+log = logging.getLogger("denoise.server")
+ID = re.compile(r"[A-Za-z0-9_-]{32}")
+ID_BYTES = 24
+STATE, UPLOAD, RESULT = "job.json", "in", "out"
+FULL_RETRY_SECONDS = 60
+MAX_CRASHES = 3  # a recording that makes the server crash must not do so for ever
+CRASHED = f"The server ended {MAX_CRASHES} times while this job ran, perhaps because of it."
+
+
+class JobStore:
+    """The jobs in one folder; threads may share it.
+
+    It holds all states in memory, so an id is never used as a path before it is known.
+    """
+
+    def __init__(self, folder: Path | None, limits: Limits) -> None:
+        """Create the store of a folder, which `open` opens.
+
+        Without a folder, the first job creates a temporary one, which is deleted in the end.
+        """
+        self._limits, self._lock = limits, RLock()
+        self._jobs: dict[str, Job] = {}
+        self._n_bytes: dict[str, int] = {}  # by id, also of uploads that are still being saved
+        self._folder = folder
+        self._lock_file: IO[bytes] | None = None
+
+    def open(self) -> None:
+        """Lock the folder and read its jobs, unless that is done; running ones are queued again.
+
+        Raises UsageError where the folder cannot be used; see `open_folder`.
+        """
+        with self._lock:
+            if self._folder is not None and self._lock_file is None:
+                self._lock_file = open_folder(self._folder)
+                self._read_all(self._folder)
+
+    def close(self) -> None:
+        """Let another server use the folder."""
+        if self._lock_file is not None:
+            self._lock_file.close()
+
+    @property
+    def n_bytes(self) -> int:
+        """Return the bytes of all jobs, and as many again for the results of unfinished ones."""
+        with self._lock:
+            return sum(self._n_bytes.values())
+
+    def list_all(self) -> list[Job]:
+        """Return all jobs, the oldest first."""
+        with self._lock:
+            return sorted(self._jobs.values(), key=lambda job: job.created)
+
+    def count(self, state: str) -> int:
+        """Return the number of jobs in a state."""
+        return sum(job.state == state for job in self.list_all())
+
+    def get(self, job_id: str) -> Job | None:
+        """Return a job, or None for one that does not exist."""
+        with self._lock:
+            return self._jobs.get(job_id)
+
+    def find(self, job_id: str) -> Job:
+        """Return a job; raises ProblemError where it does not exist or its time is over."""
+        job = self.get(job_id)
+        if job is None or self._is_over(job):
+            raise ProblemError("not-found", "There is no job of this id. It may have been deleted.")
+        return job
+
+    def path(self, job_id: str, name: str) -> Path:
+        """Return the path of one of the files of a job that exists."""
+        assert self._folder is not None
+        return self._folder / job_id / name
+
+    @contextmanager
+    def adding(self, n_bytes: int) -> Iterator[tuple[str, Path]]:
+        """Yield a new id, and an empty file for an upload of `n_bytes`; an error deletes both.
+
+        Raises ProblemError where the jobs on the disk are too many or too large.
+        """
+        job_id = self._reserve(n_bytes)
+        try:
+            upload = self.path(job_id, UPLOAD)
+            upload.parent.mkdir(mode=0o700)
+            upload.touch(mode=0o600)
+            yield job_id, upload
+        except BaseException:
+            self.remove(job_id)
+            raise
+
+    def add(self, job: Job) -> None:
+        """Add a job whose upload is saved."""
+        sync(self.path(job.id, UPLOAD))
+        with self._lock:
+            self._measure(job.id)
+            self._jobs[job.id] = job
+            self._write(job)
+
+    def update(self, job_id: str, **changes: Any) -> None:
+        """Change a job, first on the disk, unless only its progress changes.
+
+        A job that does not exist any more stays so. When it has ended, its upload is deleted.
+        Raises OSError where the state cannot be written.
+        """
+        with self._lock:
+            if (former := self._jobs.get(job_id)) is None:
+                return
+            job = dataclasses.replace(former, **changes)
+            if job.state == FAILED:
+                self._jobs[job_id] = job  # clients are told so even if the disk is full
+            if job.to_saved() != former.to_saved():
+                self._write(job)
+            self._jobs[job_id] = job
+            if job.has_ended:
+                self._measure_ended(job)
+
+    def restart(self, job_id: str) -> None:
+        """Queue a job again, unless it does not exist any more."""
+        with self._lock:
+            if job_id in self._jobs:
+                self._jobs[job_id] = self._jobs[job_id].restarted()
+                self._write(self._jobs[job_id])
+
+    def remove(self, job_id: str) -> None:
+        """Delete a job with its files. From then on it does not exist, even after a crash."""
+        with self._lock:
+            self._jobs.pop(job_id, None)
+            if self._folder is not None:
+                self.path(job_id, STATE).unlink(missing_ok=True)
+        self.remove_files(job_id)
+        with self._lock:
+            self._n_bytes.pop(job_id, None)
+
+    def remove_files(self, job_id: str) -> None:
+        """Delete what is left of a job that was removed while it ran."""
+        if self._folder is not None and self.get(job_id) is None:
+            shutil.rmtree(self._folder / job_id, ignore_errors=True)
+
+    def remove_old(self) -> None:
+        """Delete the jobs that ended too long ago."""
+        for job in self.list_all():
+            if self._is_over(job):
+                self.remove(job.id)
+
+    def _is_over(self, job: Job) -> bool:
+        return job.ended is not None and time.time() > job.ended + self._limits.job_seconds
+
+    def _reserve(self, n_bytes: int) -> str:
+        """Return a new id that counts towards the limits from now on."""
+        self.remove_old()
+        with self._lock:
+            self._check_room(n_bytes)
+            if self._folder is None:
+                self._folder = Path(tempfile.mkdtemp(prefix="denoise-jobs-"))
+                weakref.finalize(self, shutil.rmtree, self._folder, True)
+            self.open()
+            job_id = secrets.token_urlsafe(ID_BYTES)
+            self._n_bytes[job_id] = 2 * n_bytes
+            return job_id
+
+    def _check_room(self, n_bytes: int) -> None:
+        limits, headers = self._limits, {"Retry-After": str(FULL_RETRY_SECONDS)}
+        n_jobs, total = len(self._n_bytes) + 1, self.n_bytes + 2 * n_bytes
+        advice = "Delete jobs that you do not need any more, or try again later."
+        if n_jobs > limits.jobs:
+            detail = f"The server keeps at most {limits.jobs} jobs. {advice}"
+            raise ProblemError("jobs-full", detail, limits.jobs, n_jobs, headers)
+        if total > limits.jobs_bytes:
+            detail = (
+                f"The server keeps at most {limits.jobs_bytes} bytes of jobs, and each new job "
+            )
+            detail += f"counts twice, for its result. {advice}"
+            raise ProblemError("jobs-full", detail, limits.jobs_bytes, total, headers)
+
+    def _write(self, job: Job) -> None:
+        write_private(self.path(job.id, STATE), json.dumps(job.to_saved(), indent=1) + "\n")
+
+    def _measure(self, job_id: str) -> None:
+        """Count the bytes of an upload, and as many again for its result; hold the lock."""
+        self._n_bytes[job_id] = 2 * self.path(job_id, UPLOAD).stat().st_size
+
+    def _measure_ended(self, job: Job) -> None:
+        """Delete the upload of a job that has ended, and count the bytes of its result."""
+        self.path(job.id, UPLOAD).unlink(missing_ok=True)
+        n_bytes = self.path(job.id, RESULT).stat().st_size if job.state == DONE else 0
+        self._n_bytes[job.id] = n_bytes
+
+    def _read_all(self, folder: Path) -> None:
+        """Read all jobs, and remove what killed servers left; other files stay."""
+        for path in folder.iterdir():
+            if not ID.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
+                continue
+            try:
+                self._read(path)
+            except (OSError, ValueError) as error:
+                log.warning("A job is removed, since it is incomplete or damaged: %s", error)
+                self._jobs.pop(path.name, None)
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _read(self, path: Path) -> None:
+        """Read one job; raises OSError or ValueError for one that is not complete."""
+        job = Job.from_saved(json.loads((path / STATE).read_text(encoding="utf-8")))
+        if job.id != path.name:
+            raise ValueError("its id is not that of its folder")
+        for file in path.iterdir():  # partial results
+            if file.name not in (STATE, UPLOAD, *([RESULT] if job.state == DONE else [])):
+                file.unlink()
+        self._jobs[job.id] = job
+        if job.has_ended:
+            self._measure_ended(job)
+            return
+        self._measure(job.id)
+        if job.state == RUNNING:
+            self._recover(job)
+
+    def _recover(self, job: Job) -> None:
+        """Queue a job again that a former server ran to its own end, or let the job fail."""
+        job = dataclasses.replace(job.restarted(), crashes=job.crashes + 1)
+        if job.crashes < MAX_CRASHES:
+            self.update(job.id, state=job.state, crashes=job.crashes)
+            return
+        log.error("The job of request %s fails: the server ended while it ran.", job.request_id)
+        problem = json.loads(ProblemError("failed", CRASHED).to_json(job.request_id))
+        changes = {"state": FAILED, "ended": time.time(), "problem": problem}
+        self.update(job.id, crashes=job.crashes, **changes)
