@@ -12,13 +12,16 @@ export async function denoiseAsJob(file, query, tell, signal) {
   if (request.status !== ACCEPTED) throw await refusal(request);
   const { url } = JSON.parse(await request.response.text());
   const path = url.replace(/^\//, ""); // the page may lie in a folder of a proxy
+  const remove = () => fetch(path, { method: "DELETE", headers: credentials(), keepalive: true }).catch(() => {});
+  addEventListener("pagehide", remove); // nobody will fetch the result
   try {
     await untilDone(path, tell, signal);
     const answer = await transfer("GET", `${path}/result`, { tell, signal });
     if (answer.status !== 200) throw await refusal(answer);
     return readResult(answer);
   } finally {
-    fetch(path, { method: "DELETE", headers: credentials(), keepalive: true }).catch(() => {});
+    removeEventListener("pagehide", remove);
+    remove();
   }
 }
 
