@@ -15,6 +15,7 @@ from denoise.cli.recordings import (
     find_recordings,
     is_earlier_output,
     is_pattern,
+    mark_videos,
 )
 from denoise.dsp import formats
 from denoise.errors import DenoiseError, UsageError
@@ -70,6 +71,7 @@ def make_plan(request: Request) -> Plan:
     found = find_recordings(request)
     names = _Names()
     files = list({names.entry(each.path): each for each in reversed(found.files)}.values())[::-1]
+    files = mark_videos(files, request)
     into_folder = _is_folder(request, len(files))
     tasks = _make_tasks(files, request, into_folder, names)
     tasks = _refuse_collisions(_leave_out_outputs(tasks, request, names), names)
@@ -77,7 +79,7 @@ def make_plan(request: Request) -> Plan:
 
 
 def _check_options(request: Request) -> None:
-    """Raise UsageError for an output or a suffix that no file can have."""
+    """Raise UsageError for a name that no file can have, and options that exclude each other."""
     if request.output is not None:
         check_name(request.output, "The output")
     suffix = request.suffix or ""
@@ -86,6 +88,11 @@ def _check_options(request: Request) -> None:
         raise UsageError(
             f"The suffix {suffix} is not a part of a file name. Name a folder with -o instead."
         )
+    if request.remux and request.format is not None:
+        raise UsageError("--remux and --format exclude each other. Omit one of them.")
+    is_piped = request.output == PIPE or (request.output is None and PIPE in request.inputs)
+    if request.remux and is_piped:
+        raise UsageError("--remux writes no video to standard output. Name a file with -o.")
 
 
 def _make_pipe_task(request: Request) -> Task:
@@ -102,7 +109,8 @@ def _make_pipe_task(request: Request) -> Task:
     target = Path(str(request.output))
     if _is_folder(request, 1):
         raise UsageError(f"{target} is a folder. Name a file for the recording in standard input.")
-    return Task(source, _check_target(Path(source or "pipe"), target, request))
+    is_remuxed = request.remux and formats.extension(target) in formats.VIDEOS
+    return Task(source, _check_target(Path(source or "pipe"), target, request, is_remuxed))
 
 
 def _is_folder(request: Request, n_found: int) -> bool:
@@ -113,15 +121,21 @@ def _is_folder(request: Request, n_found: int) -> bool:
     kind = kind_of(output)
     ends_in_slash = request.output.endswith(("/", os.sep))
     is_for_several = n_found > 1 or any(kind_of(name) == FOLDER for name in request.inputs)
-    is_for_several |= any(map(is_pattern, request.inputs)) and not formats.is_audio(output)
+    is_for_several |= any(map(is_pattern, request.inputs)) and not _is_file_name(output, request)
     if (is_for_several or ends_in_slash) and kind not in (None, FOLDER):
         raise UsageError(f"{output} is {kind}. Name a folder to write several recordings to.")
-    if is_for_several and kind is None and formats.is_audio(output) and not ends_in_slash:
+    if is_for_several and kind is None and _is_file_name(output, request) and not ends_in_slash:
         raise UsageError(
             f"{output} is the name of one file. Name a folder to write several recordings to; "
             f"{output}/ would be a folder of that name."
         )
     return is_for_several or ends_in_slash or kind == FOLDER
+
+
+def _is_file_name(output: Path, request: Request) -> bool:
+    """Tell whether an output has the extension of a file that can be written."""
+    is_video = request.remux and formats.extension(output) in formats.VIDEOS
+    return is_video or formats.is_audio(output)
 
 
 def _make_tasks(
@@ -136,12 +150,10 @@ def _make_tasks(
     n_uses = Counter(map(names.file, targets))
     tasks = []
     for each, target in zip(found, targets, strict=True):
-        is_read_only = formats.extension(each.path) in formats.READ_ONLY
-        if (
-            is_read_only
-            and n_uses[names.file(target)] > 1
-            and target.stem.startswith(each.path.stem)
-        ):
+        is_renamed = formats.extension(each.path) in formats.READ_ONLY
+        is_renamed &= formats.extension(each.path) != formats.extension(target)
+        is_shared = n_uses[names.file(target)] > 1
+        if is_renamed and is_shared and target.stem.startswith(each.path.stem):
             rest = target.name.removeprefix(each.path.stem)
             target = target.with_name(f"{each.path.name}{rest}")
         tasks.append(Task(each.path, target))
@@ -150,8 +162,8 @@ def _make_tasks(
 
 def _choose_target(found: FoundFile, request: Request, into_folder: bool) -> Path:
     if request.output is not None and not into_folder:
-        return _check_target(found.path, Path(request.output), request)
-    name = formats.result_name(found.path)
+        return _check_target(found.path, Path(request.output), request, found.is_remuxed)
+    name = formats.video_name(found.path) if found.is_remuxed else formats.result_name(found.path)
     if request.format is not None:
         name = formats.rename(found.path, request.format)
     default = formats.RESULT_SUFFIXES[request.residual] if request.output is None else ""
@@ -162,7 +174,7 @@ def _choose_target(found: FoundFile, request: Request, into_folder: bool) -> Pat
     return Path(request.output, found.relative_path.parent, name)
 
 
-def _check_target(source: Path, target: Path, request: Request) -> Path:
+def _check_target(source: Path, target: Path, request: Request, is_remuxed: bool) -> Path:
     """Return a target that the user named; raises UsageError if its extension does not fit."""
     named = formats.BY_EXTENSION.get(formats.extension(target))
     if request.format is not None and named not in (None, formats.BY_EXTENSION[request.format]):
@@ -170,7 +182,10 @@ def _check_target(source: Path, target: Path, request: Request) -> Path:
             f"{target} and --format {request.format} name different formats. Omit one of them."
         )
     try:
-        formats.choose(source, target, request.format)
+        if is_remuxed:
+            formats.choose_video(source, target)
+        else:
+            formats.choose(source, target, request.format)
     except DenoiseError as error:
         raise UsageError(str(error)) from error
     return target

@@ -118,7 +118,7 @@ def denoise_files(options: argparse.Namespace) -> int:
 def _make_request(options: argparse.Namespace) -> Request:
     existing = "overwrite" if options.overwrite else "skip" if options.skip_existing else "refuse"
     output = (options.output, options.suffix, options.format, options.residual)
-    return Request(tuple(options.inputs), *output, existing)
+    return Request(tuple(options.inputs), *output, existing, options.remux)
 
 
 def _print_plan(plan: Plan, as_json: bool) -> int:
@@ -169,7 +169,7 @@ def _make_denoise_task(
         try:
             with user_names_in_errors(task, source, target):
                 settings = (options.strength, options.residual, audio_format, progress)
-                return denoiser.denoise_file(source, target, *settings)
+                return denoiser.denoise_file(source, target, *settings, options.remux)
         finally:
             show(1.0)
 

@@ -13,6 +13,7 @@ examples:
   denoise talk.wav                     write talk-denoised.wav beside it
   denoise talk.mp3 -o clean.wav
   denoise recordings/ -o cleaned/      keep the structure of the folder
+  denoise --remux talk.mp4             write talk-denoised.mp4, with the same picture
   denoise *.flac --jobs 4 --skip-existing
   ffmpeg -i film.mkv -f wav - | denoise - > clean.wav
   denoise serve --help                 serve over HTTP
@@ -102,6 +103,11 @@ def _add_output(parser: argparse.ArgumentParser, file_completion: Mapping[str, s
     )
     output.complete = file_completion  # type: ignore[attr-defined]  # shtab reads it
     add_target_options(group)
+    group.add_argument(
+        "--remux",
+        action="store_true",
+        help="write videos as videos: the picture is copied, only the sound is encoded anew",
+    )
     group.add_argument(
         "-n", "--dry-run", action="store_true", help="write nothing, only list the outputs"
     )

@@ -2,18 +2,21 @@
 
 import glob
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from denoise.dsp import formats
-from denoise.errors import UsageError
+from denoise.errors import DenoiseError, UsageError
 from denoise.util.paths import FILE, FOLDER, kind_of, problem_of_name, real_path
 
 
 @dataclass(frozen=True)
 class Request:
-    """The inputs and the output options; `existing` is refuse, overwrite or skip."""
+    """The inputs and the output options; `existing` is refuse, overwrite or skip.
+
+    With `remux`, the results of videos are videos.
+    """
 
     inputs: tuple[str, ...]
     output: str | None = None
@@ -21,6 +24,7 @@ class Request:
     format: str | None = None
     residual: bool = False
     existing: str = "refuse"
+    remux: bool = False
 
     @property
     def output_suffixes(self) -> tuple[str, ...]:
@@ -31,10 +35,14 @@ class Request:
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A recording, and its path relative to the folder or pattern that it was found with."""
+    """A recording, and its path relative to the folder or pattern that it was found with.
+
+    `is_remuxed` says that its result is a video.
+    """
 
     path: Path
     relative_path: Path
+    is_remuxed: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,25 @@ def find_recordings(request: Request) -> Found:
     if found.failures and not found.files and len(request.inputs) == 1:
         raise UsageError(found.failures[0].error)
     return found
+
+
+def mark_videos(files: Sequence[FoundFile], request: Request) -> list[FoundFile]:
+    """Return the files; those with a picture are marked, if the request is to remux them.
+
+    Without PyAV the extension decides, and the work on a video ends with what to install.
+    """
+    if not request.remux:
+        return list(files)
+    from denoise.inference.remux import has_picture  # reads files, with PyAV for videos
+
+    marked = []
+    for each in files:
+        try:
+            is_video = has_picture(each.path)
+        except DenoiseError:
+            is_video = formats.extension(each.path) in formats.VIDEOS
+        marked.append(replace(each, is_remuxed=is_video))
+    return marked
 
 
 def check_name(name: str, what: str) -> None:

@@ -31,7 +31,7 @@ def format_outcome(outcome: Outcome, is_verbose: bool) -> tuple[str, int]:
         text += f" [{written / 1000:.0f} kbit/s; the input has {wanted / 1000:.0f}]"
     if report.clipped_samples:
         text += f" [{report.clipped_samples} samples clipped: beyond full scale]"
-    return text, NORMAL
+    return text + "".join(f" [{note}]" for note in report.notes), NORMAL
 
 
 def _make_entry(task: Task, status: str, **fields: Any) -> dict[str, Any]:
@@ -42,7 +42,11 @@ def _make_outcome_entry(outcome: Outcome) -> dict[str, Any]:
     report = outcome.report
     if report is None:
         return _make_entry(outcome.task, "failed", error=outcome.error)
-    bit_rate = {} if report.bit_rate is None else {"bits_per_second": round(report.bit_rate)}
+    extra: dict[str, Any] = {}
+    if report.bit_rate is not None:
+        extra["bits_per_second"] = round(report.bit_rate)
+    if report.notes:
+        extra["notes"] = list(report.notes)
     return _make_entry(
         outcome.task,
         "denoised",
@@ -54,7 +58,7 @@ def _make_outcome_entry(outcome: Outcome) -> dict[str, Any]:
         subtype=report.encoding.subtype,
         clipped_samples=report.clipped_samples,
         elapsed_seconds=round(report.elapsed_seconds, 3),
-        **bit_rate,
+        **extra,
     )
 
 

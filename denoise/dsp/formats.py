@@ -36,6 +36,18 @@ READ_ONLY = frozenset(
     | {"mkv", "mka", "webm", "weba", "wma", "wmv", "asf", "avi", "flv", "mts", "m2ts", "mpg"}
     | {"mpeg", "vob", "amr", "ac3", "ape", "wv", "tta", "mp1", "mp2", "mpga"}
 )
+# FFmpeg's name of the container for each extension of a video that can be written
+VIDEOS = {
+    "mp4": "mp4",
+    "m4v": "mp4",
+    "mov": "mov",
+    "qt": "mov",
+    "3gp": "3gp",
+    "3g2": "3g2",
+    "mkv": "matroska",
+    "webm": "webm",
+}
+MOV_FAMILY = {"mp4", "mov", "3gp", "3g2"}  # containers that are written alike
 CHOICES = ("wav", "flac", "ogg", "mp3", "aiff")
 FAMILIES = {"WAV": {"WAV", "WAVEX", "RF64"}}  # formats that count as the same
 RESULT_SUFFIXES = {False: "-denoised", True: "-residual"}  # file names of results, by `residual`
@@ -60,6 +72,25 @@ def is_recording(path: PurePath) -> bool:
 def result_name(path: PurePath) -> str:
     """Return a file's name with the extension of the format in which its result is written."""
     return path.with_suffix(".wav").name if extension(path) in READ_ONLY else path.name
+
+
+def video_name(path: PurePath) -> str:
+    """Return a video's name with the extension of the container in which its result is written."""
+    return path.name if extension(path) in VIDEOS else path.with_suffix(".mkv").name
+
+
+def choose_video(source: PurePath, target: PurePath) -> str:
+    """Return FFmpeg's name of the container to write a video in, by the target's extension.
+
+    A target without an extension gets the source's container. Raises DenoiseError if the extension
+    is not that of a video.
+    """
+    named = target if extension(target) else PurePath(video_name(source))
+    if extension(named) not in VIDEOS:
+        raise DenoiseError(
+            f"{target} is not the name of a video: use .{', .'.join(VIDEOS)}, or omit --remux."
+        )
+    return VIDEOS[extension(named)]
 
 
 def rename(path: PurePath, choice: str) -> str:

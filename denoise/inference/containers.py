@@ -8,6 +8,8 @@ MAX_TAGS = 100
 MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
 ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 W64 = b"riff\x2e\x91\xcf\x11"
+MAX_BOXES = 100
+LARGE_BOX_HEADER_BYTES = 16
 MPEG_TS_PACKET = 188
 STARTS = {
     b"OggS": "ogg",
@@ -42,6 +44,26 @@ def sniff(file: BinaryIO) -> Container | None:
     file.seek(0)
     name = _name(file)
     return None if name is None else Container(name, name in SNDFILE_S)
+
+
+def has_index_first(file: BinaryIO) -> bool:
+    """Tell whether a seekable MP4 or MOV file has its index before what the index is of.
+
+    Such a file plays while it is still loading.
+    """
+    position = 0
+    for _ in range(MAX_BOXES):
+        file.seek(position)
+        head = file.read(LARGE_BOX_HEADER_BYTES)
+        kind, size = head[4:8], int.from_bytes(head[:4], "big")
+        if kind in (b"moov", b"mdat"):
+            return kind == b"moov"
+        if size == 1:  # a size of 64 bits follows
+            size = int.from_bytes(head[8:], "big")
+        if size < len(kind) + 4:
+            return False
+        position += size
+    return False
 
 
 def _name(file: BinaryIO) -> str | None:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from denoise.dsp.audio import Waveform
 from denoise.errors import ModelError
+from denoise.inference import remux as video
 from denoise.inference.file_denoiser import Options, Progress, Report, denoise_file
 from denoise.inference.samples import to_waveform
 from denoise.inference.streaming import BLOCK_SECONDS, Stream
@@ -71,13 +72,17 @@ class Denoiser:
         residual: bool = False,
         format: str | None = None,
         progress: Progress | None = None,
+        remux: bool = False,
     ) -> Report:
         """Denoise a file of any length; see `denoise.inference.file_denoiser.denoise_file`.
 
         The target keeps the sample rate, channels, length, format and subtype, unless its extension
-        or `format` (wav, flac, ogg, mp3, aiff) names another format. Raises DenoiseError.
+        or `format` (wav, flac, ogg, mp3, aiff) names another format. With `remux`, the target of a
+        video is a video with the same picture; see `denoise.inference.remux`. Raises DenoiseError.
         """
         options = Options(strength, residual, format)
+        if remux and video.has_picture(source):
+            return video.remux(self.network, source, target, options, progress)
         return denoise_file(self.network, source, target, options, progress)
 
     def stream(

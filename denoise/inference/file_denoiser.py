@@ -53,6 +53,7 @@ class Report:
     clipped_samples: int
     elapsed_seconds: float
     bit_rate: float | None = None  # of the target; that of the source is in its encoding
+    notes: tuple[str, ...] = ()  # what else the user should know, such as what was not kept
 
     @property
     def duration_seconds(self) -> float:
@@ -79,7 +80,7 @@ def denoise_file(
     options = options or Options()
     if is_same_file(source, target):
         raise DenoiseError(f"{target} is the input itself. Write to another file.")
-    with reading(source) as recording, _writing_errors(target):
+    with reading(source) as recording, writing_errors(target):
         audio_format = recording.audio_format
         rate, channels = audio_format.sample_rate, audio_format.channels
         encoding = choose_encoding(recording, target, options.format)
@@ -149,7 +150,7 @@ def recording_to(target: Path, sample_rate: int, channels: int) -> Iterator[Sink
     """
     audio_format, encoding = AudioFormat(sample_rate, channels), Encoding("WAV", "PCM_16")
     with (
-        _writing_errors(target),
+        writing_errors(target),
         replacing_output(target) as temporary,
         writing(temporary, audio_format, encoding) as sink,
     ):
@@ -157,7 +158,7 @@ def recording_to(target: Path, sample_rate: int, channels: int) -> Iterator[Sink
 
 
 @contextmanager
-def _writing_errors(target: Path) -> Iterator[None]:
+def writing_errors(target: Path) -> Iterator[None]:
     """Convert OSErrors to DenoiseErrors that name `target`."""
     try:
         yield

@@ -7,7 +7,7 @@ a playlist might name.
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -51,11 +51,23 @@ class Media:
     _stream: Any
     _least_seconds: float
     _lead_samples: int
+    _start_seconds: float | None
+
+    @property
+    def stream(self) -> Any:
+        """Return PyAV's stream of the sound, of which the packets must not be read."""
+        return self._stream
+
+    @property
+    def track_seconds(self) -> float:
+        """Return how long the sound is by the header, 0 if it is not told."""
+        return _track_seconds(self._container, self._stream)
 
     def blocks(self) -> Iterator[Waveform]:
         """Yield at least one block, float32 [n_samples, n_channels].
 
-        Silence stands for the time before the sound, where the picture begins earlier.
+        Silence stands for the time before the sound, where the picture begins earlier; or, if the
+        file was opened with `start_seconds`, for pauses between time stamps.
 
         Raises AudioError for damage, an incomplete file, a change of the sample rate or of the
         channels, no samples, and samples that are not finite or exceed MAX_AMPLITUDE.
@@ -92,6 +104,9 @@ class Media:
             for packet in self._container.demux(self._stream):
                 for frame in packet.decode():
                     self._check_format(frame, n_samples)
+                    for n_silent in self._pause(frame, n_samples):
+                        yield np.zeros((n_silent, self.channels), np.float32)
+                        n_samples += n_silent
                     yield _to_waveform(frame)
                     n_samples += int(frame.samples)
         except self._av.error.FFmpegError as error:
@@ -99,6 +114,20 @@ class Media:
             raise AudioError(
                 f"The recording is damaged: it cannot be decoded from {at:.1f} s on."
             ) from error
+
+    def _pause(self, frame: Any, n_samples: int) -> Iterator[int]:
+        """Yield the sizes of blocks of silence that bring a frame to its time, if times are kept.
+
+        `n_samples` were decoded before. A pause that cannot be noticed is left to the next frames.
+        """
+        if self._start_seconds is None or frame.time is None:
+            return
+        seconds = frame.time - self._start_seconds - n_samples / self.sample_rate
+        if MIN_LEAD_SECONDS <= seconds <= MAX_LEAD_SECONDS:
+            left = round(seconds * self.sample_rate)
+            while left:
+                yield min(left, BLOCK_FRAMES)
+                left -= min(left, BLOCK_FRAMES)
 
     def _check_format(self, frame: Any, n_samples: int) -> None:
         actual = (int(frame.sample_rate), int(frame.layout.nb_channels))
@@ -111,29 +140,56 @@ class Media:
 
 
 @contextmanager
-def open_media(file: BinaryIO, container: str) -> Iterator[Media]:
+def open_media(
+    file: BinaryIO, container: str, start_seconds: float | None = None
+) -> Iterator[Media]:
     """Open a seekable file as the container of FFmpeg's name `container`; close it at the end.
 
-    Of several sound tracks, the one that is marked as the default is read. Raises AudioError where
-    PyAV is not installed, and where there is no sound that can be decoded.
+    Of several sound tracks, the one that is marked as the default is read. If `start_seconds` is
+    given, as `first_seconds` returns it, the samples keep to the time stamps from there on. Raises
+    AudioError where PyAV is not installed, and where there is no sound that can be decoded.
     """
     av = load()
+    with open_container(av, file, container) as opened:
+        yield _examine(av, opened, container, start_seconds)
+
+
+def open_container(av: Any, file: BinaryIO, container: str) -> Any:
+    """Return PyAV's container of a seekable file; raises AudioError if it cannot be read."""
     file.seek(0)
     try:
-        opened = av.open(file, format=container, metadata_errors="replace")
+        return av.open(file, format=container, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as error:
         raise AudioError(
             "This is no audio that can be read: the file is damaged or incomplete."
         ) from error
-    with opened:
-        yield _examine(av, opened, container)
 
 
-def _examine(av: Any, opened: Any, container: str) -> Media:
+def first_seconds(av: Any, opened: Any) -> float:
+    """Return the time stamp of the first sample that is decoded from an open container, or 0.
+
+    It may differ from the start of the track in the header, by what an encoder puts before.
+    """
+    stream = _find_sound(av, opened)
+    if stream is None or stream.codec_context is None:
+        return 0.0
+    with suppress(av.error.FFmpegError):
+        for packet in opened.demux(stream):
+            for frame in packet.decode():
+                return float(frame.time or 0.0)
+    return 0.0
+
+
+def _find_sound(av: Any, opened: Any) -> Any:
+    """Return the sound track that is read, or None."""
     try:
-        stream = opened.streams.best("audio")
+        return opened.streams.best("audio")
     except (av.error.FFmpegError, ValueError):
-        stream = None
+        return None
+
+
+def _examine(av: Any, opened: Any, container: str, start_seconds: float | None) -> Media:
+    stream = _find_sound(av, opened)
     context = None if stream is None else stream.codec_context
     if stream is None or context is None:
         raise AudioError("It has no sound that can be decoded.")
@@ -144,9 +200,9 @@ def _examine(av: Any, opened: Any, container: str) -> Media:
     named = {TAGS.get(name.lower(), name.lower()): str(text) for name, text in tags.items()}
     least = seconds if container in TIMED else 0.0
     n_declared = round(declared * rate) or None
-    lead = round(_lead_seconds(opened, stream) * rate)
-    bits = _count_bits(context)
-    return Media(rate, channels, bits, n_declared, named, av, opened, stream, least, lead)
+    lead = 0 if start_seconds is not None else round(_lead_seconds(opened, stream) * rate)
+    header = (rate, channels, _count_bits(context), n_declared, named)
+    return Media(*header, av, opened, stream, least, lead, start_seconds)
 
 
 def _track_seconds(opened: Any, stream: Any) -> float:
