@@ -61,8 +61,7 @@ def _describe(difference: Difference) -> tuple[str, ...]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the comparison and return the exit code."""
-    summary, _, description = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(prog="python -m presets.compare", description=description)
+    parser = argparse.ArgumentParser(prog="python -m presets.compare", description=__doc__)
     parser.add_argument("first", metavar="A", help="an experiment, commit, branch or tag")
     parser.add_argument("second", metavar="B", nargs="?", default=WORKSPACE, help="the other")
     parser.add_argument("--table", default=TABLE, metavar="CSV", help="path of the scores")

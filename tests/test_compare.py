@@ -87,7 +87,7 @@ def git(folder: Path, *arguments: str) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a DVC project with scores in the commits `first` and `second`, and in the workspace."""
+    """Return a DVC project with scores in two tagged commits and in the workspace."""
     git(tmp_path, "init", "-q")
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc" / "config").touch()
