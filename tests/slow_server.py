@@ -1,6 +1,6 @@
 """A server with a slow network, for tests.
 
-python -m tests.slow_server SECONDS_PER_BLOCK [FOLDER_FOR_JOBS]
+python -m tests.slow_server SECONDS_PER_BLOCK [FOLDER_FOR_JOBS [PORT]]
 """
 
 import sys
@@ -25,5 +25,5 @@ if __name__ == "__main__":
     spec = NetworkSpec(8000, SpectrogramParams(128, 64, 128), receptive_field_frames=0, stride=1)
     folder = Path(sys.argv[2]) if len(sys.argv) > 2 else None
     context = ServerContext(MaskNetwork(mask, spec), Limits(workers=1, queue=1), jobs_folder=folder)
-    server = Server(context, "127.0.0.1", 0)
+    server = Server(context, "127.0.0.1", int(sys.argv[3]) if len(sys.argv) > 3 else 0)
     server.run(lambda: print(f"denoise serves on {server.url}", flush=True))

@@ -53,6 +53,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.do_POST()
 
+    def do_DELETE(self) -> None:
+        self.do_POST()
+
     def log_message(self, *_: Any) -> None:
         pass
 
@@ -517,3 +520,77 @@ def test_numpy_onnxruntime_and_flask_are_not_imported(server: FakeServer) -> Non
         check=True,
     )
     assert finished.stdout == "[] 0\n"
+
+
+def job(state: str, **fields: Any) -> tuple[int, dict[str, str], bytes]:
+    status = 202 if state == "queued" else 200
+    return status, {}, json.dumps({"id": "a-b_1", "state": state, **fields}).encode()
+
+
+def requests_of(server: FakeServer) -> list[str]:
+    return [path.partition("?")[0].removeprefix("/v1/jobs") for path, _, _ in server.requests]
+
+
+def test_a_job_is_made_watched_fetched_and_deleted(server: FakeServer, waits: list[float]) -> None:
+    lost = (502, {}, b"Bad gateway")
+    server.responses = [job("queued"), job("running"), lost, job("running"), job("done")]
+    server.responses += [lost, (200, {}, AUDIO), (204, {}, b"")]
+    assert run_client(server, "--job", "--strength", "0.5", "--token", "s3cret") == 0
+    assert Path("clean.wav").read_bytes() == AUDIO
+    assert server.requests[0][0] == "/v1/jobs?strength=0.5" and server.requests[0][2] == b"noisy"
+    own = "/a-b_1"
+    assert requests_of(server) == ["", *[own] * 4, *[f"{own}/result"] * 2, own]
+    assert [headers["Authorization"] for _, headers, _ in server.requests] == ["Bearer s3cret"] * 8
+    assert len(waits) == 4 and max(waits) <= 5
+
+
+@pytest.mark.parametrize(
+    ("ended", "message"),
+    [
+        (
+            job("failed", problem={"title": "Too much", "detail": "Send less.", "status": 413}),
+            "Too",
+        ),
+        (job("failed", problem={}), "does not say why"),
+        (job("failed", problem=[1]), "does not say why"),
+        (problem(404), "Too much: Send less."),
+        ((200, {}, b"<html>"), "not a job"),
+    ],
+)
+def test_a_job_that_fails_is_reported_and_deleted(
+    server: FakeServer, ended: Any, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.responses = [job("queued"), ended, (204, {}, b"")]
+    assert run_client(server, "--job") == 1
+    assert message in capsys.readouterr().err
+    assert requests_of(server)[-2:] == ["/a-b_1"] * 2
+    assert not Path("clean.wav").exists()
+
+
+@pytest.mark.parametrize("answer", [b"[]", b"{}", b'{"id": "../x", "state": "queued"}', b"\xff"])
+def test_what_is_no_job_is_refused(
+    server: FakeServer, answer: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.responses = [(202, {}, answer)]
+    assert run_client(server, "--job") == 1
+    assert "Is it denoise serve?" in capsys.readouterr().err
+    assert requests_of(server) == [""]
+
+
+def test_a_server_that_is_lost_is_given_up_after_the_timeout(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.responses = [job("queued"), problem(502)]
+    assert run_client(server, "--job", "--timeout", "0.3") == 1
+    assert "Too much: Send less." in capsys.readouterr().err
+    assert len(server.requests) > 3
+
+
+def test_ctrl_c_deletes_the_job(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupt)
+    server.responses = [job("queued"), job("running"), (204, {}, b"")]
+    assert run_client(server, "--job") == 130
+    assert requests_of(server) == ["", "/a-b_1", "/a-b_1"]

@@ -676,7 +676,9 @@ def test_a_client_that_has_seen_the_last_event_is_told_to_stop() -> None:
     client = client_of(make_context())
     url = submit(client)
     finish(client, url)
+    started = time.monotonic()
     ((last, _),) = read_events(client.get(f"{url}/events"))
+    assert time.monotonic() - started < events.STREAM_SECONDS / 2  # it ends with the job
     for seen, status in (("running", 200), (last, 204)):
         response = client.get(f"{url}/events", headers={"Last-Event-ID": seen})
         assert response.status_code == status

@@ -184,3 +184,22 @@ def test_a_port_has_a_folder_by_default(tmp_path: Path, monkeypatch: pytest.Monk
         result_of(netloc, url)
         name = f"denoise-jobs-{os.getuid()}-{port}"
         assert (tmp_path / name / url.rpartition("/")[2] / "out").is_file()
+
+
+def test_the_client_survives_a_server_that_is_killed(tmp_path: Path) -> None:
+    folder, target = tmp_path / "jobs", tmp_path / "clean.wav"
+    (tmp_path / "talk.wav").write_bytes(LONG)
+    with serving(["tests.slow_server", SLOW, str(folder)]) as (process, netloc):
+        options = [str(tmp_path / "talk.wav"), "-o", str(target), "--job"]
+        command = [sys.executable, "-m", "denoise", "client", f"http://{netloc}", *options]
+        client = subprocess.Popen(command, env=environment())
+        # Once a block is written, the client has long been told that the job exists.
+        partial = "*/.out.*.partial"
+        wait_until(lambda: any(each.stat().st_size > 1000 for each in folder.glob(partial)))
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+    port = netloc.rpartition(":")[2]
+    with serving(["tests.slow_server", "0", str(folder), port]) as (_, netloc):
+        assert client.wait(30) == 0
+        assert len(target.read_bytes()) == len(LONG)
+        assert [path.name for path in folder.rglob("*")] == ["lock"]

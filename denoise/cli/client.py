@@ -14,6 +14,7 @@ from denoise.cli.io_plan import PIPE, Plan, Task, make_plan
 from denoise.cli.parser import INPUT_HELP, add_target_options, strength
 from denoise.cli.recordings import Request
 from denoise.cli.server_connection import Connection, ServerUnusableError, make_base
+from denoise.cli.server_job import JobConnection
 from denoise.cli.stdio import Files, check_terminals, open_files, user_names_in_errors
 from denoise.dsp import formats
 from denoise.errors import DenoiseError, UsageError
@@ -61,6 +62,12 @@ def make_parser(file_completion: Mapping[str, str] | None = None) -> argparse.Ar
         help="the share of the denoised signal in the output (default: 1)",
     )
     parser.add_argument("--residual", action="store_true", help="get what is removed instead")
+    parser.add_argument(
+        "--job",
+        action="store_true",
+        help="let the server work in the background, so that a long recording survives a lost "
+        "connection and a restart of the server",
+    )
     parser.add_argument("--token", help=f"the server's token (default: ${TOKEN_VARIABLE})")
     parser.add_argument(
         "--retries",
@@ -86,7 +93,8 @@ def run(arguments: Sequence[str]) -> int:
     """
     options = make_parser().parse_args(arguments)
     make_base(options.url)
-    connection = Connection(options.url, _token(options), options.retries, options.timeout)
+    kind = JobConnection if options.job else Connection
+    connection = kind(options.url, _token(options), options.retries, options.timeout)
     plan = make_plan(_make_request(options))
     queries = {task: _make_query(options, task) for task in plan.tasks}
     check_terminals(plan.tasks)

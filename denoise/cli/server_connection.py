@@ -9,6 +9,8 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -22,6 +24,8 @@ MAX_DOCUMENT_BYTES = 65_536
 MIB = 2**20
 ASK_ABOVE_BYTES = 16 * MIB  # the size from which the limits are asked for before the upload
 ASK_SECONDS = 10.0
+Consumer = Callable[[http.client.HTTPResponse], Any]
+"""What reads a response, and returns what is needed of it."""
 
 
 class ServerError(DenoiseError):
@@ -54,15 +58,32 @@ class Connection:
         Raises ServerError if the server refuses it or the connection fails, and DenoiseError if a
         file cannot be read or written.
         """
-        url = f"{make_base(self.address)}/v1/denoise?{urllib.parse.urlencode(query)}"
+        self.upload("/v1/denoise", query, source, lambda each: write_response(each, target))
+
+    def upload(self, path: str, query: dict[str, str], source: Path, consume: Consumer) -> Any:
+        """Send a recording and return what `consume` makes of the response; raises as `denoise`."""
+        url = f"{make_base(self.address)}{path}?{urllib.parse.urlencode(query)}"
         self._check_size(source)
         for tries_left in range(self.retries, -1, -1):
             try:
-                return self._send(url, source, target)
+                return self._send(url, source, consume)
             except urllib.error.HTTPError as error:
                 with error:
                     _wait_or_raise(error, tries_left)
         raise AssertionError("the last attempt returns or raises")
+
+    def request(self, method: str, path: str, consume: Consumer) -> Any:
+        """Send a request without a body, and return what `consume` makes of the response.
+
+        Raises HTTPError for an answer that is an error, and otherwise as `denoise`.
+        """
+        url = f"{make_base(self.address)}{path}"
+        request = urllib.request.Request(url, headers=self._headers(), method=method)
+        with (
+            self._connection_errors(url),
+            _make_opener().open(request, timeout=self.timeout) as response,
+        ):
+            return consume(response)
 
     def _check_size(self, source: Path) -> None:
         """Raise ServerError for a recording that is larger than the server accepts.
@@ -88,17 +109,22 @@ class Connection:
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
-    def _send(self, url: str, source: Path, target: Path) -> None:
-        """Send the recording once and write the response; also raises HTTPError."""
+    def _send(self, url: str, source: Path, consume: Consumer) -> Any:
+        """Send the recording once; also raises HTTPError."""
+        with self._connection_errors(url), source.open("rb") as file:
+            size = str(source.stat().st_size)
+            headers = {"Content-Type": "application/octet-stream", "Content-Length": size}
+            headers |= self._headers()
+            request = urllib.request.Request(url, file, headers, method="POST")
+            with _make_opener().open(request, timeout=self.timeout) as response:
+                return consume(response)
+
+    @contextmanager
+    def _connection_errors(self, url: str) -> Iterator[None]:
+        """Turn errors of the connection into ServerErrors, those of files into DenoiseErrors."""
         host = urllib.parse.urlsplit(url).netloc
         try:
-            with source.open("rb") as file:
-                size = str(source.stat().st_size)
-                headers = {"Content-Type": "application/octet-stream", "Content-Length": size}
-                headers |= self._headers()
-                request = urllib.request.Request(url, file, headers, method="POST")
-                with _make_opener().open(request, timeout=self.timeout) as response:
-                    _write_response(response, target)
+            yield
         except urllib.error.HTTPError:
             raise
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError) as error:
@@ -113,7 +139,8 @@ class Connection:
                 f"{host} sent nothing for {self.timeout:g} s. Pass a longer --timeout."
             ) from error
         except OSError as error:
-            raise DenoiseError(f"{error.filename or target}: {error.strerror or error}.") from error
+            place = f"{error.filename}: " if error.filename else ""
+            raise DenoiseError(f"{place}{error.strerror or error}.") from error
 
 
 def make_base(address: str) -> str:
@@ -145,26 +172,39 @@ def _split_url(url: str) -> urllib.parse.SplitResult:
     return parts
 
 
-def _write_response(response: http.client.HTTPResponse, target: Path) -> None:
-    """Write the response's body to `target`; raises ServerError if it is incomplete."""
+def write_response(response: http.client.HTTPResponse, target: Path) -> None:
+    """Write the response's body to `target`.
+
+    Raises ServerError if it is incomplete, and DenoiseError if it cannot be written.
+    """
     n_announced = response.headers.get("Content-Length")
-    with replacing_output(target) as temporary, temporary.open("wb") as file:
-        shutil.copyfileobj(response, file)
-        if n_announced is not None and file.tell() != int(n_announced):
-            raise ServerError(
-                f"The response ended after {file.tell()} of {n_announced} bytes. Try again."
-            )
+    try:
+        with replacing_output(target) as temporary, temporary.open("wb") as file:
+            shutil.copyfileobj(response, file)
+            if n_announced is not None and file.tell() != int(n_announced):
+                raise ServerError(
+                    f"The response ended after {file.tell()} of {n_announced} bytes. Try again."
+                )
+    except (ConnectionError, TimeoutError):
+        raise
+    except OSError as error:
+        raise DenoiseError(f"{error.filename or target}: {error.strerror or error}.") from error
 
 
 def _wait_or_raise(error: urllib.error.HTTPError, tries_left: int) -> None:
     """Wait as long as a busy server says; raises ServerError if another attempt is of no use."""
     if error.code != 503 or tries_left == 0:
-        kind = ServerUnusableError if error.code == 401 else ServerError
-        raise kind(_describe_problem(error)) from error
+        raise to_server_error(error) from error
     seconds = _parse_retry_after(error.headers.get("Retry-After"))
     seconds = min(MAX_WAIT_SECONDS, max(0.0, seconds))
     print(f"denoise: the server is busy, trying again in {seconds:g} s", file=sys.stderr)
     time.sleep(seconds)
+
+
+def to_server_error(error: urllib.error.HTTPError) -> ServerError:
+    """Return the reason that a server gives for an error."""
+    kind = ServerUnusableError if error.code == 401 else ServerError
+    return kind(_describe_error(error))
 
 
 def _parse_retry_after(retry_after: str | None) -> float:
@@ -179,19 +219,23 @@ def _parse_retry_after(retry_after: str | None) -> float:
         return 1.0
 
 
-def _describe_problem(error: urllib.error.HTTPError) -> str:
+def _describe_error(error: urllib.error.HTTPError) -> str:
     """Return the text of a problem document, or the status if the response is not one."""
     try:
-        problem = json.loads(error.read(MAX_DOCUMENT_BYTES))
-        text = f"{problem['title']}: {problem['detail']}"
+        return describe_problem(json.loads(error.read(MAX_DOCUMENT_BYTES)), error.code)
     except (ValueError, KeyError, TypeError, OSError, http.client.HTTPException):
         return f"The server answered {error.code} {error.reason}."
+
+
+def describe_problem(problem: Any, status: int) -> str:
+    """Return the text of a problem; raises KeyError or TypeError for what is not one."""
+    text = f"{problem['title']}: {problem['detail']}"
     is_told = "limit_minutes" in problem  # in words, by the detail
     numbers = [
         f"{key} {problem[key]:g}"
         for key in ("limit", "actual")
         if isinstance(problem.get(key), int | float) and not is_told
     ]
-    if error.code >= 500 and isinstance(problem.get("request_id"), str):
+    if status >= 500 and isinstance(problem.get("request_id"), str):
         numbers.append(f"request {problem['request_id']}")  # the server's log has it, too
     return text + (f" ({', '.join(numbers)})" if numbers else "")
