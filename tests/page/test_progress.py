@@ -96,6 +96,25 @@ def test_what_the_server_does_not_read_is_decoded_by_the_browser(page: Page) -> 
     assert (name, samples.shape) == ("talk-denoised.wav", stereo.shape)
 
 
+def test_what_is_too_long_to_be_played_is_offered_for_download(page: Page) -> None:
+    def claim_an_hour(route: Route) -> None:
+        response = route.fetch()
+        headers = {**response.headers, "audio-seconds": "3600", "audio-sample-rate": "48000"}
+        route.fulfill(response=response, headers=headers)
+
+    page.route("**/v1/denoise*", claim_an_hour)
+    choose(page)
+    expect_result(page)
+    expect(page.get_by_text("It is too long to be played in this page.")).to_be_visible()
+    expect(page.locator("#player")).to_be_hidden()
+    assert download(page)[0] == "talk-denoised.wav"
+    page.unroute("**/v1/denoise*")
+    choose(page, name="short.wav")
+    expect_result(page, "short.wav")
+    expect(page.locator("#player")).to_be_visible()
+    expect(page.get_by_text("It is too long to be played in this page.")).to_be_hidden()
+
+
 def test_what_neither_reads_is_an_error(page: Page) -> None:
     choose(page, b"no audio", "notes.txt")
     expect_error(page, "notes.txt: This is not a supported audio format.")

@@ -52,7 +52,7 @@ export async function ask(path) {
  * Have a recording cleaned, and wait while the server is busy, for so many tries.
  *
  * tell(what, share) hears of "sending", "cleaning", "receiving" and "waiting"; share is 0 to 1, or
- * null where it is not known. Returns { blob, sampleRate, extension }; throws a Problem, or the
+ * null where it is not known. Returns what readResult does; throws a Problem, or the
  * signal's reason.
  */
 export async function denoise(file, query, tell, signal, tries = TRIES) {
@@ -103,12 +103,16 @@ export function transfer(method, path, { body = null, tell, signal }) {
 
 const share = (event) => (event.lengthComputable ? event.loaded / event.total : null);
 
-/** What the server has made, from its answer: { blob, sampleRate, extension }. */
+/** What the server has made, from its answer: { blob, sampleRate, count of samples in all channels, extension }. */
 export function readResult(request) {
   const name = /filename="([^"]*)"/.exec(request.getResponseHeader("Content-Disposition") ?? "");
+  const [sampleRate, channels, seconds] = ["Sample-Rate", "Channels", "Seconds"].map(
+    (header) => Number(request.getResponseHeader(`Audio-${header}`)),
+  );
   return {
     blob: request.response,
-    sampleRate: Number(request.getResponseHeader("Audio-Sample-Rate")),
+    sampleRate,
+    count: sampleRate * channels * seconds,
     extension: name ? name[1].split(".").pop() : "wav",
   };
 }

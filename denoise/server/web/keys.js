@@ -27,5 +27,5 @@ export function listenToKeys() {
 
 function isMeant(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest(TYPING)) return false;
-  return byId("keys").checked && !byId("result").hidden && byId("recording").hidden;
+  return byId("keys").checked && !byId("result").hidden && !byId("player").hidden && byId("recording").hidden;
 }

@@ -9,6 +9,8 @@ import { Player } from "./player.js";
 
 const LEAST_RATE = 8000; // what every browser takes in an AudioBuffer
 const MOST_RATE = 96000;
+const MOST_SAMPLES = 1e8; // half an hour of 48 kHz: the browser holds each four times, in 4 bytes
+const TOO_LONG = "It is too long to be played in this page. Download it to listen.";
 
 /** Shows one recording at a time. */
 export class Result {
@@ -33,6 +35,7 @@ export class Result {
    * for browsers whose decoder gives another number of samples. `hint` stands beside the name.
    */
   async show(file, made, { original, signal, title = file.name, hint = "" }) {
+    if (made.count > MOST_SAMPLES) return this.#offer(file, made, title);
     const rate = Math.max(LEAST_RATE, Math.min(MOST_RATE, made.sampleRate));
     const after = await decode(made.blob, rate);
     let before = after && await decode(file, rate);
@@ -40,10 +43,28 @@ export class Result {
     if (!before) throw new Problem("The browser cannot play this.", "The recording is empty, or too long for the browser.");
     const copies = { before: await copied(before), after: await copied(after) };
     signal.throwIfAborted();
-    this.#clip = { file, rate: made.sampleRate, made: new Map([[key("wav", 1), made]]) };
+    this.#take(file, made);
     this.#player.load(before, after);
     this.#analyse({ ...copies, sampleRate: rate });
     this.#describe(before, title, hint);
+  }
+
+  /** Offer a result that the page cannot play. */
+  #offer(file, made, title) {
+    this.#take(file, made);
+    this.#player.pause();
+    this.#entitle(title, TOO_LONG, false);
+  }
+
+  #take(file, made) {
+    this.#clip = { file, rate: made.sampleRate, made: new Map([[key("wav", 1), made]]) };
+  }
+
+  #entitle(title, hint, isPlayable) {
+    byId("name").textContent = title;
+    byId("hint").textContent = hint;
+    byId("player").hidden = !isPlayable;
+    byId("result").hidden = false;
   }
 
   /** Be silent. */
@@ -64,11 +85,9 @@ export class Result {
 
   #describe(before, title, hint) {
     const count = ["mono", "stereo"][before.numberOfChannels - 1] ?? `${before.numberOfChannels} channels`;
-    byId("name").textContent = title;
-    byId("hint").textContent = hint;
+    this.#entitle(title, hint, true);
     byId("about").textContent = `${clock(before.duration)}, ${this.#clip.rate / 1000} kHz, ${count}`;
     byId("position").max = before.duration;
-    byId("result").hidden = false;
     this.#showPosition();
   }
 
@@ -79,7 +98,7 @@ export class Result {
     for (const radio of document.getElementsByName("heard")) radio.addEventListener("change", () => this.#hear());
     byId("strength").addEventListener("input", () => this.#mix());
     byId("strength").addEventListener("change", () => this.#worker.postMessage({ strength: this.strength }));
-    byId("download").addEventListener("click", () => this.#take());
+    byId("download").addEventListener("click", () => this.#save());
     byId("details").addEventListener("toggle", () => { this.#picture.hasAxes = byId("details").open; });
     this.#picture.hasAxes = byId("details").open;
     this.#hear(); // browsers keep the choice when a page is loaded again
@@ -141,7 +160,7 @@ export class Result {
     drawScale(byId("scale"), this.#topDb);
   }
 
-  async #take() {
+  async #save() {
     const { file, made } = this.#clip;
     const format = byId("format").value || (/\.wav$/i.test(file.name) ? "wav" : "");
     const wanted = key(format, this.strength);
