@@ -121,7 +121,8 @@ def test_the_trained_network_improves_the_test_clips(report: Report) -> None:
         row = by_noise[noise]
         assert abs(row["si_sdr_db_noisy"] - 3) < 0.5
         assert row["si_sdr_db_denoised"] > row["si_sdr_db_noisy"] + 4
-        assert row["estoi_denoised"] > row["estoi_noisy"]
+        assert abs(row["si_sdr_db_denoised"] - row["si_sdr_db_wiener"]) < 2
+        assert row["estoi_denoised"] > row["estoi_wiener"] > row["estoi_noisy"]
 
 
 def test_the_new_speaker_s_scores_are_what_the_text_says(report: Report) -> None:
