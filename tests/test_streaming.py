@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from denoise.dsp.stft import istft, stft, to_real_imag
+from denoise.dsp.stft import count_frames, istft, stft, to_real_imag
 from denoise.inference.block_denoiser import BlockDenoiser, block_frames
 from denoise.inference.streaming import Stream
 from denoise.network.spec import MaskNetwork, NetworkSpec
@@ -60,9 +60,28 @@ def test_blocks_give_the_same_result_as_one_pass(n_samples: int, sizes: list[int
     streamed = run_stream(BlockDenoiser(NETWORK), split(waveform, sizes))
     once = run_stream(BlockDenoiser(NETWORK), iter([waveform]))
     np.testing.assert_array_equal(streamed, once)
-    noisy = stft(waveform, PARAMS)
-    mask = mask_from_neighbours(to_real_imag(noisy)[None])[0]
-    np.testing.assert_allclose(once, istft(noisy * mask, PARAMS, n_samples), atol=1e-5)
+    n_mirrored = min(RADIUS * PARAMS.hop_length, RATE, max(0, n_samples - 1))
+    noisy = stft(np.concatenate([waveform, waveform[::-1][1 : n_mirrored + 1]]), PARAMS)
+    count = count_frames(n_samples, PARAMS)
+    denoised = (noisy * mask_from_neighbours(to_real_imag(noisy)[None])[0])[:count]
+    np.testing.assert_allclose(once, istft(denoised, PARAMS, n_samples), atol=1e-5)
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 300, 5000, 3 * RATE])
+def test_the_network_sees_the_noise_go_on_after_the_end(n_samples: int) -> None:
+    seen: list[np.ndarray] = []
+
+    def mask(spectrograms: np.ndarray) -> np.ndarray:
+        seen.append(np.square(spectrograms[0]).sum(axis=(1, 2)))
+        return mask_from_neighbours(spectrograms)
+
+    denoiser = BlockDenoiser(MaskNetwork(mask, replace(SPEC, receptive_field_frames=RADIUS)))
+    assert len(run_stream(denoiser, iter([make_noise(n_samples)]))) == n_samples
+    count = count_frames(n_samples, PARAMS)
+    after = seen[-1][count : count + RADIUS - 2]
+    if n_samples > RADIUS * PARAMS.hop_length + PARAMS.n_fft:
+        assert len(after) == RADIUS - 2
+        assert after.min() > 0.3 * np.median(seen[-1])  # it would be 0
 
 
 def test_a_receptive_field_that_is_too_small_changes_the_result() -> None:

@@ -24,6 +24,7 @@ FrameObserver = Callable[[Stft, Magnitude], None]
 
 BLOCK_SECONDS = 6.0
 MAX_BLOCK_SECONDS = 60.0
+MIRROR_SECONDS = 1.0  # how much of a recording's end is mirrored, for the network to look ahead
 MIN_WEIGHT = np.float32(1e-6)  # the windows fade out beyond the ends of the waveform
 
 
@@ -80,12 +81,26 @@ class BlockDenoiser:
         if self._n_received == 0:
             return np.zeros(0, np.float32)
         spectrogram, ready = self._spectrogram, []
+        mirrored = self._mirror_end()
         count = count_frames(self._n_received, spectrogram)
-        end = (count - 1) * spectrogram.hop_length + spectrogram.n_fft
-        self._samples = np.pad(self._samples, (0, end - self._padding - self._n_received))
+        context_count = count_frames(self._n_received + len(mirrored), spectrogram)
+        end = (context_count - 1) * spectrogram.hop_length + spectrogram.n_fft
+        n_missing = end - self._padding - self._n_received - len(mirrored)
+        self._samples = np.concatenate([self._samples, mirrored, np.zeros(n_missing, np.float32)])
         while self._next_frame < count:
-            ready.append(self._denoise_block(min(count, self._context_end())))
+            ready.append(self._denoise_block(min(context_count, self._context_end()), count))
         return self._trim([*ready, self._sums[0] / np.maximum(self._sums[1], MIN_WEIGHT)])
+
+    def _mirror_end(self) -> Waveform:
+        """Return the last second backwards, as far as the network looks ahead.
+
+        A network that sees a recording stop may take the noise before the stop for speech. This way
+        the noise goes on.
+        """
+        n_ahead = self._spec.lookahead_margin_frames * self._spectrogram.hop_length
+        n_mirrored = min(n_ahead, round(MIRROR_SECONDS * self._spec.sample_rate))
+        n_mirrored = min(n_mirrored, self._n_received - 1, len(self._samples) - 1)
+        return self._samples[::-1][1 : n_mirrored + 1]
 
     def _context_end(self) -> int:
         """Return the end of the frames that the next block needs, its context included."""
@@ -99,10 +114,14 @@ class BlockDenoiser:
         self._n_sent += len(kept)
         return kept
 
-    def _denoise_block(self, context_end: int) -> Waveform:
-        """Denoise the next block, with frames up to `context_end`; return completed samples."""
+    def _denoise_block(self, context_end: int, count: int | None = None) -> Waveform:
+        """Denoise the next block, with frames up to `context_end`; return completed samples.
+
+        The waveform has `count` frames, if that is known; those after it are context only.
+        """
         spectrogram = self._spectrogram
         end = min(context_end, self._next_frame + self._block_frames)
+        end = end if count is None else min(end, count)
         last_start = (context_end - self._first_frame - 1) * spectrogram.hop_length
         noisy = stft_uncentred(self._samples[: last_start + spectrogram.n_fft], spectrogram)
         mask = self._mask(to_real_imag(noisy)[None])[0]

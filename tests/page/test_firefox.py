@@ -48,7 +48,7 @@ def talk(folder: Path, name: str = "talk.wav") -> Path:
 
 
 def test_the_example_is_shown_in_firefox(page: firefox.Tab) -> None:
-    page.wait_until(f"{LABEL}.startsWith('Spectrogram, after: 0 to 0:04')")
+    page.wait_until(f"{LABEL}.startsWith('Spectrogram, after: 0 to 0:07')")
     assert page.evaluate("document.activeElement === document.body")
 
 
