@@ -6,7 +6,7 @@ import { byId, fileSize, resultName, save } from "./dom.js";
 export class Batch {
   #rows = [];
 
-  /** clean(file, tell, signal) has a file cleaned; open(file) shows it in the player. */
+  /** clean(file, prefix, signal) has a file cleaned, told with a prefix; open(file) shows it in the player. */
   constructor({ clean, open }) {
     Object.assign(this, { clean, open });
     byId("download-all").addEventListener("click", () => this.#saveAll());
@@ -44,8 +44,9 @@ export class Batch {
 
   async #runOne(row, signal) {
     const place = `${1 + this.#rows.indexOf(row)} of ${this.#rows.length}: `;
+    row.begin();
     try {
-      row.take(await this.clean(row.file, place, signal, () => row.begin()));
+      row.take(await this.clean(row.file, place, signal));
     } catch (error) {
       if (signal.aborted || error.status === 401) throw error;
       row.fail(error);

@@ -26,10 +26,7 @@ const result = new Result((file, query) => (
   attempt((signal) => clean(file, query, signal), { returnTo: "download", name: () => file.name })
 ));
 const batch = new Batch({
-  clean: (file, prefix, signal, begin) => {
-    begin();
-    return cleanAny(file, {}, signal, prefix).then(({ made }) => made);
-  },
+  clean: async (file, prefix, signal) => (await cleanAny(file, {}, signal, prefix)).made,
   open: (file) => open(() => file, { keepsBatch: true }),
 });
 
