@@ -55,7 +55,7 @@ def condition_table(breakdown: Tree) -> list[str]:
     lines = ["| condition | " + " | ".join(heads) + " |", "|---|" + "--:|" * 3 * len(measured)]
     for condition, means in conditions.items():
         cells = [
-            _cell(metric, means[metric][method], 1 if metric == "si_sdr_db" else 2)
+            format_cell(metric, means[metric][method], 1 if metric == "si_sdr_db" else 2)
             for metric in measured
             for method in METHODS
         ]
@@ -66,19 +66,20 @@ def condition_table(breakdown: Tree) -> list[str]:
 def _interval_cell(metric: str, interval: dict[str, float] | None) -> str:
     if interval is None:
         return ""
-    mean, low, high = (_cell(metric, interval[end]) for end in ("mean", "low", "high"))
+    mean, low, high = (format_cell(metric, interval[end]) for end in ("mean", "low", "high"))
     return f"{mean} ({low} to {high})"
 
 
-def _cell(metric: str, value: float, decimals: int = 2) -> str:
+def format_cell(metric: str, value: float, decimals: int = 2) -> str:
+    """Return a metric's value as a cell: digits in percent, others with so many decimals."""
     if metric.startswith("digits"):
         return f"{100 * value:.0f} %"
     return f"{round(value, decimals) + 0.0:.{decimals}f}"  # -0.0 becomes 0.0
 
 
-def read_breakdown() -> Tree:
-    """Read the committed breakdown of the evaluation."""
-    path = ROOT / "metrics" / "evaluation" / "breakdown.json"
+def read_breakdown(pipeline: str = "") -> Tree:
+    """Read the committed breakdown of the evaluation of the digits' model, or of `general`."""
+    path = ROOT / pipeline / "metrics" / "evaluation" / "breakdown.json"
     breakdown: Tree = json.loads(path.read_text(encoding="utf-8"))
     return breakdown
 
