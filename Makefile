@@ -10,7 +10,7 @@ else
 endif
 IN_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro general test bench setup check reproduce lock clean
+.PHONY: repro general test bench setup site reproduce lock clean
 
 repro: .venv/.pipeline ## train the denoiser on the built-in voices: the whole pipeline
 	$(IN_VENV) dvc repro
@@ -29,6 +29,9 @@ bench: .venv/.bench ## compare the model with other denoisers; options: make ben
 	$(if $(REAL),$(IN_VENV) python -m benchmarks.real $(REAL))
 
 setup: .venv/.pipeline ## make the virtual environment, .venv, alone
+
+site: .venv/.test ## build the documentation as a site, in .scratch/site
+	NO_MKDOCS_2_WARNING=1 $(IN_VENV) mkdocs build --strict --quiet
 
 reproduce: .venv/.pipeline ## run the pipeline in two clean clones and compare dvc.lock
 	$(IN_VENV) python -m benchmarks.reproduce
