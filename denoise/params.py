@@ -4,10 +4,11 @@
 nothing but the standard library is imported here.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated
 
-from denoise.schema import Choices, Names, Range
+from denoise.schema import Choices, Names, OfExtensions, Range
 
 NOISE_TYPES = (
     "white",
@@ -58,7 +59,7 @@ class OpenParams:
 class DownloadParams:
     """Where the corpus and the noise recordings come from."""
 
-    source: Annotated[str, Choices("synthetic", "kaggle", "local", "open")]
+    source: Annotated[str, Choices("synthetic", "kaggle", "local", "open", or_extension="sources")]
     synthetic: SyntheticParams
     kaggle: KaggleParams
     open: OpenParams
@@ -133,6 +134,14 @@ class NoiseWeights:
     babble: Annotated[float, Range(0, 1000)]
     speech: Annotated[float, Range(0, 1000)]
     recordings: Annotated[float, Range(0, 1000)]
+    extensions: Annotated[Mapping[str, float], OfExtensions("noise", 0, 1000)] = field(
+        default_factory=dict
+    )
+
+    def by_type(self) -> dict[str, float]:
+        """Return the weight of each noise type, those in the folder `extensions` last."""
+        weights = {name: getattr(self, name) for name in NOISE_TYPES}
+        return {**weights, **self.extensions}
 
 
 @dataclass(frozen=True)
@@ -162,7 +171,9 @@ class SkipAutoencoderParams:
 class ModelParams:
     """Which network, and its size."""
 
-    architecture: Annotated[str, Choices("skip_autoencoder", "reference")]
+    architecture: Annotated[
+        str, Choices("skip_autoencoder", "reference", or_extension="architectures")
+    ]
     skip_autoencoder: SkipAutoencoderParams
     seed: Annotated[int, Range(0, MAX_SEED)]
 
@@ -177,6 +188,9 @@ class LossWeights:
     pesq: Annotated[float, Range(0.0, 100.0)]
     log_mel: Annotated[float, Range(0.0, 100.0)]
     si_sdr: Annotated[float, Range(0.0, 100.0)]
+    extensions: Annotated[Mapping[str, float], OfExtensions("losses", 0.0, 100.0)] = field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True)
@@ -232,7 +246,9 @@ class RecogniserParams:
     """How the digit recognisers are trained, on clean speech and in noise."""
 
     size: Annotated[int, Range(1, 10_000_000)]
-    noise_types: Annotated[tuple[str, ...], Choices(*NOISE_TYPES[:-1])]  # no recordings
+    noise_types: Annotated[
+        tuple[str, ...], Choices(*NOISE_TYPES[:-1], or_extension="noise")
+    ]  # no recordings
     snr_db: Annotated[tuple[float, ...], Range(-60.0, 60.0)]
     noisy_versions: Annotated[int, Range(1, 100)]
     channels: Annotated[int, Range(1, 512)]
@@ -247,7 +263,7 @@ class RecogniserParams:
 class EvaluateParams:
     """The test conditions, and what is measured."""
 
-    noise_types: Annotated[tuple[str, ...], Choices(*NOISE_TYPES)]
+    noise_types: Annotated[tuple[str, ...], Choices(*NOISE_TYPES, or_extension="noise")]
     snr_db: Annotated[tuple[float, ...], Range(-60.0, 60.0)]
     pesq: Annotated[str, Choices("auto", "never")]
     threads: Annotated[int, Range(1, 256)]

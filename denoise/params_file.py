@@ -117,7 +117,7 @@ def _check_sets(params: Params) -> None:
             raise ParamsError(
                 f"{section}.snr_db: {list(snr_db)} is not [lowest, highest], two values."
             )
-    if not any(vars(params.noise.weights).values()):
+    if not any(params.noise.weights.by_type().values()):
         raise ParamsError("noise.weights: all are 0; at least one type must be more than 0.")
     speeds = params.features.speed_perturbation
     if 1 not in speeds or len(set(speeds)) < len(speeds):

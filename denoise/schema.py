@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
+from denoise import extensions
 from denoise.errors import ParamsError
 
 # In YAML 1.1 a float in scientific notation needs a dot and a signed exponent, as in 1.0e-3. The
@@ -23,13 +24,32 @@ class Range:
 class Choices:
     """The string must be one of `values`; a list may hold each of them once."""
 
-    def __init__(self, *values: str) -> None:
-        """Set the allowed values."""
-        self.values = values
+    def __init__(self, *values: str, or_extension: str = "") -> None:
+        """Set the allowed values, and the kind of extensions whose names are allowed as well."""
+        self._values, self._extension = values, or_extension
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The allowed values, with the extensions that exist now."""
+        if not self._extension:
+            return self._values
+        return self._values + extensions.names(self._extension, self._values)
 
 
 class Names:
     """The list may be empty, and may hold each string once."""
+
+
+@dataclass(frozen=True)
+class OfExtensions:
+    """The mapping holds the section's keys that name an extension of `kind`, each in [low, high].
+
+    It stands for keys in the file and has no key of its own. An extension may lack a key.
+    """
+
+    kind: str
+    low: float
+    high: float
 
 
 def build(section: type, tree: Any, key: str = "") -> Any:
@@ -42,14 +62,40 @@ def build(section: type, tree: Any, key: str = "") -> Any:
     hints = get_type_hints(section, include_extras=True)
     if not isinstance(tree, dict):
         raise ParamsError(f"{key or 'params.yaml'}: {tree!r} is not a section of keys.")
+    tree, of_extensions = _take_extensions(hints, tree, key)
     for name in tree:
         if name not in hints:
             known = ", ".join(hints)
             raise ParamsError(f"{_join(key, name)}: no such key; the known keys are {known}.")
     for field in dataclasses.fields(section):
-        if field.name not in tree and field.default is dataclasses.MISSING:
+        if field.name not in tree and not _has_default(field):
             raise ParamsError(f"{_join(key, field.name)}: the key is missing.")
-    return section(**{n: _value(hints[n], tree[n], _join(key, n)) for n in hints if n in tree})
+    values = {n: _value(hints[n], tree[n], _join(key, n)) for n in hints if n in tree}
+    return section(**values, **of_extensions)
+
+
+def _has_default(field: dataclasses.Field[Any]) -> bool:
+    missing = dataclasses.MISSING
+    return field.default is not missing or field.default_factory is not missing
+
+
+def _take_extensions(
+    hints: dict[str, Any], tree: dict[str, Any], key: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Take a section's keys of extensions out of `tree`; return the rest, and them by field.
+
+    The names of their fields are taken out of `hints`.
+    """
+    found: dict[str, Any] = {}
+    for field, hint in list(hints.items()):
+        bounds = get_args(hint)[1] if get_origin(hint) is Annotated else None
+        if isinstance(bounds, OfExtensions):
+            del hints[field]
+            present = [name for name in extensions.names(bounds.kind, hints) if name in tree]
+            limits = Range(bounds.low, bounds.high)
+            found[field] = {n: _leaf(float, limits, tree[n], _join(key, n)) for n in present}
+            tree = {name: value for name, value in tree.items() if name not in present}
+    return tree, found
 
 
 def _join(key: str, name: object) -> str:

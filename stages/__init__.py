@@ -47,6 +47,9 @@ def run(main: Callable[[Params, argparse.Namespace], None], *path_names: str) ->
 
 
 def source_files(stage: str) -> list[Path]:
-    """Return the modules that a stage depends on, as dvc.yaml lists them in its `deps`."""
+    """Return the modules and extensions that a stage depends on, by its `deps` in dvc.yaml."""
     definition = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-    return [ROOT / dep for dep in definition["stages"][stage]["deps"] if dep.endswith(".py")]
+    deps = definition["stages"][stage]["deps"]
+    modules = [ROOT / dep for dep in deps if dep.endswith(".py")]
+    folders = [ROOT / dep for dep in deps if dep.startswith("extensions/")]
+    return modules + [path for folder in folders for path in sorted(folder.glob("*.py"))]

@@ -270,7 +270,7 @@ def test_noise_recordings_are_drawn_beside_the_other_noise_types(
 def test_noise_types_are_drawn_in_proportion_to_their_weights() -> None:
     weights = NoiseWeights(**{**dict.fromkeys(NOISE_TYPES, 0.0), "pink": 3.0, "speech": 1.0})
     rng = np.random.default_rng(0)
-    drawn = Counter(draw_noise_type(vars(weights), rng) for _ in range(2000))
+    drawn = Counter(draw_noise_type(weights.by_type(), rng) for _ in range(2000))
     assert set(drawn) == {"pink", "speech"}
     assert drawn["pink"] == pytest.approx(1500, abs=80)
 
@@ -286,6 +286,6 @@ def test_a_noise_type_of_weight_0_does_not_change_the_draws(
     asked = NoiseWeights(**dict(zip(former, weights, strict=True)), recordings=0.0)
     one, other = np.random.default_rng(seed), np.random.default_rng(seed)
     shares = np.array(weights) / np.sum(weights)
-    drawn = [draw_noise_type(vars(asked), one) for _ in range(20)]
+    drawn = [draw_noise_type(asked.by_type(), one) for _ in range(20)]
     assert drawn == [former[other.choice(len(former), p=shares)] for _ in range(20)]
     assert one.integers(2**60) == other.integers(2**60)

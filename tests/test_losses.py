@@ -22,8 +22,8 @@ from denoise.training.losses import (
 from tests.speechlike import SAMPLE_RATE, voice, white
 
 PARAMS = SpectrogramParams(512, 128, 512)
-NONE = LossWeights(**{field.name: 0.0 for field in dataclasses.fields(LossWeights)})
-WEIGHTS = [field.name for field in dataclasses.fields(LossWeights)]
+WEIGHTS = [field.name for field in dataclasses.fields(LossWeights) if field.name != "extensions"]
+NONE = LossWeights(**dict.fromkeys(WEIGHTS, 0.0))
 
 
 def loss_of(weights: LossWeights, wiener: float, level: float = 1.0) -> float:

@@ -25,6 +25,8 @@ def leaves(
 ) -> Iterator[tuple[str, Any, Range | Choices | Names | None]]:
     """Yield the dotted key, the type and the bounds of everything under `section`."""
     for name, hint in get_type_hints(section, include_extras=True).items():
+        if name == "extensions":  # stands for keys of its section
+            continue
         if dataclasses.is_dataclass(hint):
             yield from leaves(hint, f"{prefix}{name}.")  # type: ignore[arg-type]
         else:
@@ -70,7 +72,10 @@ def test_every_committed_value_is_read(key: str) -> None:
 
 def test_params_are_read_as_they_were_written(tmp_path: Path) -> None:
     params = load_params(ROOT / "params.yaml")
-    plain = yaml.safe_load(yaml.safe_dump(dataclasses.asdict(params)))
+    tree = dataclasses.asdict(params)
+    for section in ("noise.weights", "train.loss", "train.fine_tuning.loss"):
+        assert value_of(tree, section).pop("extensions") == {}
+    plain = yaml.safe_load(yaml.safe_dump(tree))
     assert parse_params(plain) == params
 
 
@@ -248,7 +253,9 @@ def test_a_noise_type_may_be_listed_only_once(noise_types: list[str]) -> None:
 
 
 def test_every_noise_type_has_a_weight() -> None:
-    assert tuple(field.name for field in dataclasses.fields(NoiseWeights)) == NOISE_TYPES
+    assert (*NOISE_TYPES, "extensions") == tuple(
+        field.name for field in dataclasses.fields(NoiseWeights)
+    )
 
 
 @pytest.fixture

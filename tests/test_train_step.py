@@ -131,3 +131,18 @@ def test_a_step_with_frozen_batch_norm_trains_and_keeps_the_moving_averages() ->
     np.testing.assert_array_equal(averages[29], averages[59])
     # A frozen step returns the inference loss before its update; after the last it is lower still.
     assert steps.loss(*batch(8)) < losses[59] < losses[30]
+
+
+@pytest.mark.parametrize("n_layers", [1, 3])
+def test_muon_trains_networks_without_two_dimensional_convolutions(n_layers: int) -> None:
+    keras.utils.set_random_seed(3)
+    stft = keras.Input((5, 6, 2))
+    x = layers.Reshape((5, 12))(stft)
+    for _ in range(n_layers - 1):
+        x = layers.Conv1D(12, 3, padding="same")(x)
+    model = keras.Model(stft, layers.Dense(6)(x))
+    assert len(inner_kernels(model)) == n_layers - 1
+    loss = keras.losses.MeanSquaredError()
+    steps = TrainStep(model, loss, build_optimizer(TRAIN, model), n_shards=1)
+    losses = [steps.step(*batch(8), 0.01) for _ in range(60)]
+    assert losses[-1] < losses[0] / 3

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from denoise.errors import DenoiseError
-from denoise.evaluation.tables import CONFIDENCE, HIGHER_IS_BETTER
+from denoise.evaluation.tables import CONFIDENCE, higher_is_better
 
 KEYS = ("utterance_id", "speaker_id", "noise", "snr_db")
 RESAMPLES = 10_000
@@ -39,12 +39,12 @@ class Difference:
     @property
     def is_better(self) -> bool:
         """Whether the second experiment is better by more than chance."""
-        return self.low > 0 if HIGHER_IS_BETTER[self.metric] else self.high < 0
+        return self.low > 0 if higher_is_better()[self.metric] else self.high < 0
 
     @property
     def is_worse(self) -> bool:
         """Whether the second experiment is worse by more than chance."""
-        return self.high < 0 if HIGHER_IS_BETTER[self.metric] else self.low > 0
+        return self.high < 0 if higher_is_better()[self.metric] else self.low > 0
 
 
 def pair(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
@@ -66,7 +66,7 @@ def compare(pairs: pd.DataFrame) -> list[Difference]:
     """
     return [
         _difference(pairs, metric)
-        for metric in HIGHER_IS_BETTER
+        for metric in higher_is_better()
         if {f"{metric}_denoised_1", f"{metric}_denoised_2"} <= set(pairs.columns)
         and pairs[[f"{metric}_denoised_1", f"{metric}_denoised_2"]].notna().all(axis=1).any()
     ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from denoise import extensions
 from denoise.corpus.manifest import DIGIT_TYPE
 from denoise.dsp.audio import Waveform
 from denoise.dsp.statistical_filters import wiener
@@ -133,4 +134,7 @@ def score_waveform(
     }
     if with_pesq:
         scores["pesq"] = metrics.pesq_wide_band(clean, waveform, sample_rate)
+    for name in extensions.names("metrics"):
+        score = extensions.load("metrics", name).score
+        scores[name] = float(score(clean, waveform, sample_rate))
     return scores

@@ -19,6 +19,8 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
+from denoise import extensions
+
 METHODS = ("noisy", "wiener", "denoised")
 DIGITS = ("digits_clean_trained", "digits_noise_trained")
 OPTIONAL = ("pesq", *DIGITS)
@@ -37,14 +39,21 @@ CONFIDENCE = 0.95
 Tree = dict[str, Any]
 
 
+def higher_is_better() -> dict[str, bool]:
+    """Return each metric by name, and whether higher is better; those of `extensions` last."""
+    added = extensions.names("metrics", HIGHER_IS_BETTER)
+    directions = {name: bool(extensions.load("metrics", name).HIGHER_IS_BETTER) for name in added}
+    return {**HIGHER_IS_BETTER, **directions}
+
+
 def headline_metrics(rows: pd.DataFrame) -> dict[str, float]:
     """Return the few figures that DVC shows as metrics, flat: means over all test conditions.
 
     All are of the denoised clips: si_sdri_db, the SI-SDR improvement over the noisy input; estoi;
     lsd_db; pesq where it was measured; acc_clean_asr and acc_noisy_asr, the digit accuracy of the
-    recogniser trained on clean speech and of the one trained on noisy speech. A metric that is
-    defined in no row is left out. The names are short because `dvc metrics show` prints all of
-    them as columns of one table.
+    recogniser trained on clean speech and of the one trained on noisy speech. Those of `extensions`
+    come last. A metric that is defined in no row is left out. The names are short because
+    `dvc metrics show` prints all of them as columns of one table.
     """
     denoised = _overall(rows, "denoised")
     intervals = {
@@ -54,6 +63,7 @@ def headline_metrics(rows: pd.DataFrame) -> dict[str, float]:
         "pesq": denoised.get("pesq"),
         "acc_clean_asr": denoised.get("digits_clean_trained"),
         "acc_noisy_asr": denoised.get("digits_noise_trained"),
+        **{name: denoised.get(name) for name in extensions.names("metrics")},
     }
     return {name: interval["mean"] for name, interval in intervals.items() if interval}
 
@@ -195,11 +205,12 @@ def table_csv(table: pd.DataFrame) -> str:
 
 
 def _metrics_of(rows: pd.DataFrame) -> list[str]:
-    """Return the metrics that the rows hold; PESQ and digits may be absent.
+    """Return the metrics that the rows hold; PESQ, digits and extensions may be absent.
 
     Raises ValueError where a column that is needed is missing, or there is no row.
     """
-    present = [m for m in HIGHER_IS_BETTER if m not in OPTIONAL or f"{m}_noisy" in rows]
+    required = HIGHER_IS_BETTER.keys() - set(OPTIONAL)
+    present = [m for m in higher_is_better() if m in required or f"{m}_noisy" in rows]
     needed = [
         *UTTERANCE_COLUMNS,
         *(f"{metric}_{method}" for metric in present for method in methods_of(metric)),
@@ -225,7 +236,7 @@ def _improvement(rows: pd.DataFrame, metric: str, method: str, baseline: str) ->
     """Return by how much a method is better than a baseline in each row, positive if better."""
     defined = _defined(rows, metric)
     difference = defined[f"{metric}_{method}"] - defined[f"{metric}_{baseline}"]
-    return difference if HIGHER_IS_BETTER[metric] else -difference
+    return difference if higher_is_better()[metric] else -difference
 
 
 def _means(rows: pd.DataFrame, metric: str) -> dict[str, float]:

@@ -30,7 +30,7 @@ IndexRow = tuple[str, str, int, str, float]
 def noise_distribution(params: NoiseParams) -> NoiseDistribution:
     """Return what the noisy versions of training and validation clips are drawn from."""
     return NoiseDistribution(
-        vars(params.weights), params.snr_db, params.noisy_versions, params.seed
+        params.weights.by_type(), params.snr_db, params.noisy_versions, params.seed
     )
 
 

@@ -11,6 +11,8 @@ import keras
 import tensorflow as tf
 from keras import layers, ops
 
+from denoise import extensions
+from denoise.extensions import ExtensionError
 from denoise.params import ModelParams, SkipAutoencoderParams, SpectrogramParams
 
 FIRST_LEVEL_BIN = 2  # a DC offset leaks into bins 0 and 1, and must not count towards the level
@@ -32,8 +34,15 @@ def build_model(
     frame_rate = sample_rate / spectrogram.hop_length
     if params.architecture == "reference":
         mask = reference_mask(stft, frame_rate, peak)
-    else:
+    elif params.architecture == "skip_autoencoder":
         mask = skip_autoencoder_mask(stft, params.skip_autoencoder, frame_rate)
+    else:
+        mask = extensions.load("architectures", params.architecture).mask(stft, frame_rate)
+        if mask.shape != stft.shape[:3]:
+            raise ExtensionError(
+                f"The mask of the architecture {params.architecture} has the shape {mask.shape}; "
+                f"it must be {stft.shape[:3]}, [batch, n_frames, n_bins]."
+            )
     return keras.Model(stft, mask, name=params.architecture)
 
 
@@ -54,6 +63,10 @@ def receptive_field_of(params: ModelParams, frame_rate: float) -> ReceptiveField
     """Return the receptive field of the network that `params` describes."""
     if params.architecture == "reference":
         return ReceptiveField(round(frame_rate / 2) + REFERENCE_FRAMES, stride=2)
+    if params.architecture != "skip_autoencoder":
+        extension = extensions.load("architectures", params.architecture)
+        found: ReceptiveField = extension.receptive_field(frame_rate)
+        return found
     network = params.skip_autoencoder
     level = round(network.normalisation_window_seconds * frame_rate)
     convolved = UNDILATED_FRAMES + 2 * sum(network.dilations)

@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.random import Generator
 
+from denoise import extensions
 from denoise.dsp.audio import Waveform
+from denoise.extensions import ExtensionError
 from denoise.noise.textures import textures
 
 NoiseGenerator = Callable[[Generator, int, int], Waveform]
@@ -57,3 +59,21 @@ GENERATORS: Mapping[str, NoiseGenerator] = {
     "hum": hum,
     "textures": textures,
 }
+
+
+def generator_of(noise_type: str) -> NoiseGenerator:
+    """Return the generator of a noise type, of GENERATORS or of the folder `extensions`."""
+    if noise_type in GENERATORS:
+        return GENERATORS[noise_type]
+    generate: NoiseGenerator = extensions.load("noise", noise_type).generate
+
+    def checked(rng: Generator, n_samples: int, sample_rate: int) -> Waveform:
+        waveform = np.asarray(generate(rng, n_samples, sample_rate), np.float32)
+        if waveform.shape != (n_samples,) or not np.isfinite(waveform).all() or not waveform.any():
+            raise ExtensionError(
+                f"The noise type {noise_type} returned an array of shape {waveform.shape}; it must "
+                f"return [{n_samples}] finite samples that are not all zero."
+            )
+        return waveform
+
+    return checked

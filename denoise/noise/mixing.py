@@ -10,7 +10,7 @@ import numpy.typing as npt
 from numpy.random import Generator
 
 from denoise.dsp.audio import Waveform, rms
-from denoise.noise.generators import GENERATORS
+from denoise.noise.generators import generator_of
 
 Sampler = Callable[[Generator, int], Waveform]
 """(rng, n_samples) -> a clip drawn from recordings, float32 [n_samples], not silent."""
@@ -77,7 +77,7 @@ def draw_noise(
         return draw_voices(rng, noise_type, n_samples, sources.speech)
     if noise_type == "recordings":
         return sources.noise(rng, n_samples)
-    return GENERATORS[noise_type](rng, n_samples, sample_rate)
+    return generator_of(noise_type)(rng, n_samples, sample_rate)
 
 
 def noise_gain(clean: Waveform, noise: Waveform, snr_db: float) -> float:

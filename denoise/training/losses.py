@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from denoise import extensions
 from denoise.dsp.stft import overlap_add, to_real_imag, window
 from denoise.network.architectures import power_of, reference_level
 from denoise.params import LossWeights, Params, SpectrogramParams
@@ -60,13 +61,16 @@ class SpectralLoss(keras.losses.Loss):
         log_mel = log_mel_distance(clean_power, denoised_power, self._mel_bands)
         cosine = product * ops.rsqrt(noisy_power * clean_power + EPSILON**2)
         weights = self._weights
-        return (
+        total = (
             self._spectral_distance(clean_power, denoised_power, cosine)
             - weights.si_sdr * si_sdr
             - weights.estoi * estoi
             + weights.pesq * pesq
             + weights.log_mel * log_mel
         )
+        for name, weight in weights.extensions.items():
+            total += weight * extensions.load("losses", name).loss(noisy, clean, y_pred)
+        return total
 
     def _spectral_distance(
         self, clean_power: Tensor, denoised_power: Tensor, cosine: Tensor

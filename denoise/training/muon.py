@@ -36,17 +36,17 @@ def build_optimizer(params: TrainParams, model: keras.Model) -> keras.Optimizer:
 
 
 def inner_kernels(model: keras.Model) -> list[keras.Variable]:
-    """Return the kernels of all convolutions except the last, which outputs the mask."""
-    return [variable for variable in model.trainable_variables if len(variable.shape) == 4][:-1]
+    """Return the kernels of all layers except the last, which outputs the mask."""
+    return [variable for variable in model.trainable_variables if len(variable.shape) >= 2][:-1]
 
 
 class Muon(keras.Optimizer):
-    """Muon: orthogonalised momentum for the kernels of convolutions, Adam for everything else.
+    """Muon: orthogonalised momentum for the kernels of inner layers, Adam for everything else.
 
     Jordan et al. (2024), "Muon: an optimizer for hidden layers in neural networks". A kernel is
-    treated as a matrix [height * width * input channels, output channels]. Updates are scaled to
-    the size of Adam's as in Liu et al. (2025), arXiv:2502.16982, and then by
-    `muon_learning_rate_multiplier`.
+    treated as a matrix, that of a convolution as [height * width * input channels, output
+    channels]. Updates are scaled to the size of Adam's as in Liu et al. (2025), arXiv:2502.16982,
+    and then by `muon_learning_rate_multiplier`.
 
     Keras' own Muon treats kernels of four dimensions with Adam. In a small network most of the time
     of an operation is its call, so gradients, updates and state are kept as single vectors, with
@@ -87,6 +87,8 @@ class Muon(keras.Optimizer):
 
     def _muon_updates(self, gradient: Tensor) -> list[Tensor]:
         """Return the update of each kernel, flat, at a learning rate of 1."""
+        if not self._kernels:  # a network of one layer
+            return []
         momentum = gradient + MOMENTUM * self._kernel_momentum
         self._kernel_momentum.assign(momentum)
         nesterov = gradient + MOMENTUM * momentum

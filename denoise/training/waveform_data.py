@@ -66,7 +66,7 @@ class WaveformSource:
         self._rate = params.audio.sample_rate
         frames = round(params.train.crop_seconds * self._rate / params.spectrogram.hop_length)
         self._n_crop = max(1, frames - 1) * params.spectrogram.hop_length
-        self._weights = vars(params.noise.weights)
+        self._weights = params.noise.weights.by_type()
         self._groups = np.array(speech.groups)
         # Each row as often as a crop fits into it, so that every second is heard equally often.
         counts = [max(1, round(speech.n_samples(r) / self._n_crop)) for r in range(len(speech))]
