@@ -229,6 +229,7 @@ class TrainParams:
     second_noise_probability: Annotated[float, Range(0.0, 1.0)]
     crop_seconds: Annotated[float, Range(0.4, 3600.0)]
     data_shards: Annotated[int, Range(1, 256)]
+    workers: Annotated[int, Range(1, 1024)]
     fine_tuning: FineTuningParams
     seed: Annotated[int, Range(0, MAX_SEED)]
 

@@ -1,21 +1,22 @@
 """Train the network on the spectrogram caches and save its best epoch."""
 
 import argparse
+import functools
 from dataclasses import asdict
 from pathlib import Path
-
-from dvclive import Live
 
 from denoise.network.determinism import make_deterministic
 from denoise.network.saved_model import ModelConfig, save_model
 from denoise.params import Params
 from denoise.training.augmentation import Augmentation
 from denoise.training.checkpoint import Checkpoint, best_epoch, fingerprint, remove_checkpoints
+from denoise.training.curves import log_curves
 from denoise.training.data import BatchSource
 from denoise.training.losses import loss_for, peak_for
 from denoise.training.phases import training_phases
 from denoise.training.trainer import fit
 from denoise.training.waveform_data import WaveformSource
+from denoise.training.workers import join_workers
 from denoise.util.malloc import keep_freed_memory
 from stages import run, source_files
 
@@ -27,6 +28,7 @@ def main(params: Params, paths: argparse.Namespace) -> None:
     """Write the model at `paths.model` and the curves at `paths.curves` from `paths.features`."""
     keep_freed_memory()
     make_deterministic(inter_op_threads=params.train.data_shards)
+    workers = join_workers(params.train.workers)
     source = WaveformSource if params.features.cache == "waveforms" else BatchSource
     peak = peak_for(params, source.open(paths.features, "train", params))
     config = ModelConfig(params.audio, params.spectrogram, params.model, peak)
@@ -34,22 +36,19 @@ def main(params: Params, paths: argparse.Namespace) -> None:
     settings = repr(asdict(config)) + repr(params.train) + repr(Augmentation.from_params(params))
     key = fingerprint(settings, [*source_files("train"), *sorted(paths.features.glob("*"))])
     folder = CHECKPOINTS / "-".join(paths.model.parts[-3:])
-    with Live(str(paths.curves), report=None, dvcyaml=False, save_dvc_exp=False) as live:
+    with log_curves(paths.curves, workers.is_chief) as log:
         for phase in training_phases(params):
-
-            def log(epoch: dict[str, float], prefix: str = phase.prefix) -> None:
-                for name in ("loss", "validation_loss", "learning_rate"):
-                    live.log_metric(prefix + name, epoch[name])
-                live.next_step()
-
             train, validation = (source.open(paths.features, s, phase.params) for s in SPLITS)
             sources, loss = (train, validation), loss_for(phase.params, peak)
             augmentation = Augmentation.from_params(phase.params)
             checkpoint = Checkpoint(folder / phase.name, key)
-            history = fit(model, loss, sources, phase.params.train, augmentation, checkpoint, log)
+            on_epoch, train_params = functools.partial(log, phase.prefix), phase.params.train
+            how = (train_params, augmentation, checkpoint, on_epoch, workers)
+            history = fit(model, loss, sources, *how)
             print(f"The best epoch of {phase.name}: {best_epoch(history) + 1} of {len(history)}.")
-    save_model(paths.model, model, config)
-    remove_checkpoints(folder)
+    if workers.is_chief:
+        save_model(paths.model, model, config)
+        remove_checkpoints(folder)
 
 
 if __name__ == "__main__":

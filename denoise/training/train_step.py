@@ -10,6 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from denoise.errors import TrainingError
+from denoise.training.workers import ALONE, LOST, Workers
+
 Tensor = Any
 Target = Any  # a loss's `y_true`: an array [batch, ...], or a tuple of them
 
@@ -20,7 +23,8 @@ class TrainStep:
     Each batch is split into `n_shards` shards. TensorFlow works on them in parallel where it may
     run as many operations at once. The operations of a small network are too short to be spread
     over two cores, but two shards keep both busy. Batch normalisation takes its statistics from
-    each shard, so the number of shards changes the result.
+    each shard, so the number of shards changes the result. With several `workers`, each takes its
+    share of the shards, and all of them take the same step.
     """
 
     def __init__(
@@ -29,12 +33,14 @@ class TrainStep:
         loss: keras.losses.Loss,
         optimizer: keras.Optimizer,
         n_shards: int = 1,
+        workers: Workers = ALONE,
     ) -> None:
         """Take an optimiser that was built for the weights of `model`."""
         self.model = model
         self._loss = loss
         self._optimizer = optimizer
         self._n_shards = n_shards
+        self._workers = workers
         self._compiled: dict[Any, Callable[..., Tensor]] = {}
 
     @property
@@ -63,7 +69,7 @@ class TrainStep:
     def _run(self, function: Callable[..., Tensor], stft: np.ndarray, target: Target) -> float:
         """Run a function as a graph, which is traced once per shape whatever the batch size."""
         tensors = keras.tree.map_structure(tf.constant, (stft, target))
-        n_shards = min(self._n_shards, len(stft))
+        n_shards = min(self._n_shards * self._workers.count, len(stft))
         key = function.__name__, n_shards, *(x.shape[1:] for x in keras.tree.flatten(tensors))
         if key not in self._compiled:
             signature = keras.tree.map_structure(
@@ -72,7 +78,15 @@ class TrainStep:
             self._compiled[key] = tf.function(
                 lambda stft, target: function(stft, target, n_shards), input_signature=signature
             )
-        return float(self._compiled[key](*tensors))
+        try:
+            return float(self._compiled[key](*tensors))
+        except LOST as error:
+            if self._workers.count == 1:
+                raise
+            raise TrainingError(
+                f"Another worker is gone, or cannot be reached: {str(error).splitlines()[0]} Start "
+                "all workers again: the training resumes after the last epoch."
+            ) from error
 
     def _frozen_update(self, stft: Tensor, target: Target, n_shards: int) -> Tensor:
         return self._update(stft, target, n_shards, training=False)
@@ -80,18 +94,31 @@ class TrainStep:
     def _update(self, stft: Tensor, target: Target, n_shards: int, training: bool = True) -> Tensor:
         variables = self.model.trainable_variables
         losses, gradients = [], []
-        for shard in split_shards((stft, target), n_shards):
+        for shard in self._workers.share(split_shards((stft, target), n_shards)):
             with tf.GradientTape() as tape:
                 losses.append(self._shard_loss(*shard, training=training))
             gradients.append(tape.gradient(losses[-1], variables))
+        if not losses:  # a batch with fewer clips than there are workers
+            losses, gradients = [tf.constant(0.0)], [[tf.zeros_like(v) for v in variables]]
         summed = [functools.reduce(tf.add, each) for each in zip(*gradients, strict=True)]
+        loss, *summed = self._workers.total_of_all([functools.reduce(tf.add, losses), *summed])
         self._optimizer.apply(summed, variables)
-        return functools.reduce(tf.add, losses)
+        if training and self._workers.count > 1:
+            self._average_statistics()
+        return loss
+
+    def _average_statistics(self) -> None:
+        """Give batch normalisation the mean of all workers' moving averages."""
+        averages = self.model.non_trainable_variables
+        totals = self._workers.total_of_all([average.value for average in averages])
+        for average, total in zip(averages, totals, strict=True):
+            average.assign(total / self._workers.count)
 
     def _mean_loss(self, stft: Tensor, target: Target, n_shards: int) -> Tensor:
-        shards = split_shards((stft, target), n_shards)
+        shards = self._workers.share(split_shards((stft, target), n_shards))
         losses = [self._shard_loss(*shard, training=False) for shard in shards]
-        return functools.reduce(tf.add, losses)
+        (total,) = self._workers.total_of_all([functools.reduce(tf.add, losses, tf.constant(0.0))])
+        return total
 
     def _shard_loss(self, batch: tuple[Tensor, Target], weight: Tensor, training: bool) -> Tensor:
         stft, target = batch

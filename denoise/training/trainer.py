@@ -8,6 +8,7 @@ the same weights as one that was not.
 import functools
 import math
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -24,6 +25,7 @@ from denoise.training.data import Batches, Pair, to_network_input
 from denoise.training.muon import build_optimizer
 from denoise.training.schedule import warmup_cosine, warmup_factor
 from denoise.training.train_step import TrainStep
+from denoise.training.workers import ALONE, Workers
 
 PLATEAU_EPOCHS = 3
 
@@ -79,14 +81,18 @@ def train_epoch(
     rates: Sequence[float],
     freeze_batch_norm: bool,
     title: str,
+    waits: list[float],
 ) -> float:
-    """Take a step with each batch at its learning rate; return the mean loss of a clip."""
+    """Take a step with each batch at its learning rate; return the mean loss of a clip.
+
+    The seconds that each step waited for its batch are appended to `waits`.
+    """
     remaining_rates = iter(rates)
 
     def step(stft: np.ndarray, pair: Pair) -> float:
         return train_step.step(stft, pair, next(remaining_rates), freeze_batch_norm)
 
-    return mean_loss(step, prefetch(draw, len(rates), title), title)
+    return mean_loss(step, prefetch(draw, len(rates), title, waits.append), title)
 
 
 def mean_loss(
@@ -112,11 +118,15 @@ def mean_loss(
 
 
 def prefetch(
-    draw: Callable[[int], tuple[Stft, Stft]], n_batches: int, title: str
+    draw: Callable[[int], tuple[Stft, Stft]],
+    n_batches: int,
+    title: str,
+    on_wait: Callable[[float], None] = lambda seconds: None,
 ) -> Iterator[tuple[np.ndarray, Pair]]:
     """Yield each batch as network input, with a progress bar if standard error is a terminal.
 
-    A thread draws the next batch while the network processes the current one.
+    A thread draws the next batch while the network processes the current one. `on_wait` is called
+    with the seconds that each batch had to be waited for.
     """
 
     def take(number: int) -> tuple[np.ndarray, Pair]:
@@ -126,7 +136,9 @@ def prefetch(
     with ThreadPoolExecutor(max_workers=1) as pool:
         pending = pool.submit(take, 0)
         for number in tqdm(range(n_batches), title, unit="batch", disable=hidden):
+            started = time.perf_counter()
             batch = pending.result()
+            on_wait(time.perf_counter() - started)
             if number + 1 < n_batches:
                 pending = pool.submit(take, number + 1)
             yield batch
@@ -140,26 +152,37 @@ def fit(
     augmentation: Augmentation | None,
     checkpoint: Checkpoint,
     on_epoch: Callable[[dict[str, float]], None] = lambda epoch: None,
+    workers: Workers = ALONE,
 ) -> History:
     """Train `model` in place on sources (train, validation); return the history.
 
     The model is left with the weights of the epoch with the lowest validation loss. `on_epoch` is
-    called with each entry of the history, those of an earlier, interrupted run included. Raises
-    TrainingError where the loss is not finite.
+    called with each entry of the history, those of an earlier, interrupted run included. Several
+    `workers` call this function alike, and the chief alone reads and writes the checkpoint. Raises
+    TrainingError where the loss is not finite, or another worker is gone.
     """
     train, validation = sources
-    train_step = TrainStep(model, loss, build_optimizer(params, model), params.data_shards)
-    history = checkpoint.load(train_step.state)
+    optimizer = build_optimizer(params, model)
+    train_step = TrainStep(model, loss, optimizer, params.data_shards, workers)
+    history = checkpoint.load(train_step.state) if workers.is_chief else []
+    history = workers.synchronise(train_step.state, history)
     for entry in history:
         on_epoch(entry)
     while not is_finished(params, history):
-        entry = _run_epoch(train_step, train, validation, params, augmentation, history)
-        print("epoch {epoch}: loss {loss:.4f}, validation {validation_loss:.4f}".format(**entry))
+        waits, started = list[float](), time.perf_counter()
+        entry = _run_epoch(train_step, train, validation, params, augmentation, history, waits)
+        waited = sum(waits) / (time.perf_counter() - started)
+        print(
+            "epoch {epoch}: loss {loss:.4f}, validation {validation_loss:.4f}".format(**entry)
+            + f", {waited:.0%} of the time spent waiting for batches"
+        )
         history.append(entry)
-        checkpoint.save(train_step.state, history)
+        if workers.is_chief:
+            checkpoint.save(train_step.state, history)
         on_epoch(entry)
-    checkpoint.load_best(train_step.state)
-    return history
+    if workers.is_chief:
+        checkpoint.load_best(train_step.state)
+    return workers.synchronise(train_step.state, history)
 
 
 def _run_epoch(
@@ -169,16 +192,20 @@ def _run_epoch(
     params: TrainParams,
     augmentation: Augmentation | None,
     history: History,
+    waits: list[float],
 ) -> dict[str, float]:
-    """Train for one epoch and validate; return the epoch's entry of the history."""
+    """Train for one epoch and validate; return the epoch's entry of the history.
+
+    The seconds that the network waited for each batch are appended to `waits`.
+    """
     number = len(history) + 1
     rates = learning_rates(params, history, len(train))
     draw = functools.partial(train.shuffled, len(history), augmentation=augmentation)
     title = f"epoch {number}/{params.epochs}"
     frozen = has_frozen_batch_norm(params, history)
-    loss = train_epoch(train_step, draw, rates, frozen, title)
+    loss = train_epoch(train_step, draw, rates, frozen, title, waits)
     title = f"validation after {title}"
-    batches = prefetch(validation.cached, len(validation), title)
+    batches = prefetch(validation.cached, len(validation), title, waits.append)
     return {
         "epoch": number,
         "learning_rate": rates[0],
