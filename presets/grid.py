@@ -1,11 +1,11 @@
 """Run a grid of experiments and draw them: `python -m presets.grid KEY=V1,V2,... [KEY=V1,V2,...]`.
 
-The arguments name params and the values that they take; a value may be a list,
-as in `evaluate.snr_db=[-6.0],[6.0]`. Every combination becomes an experiment NAME-1, NAME-2, ... of
-DVC's queue, and DVC runs all that is queued, each in a copy of the committed workspace. The table
-and the picture hold the improvement of the denoised test clips over the noisy ones, with its 95 %
-interval over the test speakers: the first param's values are the rows and the horizontal axis, the
-second's the columns and the lines.
+The arguments name params and the values that they take; a value may be a list, as in
+`evaluate.snr_db=[-6.0],[6.0]`. Every combination becomes an experiment NAME-1, NAME-2, ... of DVC's
+queue, and DVC runs all that is queued, each in a copy of the workspace. The table and the picture
+hold the improvement of the denoised test clips over the noisy ones, with its 95 % interval over the
+test speakers: the first param's values are the rows and the horizontal axis, the second's the
+columns and the lines.
 """
 
 import argparse
