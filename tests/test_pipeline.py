@@ -126,6 +126,20 @@ def test_a_fresh_clone_shows_metrics_and_plots(project: Project, tmp_path: Path)
     assert not (clone.folder / ".dvc" / "cache").exists()
 
 
+def test_every_plot_has_data_and_says_what_its_axes_are(project: Project) -> None:
+    shown = project.dvc_json("plots", "show", "--split")["data"]
+    drawn = {name: plots[0] for name, plots in shown.items() if plots}  # dvc lists the JSON, too
+    assert {"Learning curve", "SI-SDR improvement by input SNR", "data/manifest.csv"} <= set(drawn)
+    columns = {"step", "snr_db", "denoised", "si_sdr_db_noisy", "si_sdr_db_denoised"}
+    for name, plot in drawn.items():
+        if plot["type"] == "vega":
+            parts = plot["anchor_definitions"]
+            assert parts["<DVC_METRIC_DATA>"], name
+            labels = {parts["<DVC_METRIC_X_LABEL>"], parts["<DVC_METRIC_Y_LABEL>"]}
+            assert not labels & columns, name
+    assert sum(plot["type"] == "image" for plot in drawn.values()) == 4
+
+
 def test_a_change_that_no_stage_reads_reruns_nothing(project: Project) -> None:
     path = project.folder / "params.yaml"
     before = path.read_text(encoding="utf-8")
