@@ -151,6 +151,22 @@ def test_a_task_that_ends_its_workers_is_an_error(tmp_path: Path) -> None:
             list(workers.map(tasks.kill_this_process, None, range(40)))
 
 
+def test_work_is_given_up_if_all_workers_are_lost(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from denoise.util import cluster as module
+
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 2.0)
+    wait_for_workers(cluster)
+    with open_workers(cluster.params, MANY) as workers:
+        results = workers.map(tasks.wait_and_add, 1, range(1000))
+        assert next(results) == 1
+        for worker in cluster.workers:
+            worker.kill()
+        with pytest.raises(DenoiseError, match="all of its workers, were lost"):
+            list(results)
+
+
 def test_a_lost_scheduler_is_an_error(cluster: Cluster) -> None:
     wait_for_workers(cluster)
     with open_workers(cluster.params, MANY) as workers:

@@ -1,7 +1,10 @@
 """Runs the tasks of `parallel` on the workers of a Dask scheduler, by joblib's Dask backend."""
 
+import asyncio
+import time
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from typing import Any
 
 from denoise.errors import DenoiseError
@@ -9,6 +12,12 @@ from denoise.util.parallel import fingerprint
 
 CONNECT_SECONDS = 10
 """How long a scheduler may take to answer."""
+PATIENCE_SECONDS = 60.0
+"""How long tasks wait for another worker when all are gone."""
+
+
+class NoWorkerError(Exception):
+    """All workers were lost, and no other came."""
 
 
 class Cluster:
@@ -25,7 +34,7 @@ class Cluster:
             raise DenoiseError(
                 "parallel.scheduler needs Dask. Run pip install distributed, or set it to ''."
             ) from error
-        self.lost: tuple[type[BaseException], ...] = (KilledWorker, CancelledError)
+        self.lost: tuple[type[BaseException], ...] = (KilledWorker, CancelledError, NoWorkerError)
         self.advice = (
             f"The Dask scheduler at {address}, or all of its workers, were lost. See what they "
             "printed, start them again and try once more."
@@ -87,10 +96,26 @@ def _make_backend(client: Any) -> Any:
     from joblib._dask import DaskDistributedBackend
 
     class Backend(DaskDistributedBackend):
-        """joblib's backend, which waits for ever for a task that Dask gives up.
+        """joblib's backend, which waits for ever where Dask gives a task up or has no worker.
 
         It also does the tasks in this process if there is but one worker.
         """
+
+        def start_call(self) -> None:
+            super().start_call()
+            self.client.loop.add_callback(self._watch)
+
+        async def _watch(self) -> None:
+            last_seen = time.monotonic()
+            while self._continue:
+                with suppress(OSError):  # where the scheduler is lost, Dask ends the tasks itself
+                    if await self.client.ncores():
+                        last_seen = time.monotonic()
+                if time.monotonic() - last_seen > PATIENCE_SECONDS:
+                    for future in list(self._results.values()):
+                        future.set_exception(NoWorkerError())
+                    return
+                await asyncio.sleep(1)
 
         def submit(self, func: Any, callback: Callable[[Any], None]) -> Any:
             future = super().submit(func, callback)

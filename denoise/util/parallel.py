@@ -35,6 +35,8 @@ MIN_ITEMS = 256
 MIN_ITEMS_PER_WORKER = 64
 BLOCK_PER_WORKER = 8
 """Tasks are sent in blocks of so many for each worker; at most two blocks are in memory."""
+IDLE_SECONDS = 30
+"""A process without work ends after this; so do those of a stage that was killed by SIGKILL."""
 MAX_SHARED = 4
 _END = object()
 LIBRARIES = ("numpy", "pesq", "pystoi", "scipy", "soundfile", "soxr")
@@ -192,6 +194,7 @@ class _Processes:
             batch_size=1,
             pre_dispatch="all",
             max_nbytes=None,
+            idle_worker_timeout=IDLE_SECONDS,
         )
         with _ctrl_c_blocked():
             outcomes: Outcomes = parallel(tasks)
@@ -200,7 +203,7 @@ class _Processes:
     def close(self) -> None:
         from joblib.externals.loky import get_reusable_executor
 
-        get_reusable_executor(max_workers=self.n_jobs).shutdown(kill_workers=True)
+        get_reusable_executor(reuse=True).shutdown(kill_workers=True)
 
 
 @contextmanager
