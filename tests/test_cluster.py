@@ -22,6 +22,7 @@ from tests.project import wait_until
 from tests.test_parallel import MANY, Inputs, inputs  # noqa: F401
 
 pytest.importorskip("distributed")
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 
 
 @dataclasses.dataclass
