@@ -272,6 +272,14 @@ class EvaluateParams:
 
 
 @dataclass(frozen=True)
+class ParallelParams:
+    """Where the stages work on many clips at once. Results do not depend on it."""
+
+    jobs: Annotated[int, Range(0, 1024)]
+    scheduler: str
+
+
+@dataclass(frozen=True)
 class Params:
     """The whole of params.yaml."""
 
@@ -287,3 +295,4 @@ class Params:
     recogniser: RecogniserParams
     reconstruction: Annotated[str, Choices("noisy_phase", "griffin_lim")]
     evaluate: EvaluateParams
+    parallel: ParallelParams

@@ -9,7 +9,7 @@ from denoise.corpus.manifest import read_manifest
 from denoise.errors import CorpusError
 from denoise.evaluation.artifacts import write_examples, write_report
 from denoise.evaluation.reconstruction import clip_denoiser
-from denoise.evaluation.run import Corrupter, evaluate
+from denoise.evaluation.run import Corrupter, evaluate, list_conditions
 from denoise.evaluation.tables import headline_metrics, read_curves
 from denoise.network.determinism import make_deterministic
 from denoise.network.saved_model import load_network
@@ -19,6 +19,7 @@ from denoise.noise.sources import open_noise_sources
 from denoise.params import Params
 from denoise.recogniser.model import load_recognisers
 from denoise.util.atomic import replacing_folder, write_text
+from denoise.util.parallel import open_workers
 from stages import run
 
 
@@ -30,18 +31,19 @@ def main(params: Params, paths: argparse.Namespace) -> None:
     denoise = clip_denoiser(network, params.reconstruction)
     recogniser = load_recognisers(paths.recogniser)
     manifest, rejections = read_manifest(paths.manifest), Rejections()
+    test, rate = manifest[manifest["split"] == "test"], params.audio.sample_rate
     with (
         CorpusArchive(paths.archive) as corpus,
         NoiseArchive(paths.noise) as noise,
         replacing_folder(paths.report) as report,
         replacing_folder(paths.audio) as recordings,
+        open_workers(params.parallel, len(test) * len(list_conditions(params.evaluate))) as workers,
     ):
-        test = manifest[manifest["split"] == "test"]
-        rate = params.audio.sample_rate
         sources = open_noise_sources(corpus, manifest, noise, noise.held_out, rate)
         corrupter = Corrupter(rate, params.evaluate.seed, sources)
         clips = load_clips(corpus, test, params.audio, rejections, loader_for(test))
-        rows = evaluate(clips, denoise, recogniser.recognise, corrupter, params.evaluate)
+        networks = (denoise, recogniser.recognise)
+        rows = evaluate(clips, *networks, corrupter, params.evaluate, workers)
         if rows.empty:
             raise CorpusError(f"No test recording is usable: {rejections.report()}.")
         settings = (params.audio, params.evaluate)
@@ -53,8 +55,5 @@ def main(params: Params, paths: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(
-        main,
-        *("archive", "noise", "manifest", "model", "recogniser"),
-        *("curves", "metrics", "report", "audio"),
-    )
+    inputs = ("archive", "noise", "manifest", "model", "recogniser", "curves")
+    run(main, *inputs, "metrics", "report", "audio")

@@ -9,6 +9,7 @@ from denoise.noise.archive import NoiseArchive
 from denoise.noise.sources import open_noise_sources
 from denoise.params import Params
 from denoise.util.atomic import replacing_folder
+from denoise.util.parallel import open_workers
 from stages import run
 
 
@@ -19,14 +20,15 @@ def main(params: Params, paths: argparse.Namespace) -> None:
         CorpusArchive(paths.archive) as corpus,
         NoiseArchive(paths.noise) as noise,
         replacing_folder(paths.features) as folder,
+        open_workers(params.parallel, len(manifest) + len(corpus.oov_utterances)) as workers,
     ):
         if params.features.cache == "waveforms":
-            rejections = write_banks(corpus, manifest, noise, params, folder)
+            rejections = write_banks(corpus, manifest, noise, params, folder, workers)
         else:
             sources = open_noise_sources(
                 corpus, manifest, noise, noise.training, params.audio.sample_rate
             )
-            rejections = write_features(corpus, manifest, sources, params, folder)
+            rejections = write_features(corpus, manifest, sources, params, folder, workers)
     print(rejections.report())
 
 

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from denoise.dsp.audio import rms
 from denoise.dsp.stft import count_frames, stft
 from denoise.errors import CorpusError, ParamsError
-from denoise.features.cache import STORED_RMS, SpectrogramCache, SpectrogramWriter, SplitWriter
+from denoise.features.cache import (
+    STORED_RMS,
+    SpectrogramCache,
+    SpectrogramWriter,
+    SplitWriter,
+    make_clip_rows,
+    make_row,
+    to_stored,
+)
 from denoise.params import SpectrogramParams
 
 PARAMS = SpectrogramParams(n_fft=64, hop_length=32, win_length=64)
@@ -31,7 +39,7 @@ def write_split(folder: Path, clips: int, count: int = VERSIONS, level: float = 
     writer = SplitWriter(folder, "train", PARAMS, count_frames(N_SAMPLES, PARAMS))
     for clip in range(clips):
         noisy_versions = [waveform(1000 + clip * count + version) for version in range(count)]
-        writer.append(waveform(clip, level), noisy_versions)
+        writer.append(make_clip_rows(waveform(clip, level), noisy_versions, [], PARAMS))
     writer.close()
     return folder
 
@@ -65,7 +73,8 @@ def test_a_clip_is_read_at_the_requested_speed(tmp_path: Path) -> None:
     writer = SplitWriter(tmp_path, "train", PARAMS, count_frames(N_SAMPLES, PARAMS))
     for clip in range(3):
         others = [waveform(100 * (voice + 1) + clip, level=3.0) for voice in range(2)]
-        writer.append(waveform(clip), [waveform(50 + clip)] * VERSIONS, others)
+        noisy = [waveform(50 + clip)] * VERSIONS
+        writer.append(make_clip_rows(waveform(clip), noisy, others, PARAMS))
     writer.close()
     cache = SpectrogramCache(tmp_path, "train")
     assert (len(cache), cache.noisy_versions, cache.n_speeds) == (9, VERSIONS, 2)
@@ -82,8 +91,8 @@ def test_a_clip_is_read_at_the_requested_speed(tmp_path: Path) -> None:
 def test_oov_clips_are_read_by_their_rows(tmp_path: Path) -> None:
     writer = SplitWriter(tmp_path, "train", PARAMS, count_frames(N_SAMPLES, PARAMS))
     for number in range(4):
-        writer.append_oov(waveform(number, level=3.0))
-    writer.append(waveform(9), [waveform(8)])
+        writer.append_oov(make_row(waveform(number, level=3.0), PARAMS))
+    writer.append(make_clip_rows(waveform(9), [waveform(8)], [], PARAMS))
     writer.close()
     cache = SpectrogramCache(tmp_path, "train")
     assert (len(cache), cache.n_oov) == (1, 4)
@@ -113,7 +122,7 @@ def test_numpy_reads_the_file_whatever_the_number_of_rows(tmp_path: Path, n_rows
     path = tmp_path / "rows.npy"
     writer = SpectrogramWriter(path, (1, 1, 2))
     for row in range(n_rows):
-        writer.append(np.full((1, 1), row % 2000 - 1j, np.complex64))
+        writer.append(to_stored(np.full((1, 1), row % 2000 - 1j, np.complex64)))
     writer.close()
     read = np.load(path)
     assert (read.dtype, read.shape) == (np.float16, (n_rows, 1, 1, 2))
@@ -154,7 +163,7 @@ def test_a_file_that_was_never_finished_is_an_error(tmp_path: Path) -> None:
     row = stft(waveform(0), PARAMS)
     for role in ("clean", "noisy"):
         writer = SpectrogramWriter(tmp_path / f"train.{role}.npy", (*row.shape, 2))
-        writer.append(row)
+        writer.append(to_stored(row))
         writer._file.flush()
     with pytest.raises(CorpusError, match="cut short"):
         SpectrogramCache(tmp_path, "train")
@@ -208,18 +217,16 @@ def test_a_row_that_is_not_there_is_an_error(folder: Path) -> None:
 def test_a_row_of_another_shape_is_an_error(tmp_path: Path) -> None:
     writer = SplitWriter(tmp_path, "train", PARAMS, count_frames(N_SAMPLES, PARAMS))
     with pytest.raises(ValueError, match=r"shape \(14, 33, 2\) among rows of shape \(12, 33, 2\)"):
-        writer.append(waveform(0, n_samples=400), [])
+        writer.append(make_clip_rows(waveform(0, n_samples=400), [], [], PARAMS))
     writer.close()
 
 
-def test_more_noise_than_the_cache_can_hold_is_an_error_that_names_the_key(tmp_path: Path) -> None:
-    writer = SplitWriter(tmp_path, "train", PARAMS, count_frames(N_SAMPLES, PARAMS))
+def test_more_noise_than_the_cache_can_hold_is_an_error_that_names_the_key() -> None:
     hum = np.sin(np.arange(N_SAMPLES) * 2 * np.pi / 8).astype(np.float32)
-    writer.append(waveform(0), [4e3 * hum])
+    rows = make_clip_rows(waveform(0), [4e3 * hum], [], PARAMS)
+    assert np.isfinite(rows.noisy[0]).all()
     with pytest.raises(ParamsError, match=r"noise\.snr_db: .* holds up to 65504"):
-        writer.append(waveform(0), [5e3 * hum])
-    writer.close()
-    assert np.isfinite(np.load(tmp_path / "train.noisy.npy")).all()
+        make_clip_rows(waveform(0), [5e3 * hum], [], PARAMS)
 
 
 def peak_of(action: Callable[[], object]) -> int:

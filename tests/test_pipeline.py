@@ -172,6 +172,7 @@ def test_a_change_that_no_stage_reads_reruns_nothing(project: Project) -> None:
         ("spectrogram.n_fft", 256, ["features", "train", "export", "evaluate"]),
         ("model.seed", 1, ["train", "export", "evaluate"]),
         ("recogniser.snr_db", [-3.0, 9.0], ["train_recogniser", "evaluate"]),
+        ("parallel.jobs", 7, []),
     ],
 )
 def test_a_changed_parameter_reruns_the_stages_that_depend_on_it(

@@ -99,7 +99,9 @@ def test_every_leaf_of_the_params_is_some_stage_s() -> None:
     sections = {key for key in declared if isinstance(section_of(tree, key), dict)}
     assert sections == {"noise.weights", "train.loss", "train.fine_tuning.loss"}  # extensible
     covered = {leaf for leaf in leaves(tree) if leaf.rpartition(".")[0] in sections}
-    assert (declared - sections) | covered == set(leaves(tree))
+    # Results do not depend on where clips are worked on, so a change must not rerun a stage.
+    of_no_stage = {"parallel.jobs", "parallel.scheduler"}
+    assert (declared - sections) | covered == set(leaves(tree)) - of_no_stage
 
 
 def section_of(tree: dict, key: str) -> object:
@@ -156,6 +158,8 @@ def test_heavy_libraries_stay_in_their_packages() -> None:
         "av": {"inference"},
         "matplotlib": {"evaluation"},
         "librosa": {"evaluation"},
+        "joblib": {"util"},
+        "distributed": {"util"},
     }
     for module, path in module_files().items():
         for library in {name.split(".")[0] for name in imported_names(path)} & homes.keys():

@@ -10,7 +10,7 @@ import pytest
 from denoise.dsp.stft import count_frames
 from denoise.errors import ModelError, TrainingError
 from denoise.evaluation.metrics import si_sdr_db
-from denoise.features.cache import SpectrogramCache, SplitWriter
+from denoise.features.cache import SpectrogramCache, SplitWriter, make_clip_rows
 from denoise.inference.denoiser import Denoiser
 from denoise.network.saved_model import ModelConfig, load_model, save_model
 from denoise.params import Params, SpectrogramParams
@@ -71,7 +71,7 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer = SplitWriter(folder, split, params, count_frames(N_SAMPLES, params))
         for _ in range(count):
             clean, noisy = tone_and_noise(rng)
-            writer.append(clean, [noisy])
+            writer.append(make_clip_rows(clean, [noisy], [], params))
         writer.close()
     return folder
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from denoise.dsp.stft import count_frames, stft
-from denoise.features.cache import SpectrogramCache, SplitWriter
+from denoise.features.cache import SpectrogramCache, SplitWriter, make_clip_rows, make_row
 from denoise.noise.mixing import energy, roll_time
 from denoise.params import SpectrogramParams
 from denoise.params_file import parse_params
@@ -56,7 +56,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> SpectrogramCache:
     writer = SplitWriter(folder, "train", PARAMS, count_frames(N_SAMPLES, PARAMS))
     for _ in range(7):
         clean, *noise = rng.standard_normal((3, N_SAMPLES), dtype=np.float32)
-        writer.append(clean, [clean + n for n in noise])
+        writer.append(make_clip_rows(clean, [clean + n for n in noise], [], PARAMS))
     writer.close()
     return SpectrogramCache(folder, "train")
 
@@ -287,7 +287,7 @@ def test_a_clip_has_all_speeds_but_its_own_among_other_voices(
     writer = SplitWriter(tmp_path, "train", PARAMS, count_frames(N_SAMPLES, PARAMS))
     clean, *others = rng.standard_normal((3, N_SAMPLES), dtype=np.float32)
     for _ in range(2):
-        writer.append(clean, [clean + others[0]], others)
+        writer.append(make_clip_rows(clean, [clean + others[0]], others, PARAMS))
     writer.close()
     cache = SpectrogramCache(tmp_path, "train")
     speeds = [cache.clean_at_speed(np.array([0]), np.array([speed]))[0] for speed in range(3)]
@@ -319,8 +319,8 @@ def test_oov_speech_takes_its_share_of_target_and_noise(
     writer = SplitWriter(tmp_path, "train", PARAMS, count_frames(N_SAMPLES, PARAMS))
     for _ in range(6):
         clean, noise, oov_clip = rng.standard_normal((3, N_SAMPLES), dtype=np.float32)
-        writer.append(clean, [clean + noise])
-        writer.append_oov(oov_clip)
+        writer.append(make_clip_rows(clean, [clean + noise], [], PARAMS))
+        writer.append_oov(make_row(oov_clip, PARAMS))
     writer.close()
     cache = SpectrogramCache(tmp_path, "train")
     oov = cache.oov(np.arange(6))

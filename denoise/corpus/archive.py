@@ -96,7 +96,8 @@ class OovUtterance:
 class Archive:
     """A zip opened for reading, with errors that name the pipeline stage to run.
 
-    Subclasses set `description`, what the archive holds, and `stage`, which writes it.
+    Subclasses set `description`, what the archive holds, and `stage`, which writes it. A pickled
+    archive is its path: whoever unpickles it opens the file anew.
     """
 
     description = "archive"
@@ -123,6 +124,10 @@ class Archive:
     def __exit__(self, *exc_info: object) -> None:
         """Close the file."""
         self._zip.close()
+
+    def __reduce__(self) -> tuple[type, tuple[Path]]:
+        """Return how to open the file in another process."""
+        return type(self), (self.path,)
 
     def verify(self) -> None:
         """Check every member's checksum; raises CorpusError with the name of the first bad one."""
@@ -192,6 +197,12 @@ class CorpusArchive(Archive):
         if utterance not in self._members:
             raise CorpusError(f"{self.path} has no {utterance.member}. Run dvc repro sample.")
         return self._read(self._members[utterance])
+
+    def read_any(self, recording: Utterance | OovUtterance) -> bytes:
+        """Return the bytes of a recording; raises CorpusError if it is missing or damaged."""
+        if isinstance(recording, OovUtterance):
+            return self.read_oov(recording)
+        return self.read(recording)
 
     def read_oov(self, oov: OovUtterance) -> bytes:
         """Return the bytes of one of `oov_utterances`; raises CorpusError if it is damaged."""

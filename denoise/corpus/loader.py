@@ -1,8 +1,9 @@
 """Decode the clips that manifest rows list, and OOV speech; collect the recordings that fail."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
@@ -50,21 +51,17 @@ def load_clips(
 
     With `load_utterance` in place of `load_clip`, utterances keep their own length.
     """
-    progress = tqdm(rows.iterrows(), total=len(rows), unit="clip", disable=not sys.stderr.isatty())
-    for _, row in progress:
+    for _, row in show_progress(rows.iterrows(), len(rows)):
         with rejections.collect(str(row["utterance_id"])):
             yield row, load(corpus.read(utterance_of(row)), params)
+
+
+def show_progress(clips: Iterable[Any], total: int) -> Iterable[Any]:
+    """Return the same clips; on a terminal, taking them shows how many of `total` are done."""
+    progress: Iterable[Any] = tqdm(clips, total=total, unit="clip", disable=not sys.stderr.isatty())
+    return progress
 
 
 def loader_for(rows: pd.DataFrame) -> Load:
     """Return how to load manifest rows: digits at one length, other speech at its own."""
     return load_clip if rows["digit"].notna().any() else load_utterance
-
-
-def load_oov(
-    corpus: CorpusArchive, params: AudioParams, rejections: Rejections, load: Load = load_clip
-) -> Iterator[Waveform]:
-    """Yield the corpus's OOV utterances, float32 [params.n_samples]; collect failures."""
-    for oov in corpus.oov_utterances:
-        with rejections.collect(oov.member):
-            yield load(corpus.read_oov(oov), params)

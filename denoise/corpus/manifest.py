@@ -153,6 +153,11 @@ def read_manifest(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 def utterance_of(row: "pd.Series[object]") -> Utterance:
     """Return the utterance of a manifest row."""
-    content, speaker_id, repetition = str(row["utterance_id"]).split("_")
+    return utterance_named(str(row["utterance_id"]))
+
+
+def utterance_named(utterance_id: str) -> Utterance:
+    """Return the utterance that has a valid id."""
+    content, speaker_id, repetition = utterance_id.split("_")
     digit = None if content == "speech" else int(content)
     return Utterance(speaker_id, digit, int(repetition))

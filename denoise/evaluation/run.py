@@ -1,6 +1,7 @@
 """Denoise and score every test clip in every noise condition."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from denoise.dsp.statistical_filters import wiener
 from denoise.evaluation import metrics
 from denoise.noise.mixing import NoiseSources, make_noisy, utterance_rng
 from denoise.params import EvaluateParams
+from denoise.util.parallel import SERIAL, Workers
 
 Denoise = Callable[[Waveform], Waveform]
 """Denoises clips at the corpus' sample rate, float32 [n_clips, n_samples]."""
@@ -59,37 +61,77 @@ def evaluate(
     recognise: Recognise,
     corrupter: Corrupter,
     params: EvaluateParams,
+    workers: Workers = SERIAL,
 ) -> pd.DataFrame:
     """Return the scores of every clip in every condition, one row each.
 
     Each row scores the noisy, the Wiener-filtered and the denoised clip; `tables` describes the
-    columns. An utterance that is not a digit has no scores of the recognisers.
+    columns. An utterance that is not a digit has no scores of the recognisers. Noise, the Wiener
+    filter and the metrics are computed in `workers`; the networks run in this process.
     """
-    conditions = list_conditions(params)
-    with_pesq = params.pesq == "auto" and metrics.has_pesq()
-    rows: list[dict[str, object]] = []
+    scoring = Scoring(corrupter.sample_rate, params.pesq == "auto" and metrics.has_pesq())
+    tasks = _denoise_clips(clips, denoise, recognise, corrupter, list_conditions(params), workers)
+    table = pd.DataFrame(workers.map(_score_task, scoring, tasks))
+    return table if table.empty else table.astype({"digit": DIGIT_TYPE})
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How waveforms are scored."""
+
+    sample_rate: int
+    with_pesq: bool
+
+
+@dataclass(frozen=True)
+class _ScoreTask:
+    """A clip in one condition: its columns, the recognisers' scores, and each method's result."""
+
+    columns: dict[str, object]
+    digit_scores: dict[str, float]
+    clean: Waveform
+    by_method: dict[str, Waveform]
+
+
+def _denoise_clips(
+    clips: "Iterable[tuple[pd.Series[object], Waveform]]",
+    denoise: Denoise,
+    recognise: Recognise,
+    corrupter: Corrupter,
+    conditions: list[Condition],
+    workers: Workers,
+) -> Iterator[_ScoreTask]:
+    """Yield what is to be scored: every clip in every condition, in order."""
+    clips, ahead = itertools.tee(clips)
+    pairs = workers.map(
+        _corrupt_and_filter,
+        corrupter,
+        ((str(row["utterance_id"]), clean, c) for row, clean in ahead for c in conditions),
+    )
     for row, clean in clips:
         utterance = row[["utterance_id", "speaker_id", "digit", "gender"]].to_dict()
-        utterance_id = str(row["utterance_id"])
-        noisy = np.stack([corrupter.corrupt(clean, utterance_id, c) for c in conditions])
-        by_method = _apply_methods(noisy, corrupter.sample_rate, denoise)
+        noisy, filtered = map(np.stack, zip(*itertools.islice(pairs, len(conditions)), strict=True))
+        by_method = {"noisy": noisy, "wiener": filtered, "denoised": denoise(noisy)}
         is_digit = not pd.isna(utterance["digit"])
         digit_scores = (
             score_digits(clean, by_method, recognise, int(utterance["digit"])) if is_digit else None
         )
         for index, condition in enumerate(conditions):
-            waveforms = {method: batch[index] for method, batch in by_method.items()}
-            scores = _score_methods(clean, waveforms, corrupter.sample_rate, with_pesq)
-            scores |= digit_scores[index] if digit_scores else {}
-            rows.append({**utterance, **vars(condition), **scores})
-    table = pd.DataFrame(rows)
-    return table if table.empty else table.astype({"digit": DIGIT_TYPE})
+            yield _ScoreTask(
+                {**utterance, **vars(condition)},
+                digit_scores[index] if digit_scores else {},
+                clean,
+                {method: batch[index] for method, batch in by_method.items()},
+            )
 
 
-def _apply_methods(noisy: Waveform, sample_rate: int, denoise: Denoise) -> dict[str, Waveform]:
-    """Return each method's result for the noisy versions of a clip, [n_conditions, n_samples]."""
-    filtered = np.stack([wiener(waveform, sample_rate) for waveform in noisy])
-    return {"noisy": noisy, "wiener": filtered, "denoised": denoise(noisy)}
+def _corrupt_and_filter(
+    corrupter: Corrupter, task: tuple[str, Waveform, Condition]
+) -> tuple[Waveform, Waveform]:
+    """Return the noisy clip in one condition, and the same after the Wiener filter."""
+    utterance_id, clean, condition = task
+    noisy = corrupter.corrupt(clean, utterance_id, condition)
+    return noisy, wiener(noisy, corrupter.sample_rate)
 
 
 def score_digits(
@@ -112,15 +154,16 @@ def score_digits(
     ]
 
 
-def _score_methods(
-    clean: Waveform, waveforms: Mapping[str, Waveform], sample_rate: int, with_pesq: bool
-) -> dict[str, float]:
-    """Return `<metric>_<method>` for each method's waveform, all float32 [n_samples]."""
-    return {
+def _score_task(scoring: Scoring, task: _ScoreTask) -> dict[str, object]:
+    """Return the row of a clip in one condition, with `<metric>_<method>` for each method."""
+    scores = {
         f"{metric}_{method}": score
-        for method, waveform in waveforms.items()
-        for metric, score in score_waveform(clean, waveform, sample_rate, with_pesq).items()
+        for method, waveform in task.by_method.items()
+        for metric, score in score_waveform(
+            task.clean, waveform, scoring.sample_rate, scoring.with_pesq
+        ).items()
     }
+    return {**task.columns, **scores, **task.digit_scores}
 
 
 def score_waveform(

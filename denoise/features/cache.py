@@ -16,6 +16,7 @@ import math
 import os
 import tokenize
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +29,8 @@ from denoise.errors import CorpusError, ParamsError
 from denoise.params import SpectrogramParams
 
 Rows = npt.NDArray[np.int64]
+StoredRow = npt.NDArray[np.float16]
+"""A spectrogram as it is stored, float16 [n_frames, n_bins, 2]."""
 
 STORED = np.dtype("<f2")
 MAX_STORED = 65504.0
@@ -35,6 +38,20 @@ STORED_RMS = 0.1
 ROLES = ("clean", "noisy", "speed", "oov")
 # Every float16 as a float32, indexed by its bits: five times as fast as NumPy's own conversion.
 FLOAT32_OF_BITS = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
+
+
+def to_stored(spectrogram: Stft) -> StoredRow:
+    """Return a spectrogram, complex64 [n_frames, n_bins], as it is stored.
+
+    Raises ParamsError for values that float16 cannot hold.
+    """
+    row = to_real_imag(spectrogram)
+    if (peak := np.abs(row).max()) > MAX_STORED:
+        raise ParamsError(
+            f"noise.snr_db: noise this loud reaches {peak:.0f} in a spectrogram; the cache "
+            f"holds up to {MAX_STORED:.0f}. Raise it, or lower spectrogram.n_fft."
+        )
+    return row.astype(STORED)
 
 
 class SpectrogramWriter:
@@ -54,20 +71,11 @@ class SpectrogramWriter:
             self._file, {"descr": STORED.str, "fortran_order": False, "shape": shape}
         )
 
-    def append(self, spectrogram: Stft) -> None:
-        """Add one row, complex64 [n_frames, n_bins].
-
-        Raises ParamsError for values that float16 cannot hold.
-        """
-        row = to_real_imag(spectrogram)
+    def append(self, row: StoredRow) -> None:
+        """Add one row, which `to_stored` returned."""
         if row.shape != self._row_shape:
             raise ValueError(f"A row of shape {row.shape} among rows of shape {self._row_shape}.")
-        if (peak := np.abs(row).max()) > MAX_STORED:
-            raise ParamsError(
-                f"noise.snr_db: noise this loud reaches {peak:.0f} in a spectrogram; the cache "
-                f"holds up to {MAX_STORED:.0f}. Raise it, or lower spectrogram.n_fft."
-            )
-        self._file.write(row.astype(STORED).tobytes())
+        self._file.write(row.tobytes())
         self.n_rows += 1
 
     def close(self) -> None:
@@ -77,37 +85,60 @@ class SpectrogramWriter:
         self._file.close()
 
 
+@dataclass(frozen=True)
+class ClipRows:
+    """All rows of a clip."""
+
+    clean: StoredRow
+    noisy: list[StoredRow]
+    speed: list[StoredRow]
+
+
+def make_clip_rows(
+    clean: Waveform,
+    noisy_versions: Sequence[Waveform],
+    other_speeds: Sequence[Waveform],
+    params: SpectrogramParams,
+) -> ClipRows:
+    """Return the rows of a clip, float32 [n_samples], its noisy versions, and it at other speeds.
+
+    Noisy versions keep their level relative to the clean clip. Raises ParamsError for values that
+    float16 cannot hold.
+    """
+    gain = _storage_gain(clean)
+    return ClipRows(
+        to_stored(stft(clean * gain, params)),
+        [to_stored(stft(noisy * gain, params)) for noisy in noisy_versions],
+        [make_row(clip, params) for clip in other_speeds],
+    )
+
+
+def make_row(clip: Waveform, params: SpectrogramParams) -> StoredRow:
+    """Return the row of a clip on its own, float32 [n_samples]."""
+    return to_stored(stft(clip * _storage_gain(clip), params))
+
+
 class SplitWriter:
     """Writes the four files of one split."""
 
     def __init__(self, folder: Path, split: str, params: SpectrogramParams, n_frames: int) -> None:
         """Open the files in `folder`."""
         shape = (n_frames, params.n_bins, 2)
-        self._params = params
         self._clean, self._noisy, self._speed, self._oov = (
             SpectrogramWriter(_path(folder, split, role), shape) for role in ROLES
         )
 
-    def append(
-        self,
-        clean: Waveform,
-        noisy_versions: Sequence[Waveform],
-        other_speeds: Sequence[Waveform] = (),
-    ) -> None:
-        """Add a clip, float32 [n_samples], its noisy versions, and the clip at other speeds.
+    def append(self, rows: ClipRows) -> None:
+        """Add a clip."""
+        self._clean.append(rows.clean)
+        for noisy in rows.noisy:
+            self._noisy.append(noisy)
+        for clip in rows.speed:
+            self._speed.append(clip)
 
-        Noisy versions keep their level relative to the clean clip.
-        """
-        gain = _storage_gain(clean)
-        self._clean.append(stft(clean * gain, self._params))
-        for noisy in noisy_versions:
-            self._noisy.append(stft(noisy * gain, self._params))
-        for clip in other_speeds:
-            self._speed.append(stft(clip * _storage_gain(clip), self._params))
-
-    def append_oov(self, clip: Waveform) -> None:
-        """Add a clip of out-of-vocabulary speech, float32 [n_samples]."""
-        self._oov.append(stft(clip * _storage_gain(clip), self._params))
+    def append_oov(self, row: StoredRow) -> None:
+        """Add a clip of out-of-vocabulary speech."""
+        self._oov.append(row)
 
     def close(self) -> None:
         """Complete the files."""

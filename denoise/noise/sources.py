@@ -5,7 +5,7 @@ import pandas as pd
 from numpy.random import Generator
 
 from denoise.corpus.archive import CorpusArchive
-from denoise.corpus.manifest import utterance_of
+from denoise.corpus.manifest import utterance_named
 from denoise.dsp.audio import (
     Waveform,
     decode,
@@ -41,7 +41,8 @@ class SpeechSource:
     def __init__(self, corpus: CorpusArchive, manifest: pd.DataFrame, sample_rate: int) -> None:
         """Draw from the training rows of `manifest`, whatever their order."""
         self._corpus = corpus
-        self._rows = manifest[manifest["split"] == "train"].sort_values("utterance_id")
+        is_training = manifest["split"] == "train"
+        self._utterance_ids = sorted(manifest["utterance_id"][is_training].tolist())
         self._sample_rate = sample_rate
 
     def __call__(self, rng: Generator, n_samples: int) -> Waveform:
@@ -50,9 +51,9 @@ class SpeechSource:
         Raises CorpusError where MAX_DRAWS draws in a row give none.
         """
         for _ in range(MAX_DRAWS):
-            row = self._rows.iloc[int(rng.integers(len(self._rows)))]
+            utterance_id = self._utterance_ids[int(rng.integers(len(self._utterance_ids)))]
             try:
-                source = self._corpus.read(utterance_of(row))
+                source = self._corpus.read(utterance_named(utterance_id))
                 return load_fitted(source, self._sample_rate, n_samples)
             except AudioError:
                 continue
