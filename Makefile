@@ -10,7 +10,7 @@ else
 endif
 IN_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro general test remotes bench setup site reproduce lock clean
+.PHONY: repro general test slow bench setup site reproduce lock clean
 
 repro: .venv/.pipeline ## train the denoiser on the built-in voices: the whole pipeline
 	$(IN_VENV) dvc repro
@@ -24,7 +24,8 @@ test: .venv/.test ## lint, type-check and test
 	$(IN_VENV) mypy denoise stages benchmarks presets
 	$(IN_VENV) python -m pytest
 
-remotes: .venv/.remotes ## test DVC's remotes, on an S3 server too
+slow: .venv/.remotes ## the tests that take long, and DVC's remotes on an S3 server
+	$(IN_VENV) python -m pytest -m slow
 	$(IN_VENV) python -m pytest --numprocesses 0 tests/test_remotes.py
 
 bench: .venv/.bench ## compare the model with other denoisers; options: make bench BENCH="--limit 20"

@@ -145,6 +145,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterato
     project.run_dvc("queue", "stop", "--kill")  # what a test that failed has left running
 
 
+@pytest.mark.slow
 def test_the_command_runs_the_grid_and_draws_it(project: Project) -> None:
     files = ("--table", "grid.md", "--picture", "grid.png")
     before = project.lock()

@@ -23,7 +23,7 @@ from tests.project import TIMEOUT_SECONDS, Project, kill, ran, served, two_runs
 
 HOST = "127.0.0.1"
 NEEDS_S3 = (
-    "dvc-s3 and moto are not installed: make remotes, or pip install -r requirements-remotes.txt"
+    "dvc-s3 and moto are not installed: make slow, or pip install -r requirements-remotes.txt"
 )
 
 
