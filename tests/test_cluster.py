@@ -178,6 +178,7 @@ def test_a_lost_scheduler_is_an_error(cluster: Cluster) -> None:
             list(results)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nowhere", "ftp://127.0.0.1:8786", "::"])
 def test_a_scheduler_that_does_not_answer_is_an_error(address: str) -> None:
     started = time.monotonic()
@@ -189,6 +190,7 @@ def test_a_scheduler_that_does_not_answer_is_an_error(address: str) -> None:
     assert time.monotonic() - started < 30
 
 
+@pytest.mark.slow
 def test_a_scheduler_without_workers_is_an_error(tmp_path: Path) -> None:
     with (
         running_cluster(tmp_path, n_workers=0) as cluster,
