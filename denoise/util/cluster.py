@@ -41,7 +41,8 @@ class Cluster:
         )
         try:
             self._client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, AssertionError) as error:
+            # Dask asserts that a thread of its own starts within ten seconds: not on a busy machine
             raise DenoiseError(
                 f"parallel.scheduler: no Dask scheduler answers at {address}. Start one with "
                 "dask scheduler, correct the address, or set it to '' to use this machine alone."
