@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 import yaml
 
+from presets.keys import set_value
+
 ROOT = Path(__file__).parent.parent
 CORPUS = {"download.synthetic.repetitions": 50}
 SHORT = {
@@ -71,11 +73,7 @@ def set_params(folder: Path, changes: Mapping[str, object]) -> None:
     path = folder / "params.yaml"
     tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     for key, value in changes.items():
-        *sections, leaf = key.split(".")
-        inner = tree
-        for name in sections:
-            inner = inner[name]
-        inner[leaf] = value
+        set_value(tree, key, value)
     path.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
 
 

@@ -9,7 +9,6 @@ columns and the lines.
 """
 
 import argparse
-import functools
 import itertools
 import shlex
 import subprocess
@@ -29,6 +28,7 @@ from denoise.params_file import parse_params
 from denoise.util.atomic import replacing
 from presets.compare import TABLE, read_table
 from presets.grid_picture import Panel, draw
+from presets.keys import look_up, set_value
 
 PARAMS = "params.yaml"
 LABELS = {
@@ -103,8 +103,7 @@ class Grid:
             tree = yaml.safe_load(params)
             for key, value in cell.items():
                 _look_up(tree, key)
-                *sections, leaf = key.split(".")
-                functools.reduce(dict.__getitem__, sections, tree)[leaf] = value
+                set_value(tree, key, value)
             parse_params(tree)
 
     def queue_command(self, options: Sequence[str]) -> list[str]:
@@ -115,7 +114,7 @@ class Grid:
 
 def _look_up(tree: Any, key: str) -> Any:
     try:
-        return functools.reduce(dict.__getitem__, key.split("."), tree)
+        return look_up(tree, key)
     except (KeyError, TypeError) as error:
         raise UsageError(f"{PARAMS} has no {key}.") from error
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
+from benchmarks.scale import set_params
 from denoise import extensions
 from denoise.errors import ParamsError
 from denoise.evaluation import tables
@@ -70,8 +70,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     for name, code in EXAMPLES.items():
         code = code.replace("/mnt/speech/tape.tar.gz", str(tmp_path / "tape.tar.gz"))
         write(project.folder, name.removeprefix("extensions/"), code)
-    edit(
-        project,
+    set_params(
+        project.folder,
         {
             "download.source": "tape",
             "noise.weights.drops": 1000.0,
@@ -82,19 +82,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     )
     project.dvc("repro")
     return project
-
-
-def edit(project: Project, changes: dict[str, Any]) -> None:
-    """Set keys of params.yaml, which may be new."""
-    path = project.folder / "params.yaml"
-    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    for key, value in changes.items():
-        *sections, leaf = key.split(".")
-        inner = tree
-        for name in sections:
-            inner = inner[name]
-        inner[leaf] = value
-    path.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
 
 
 def test_the_pipeline_uses_each_extension(project: Project) -> None:
@@ -117,7 +104,7 @@ def test_an_edit_runs_the_stages_that_can_use_the_extension(project: Project) ->
     path.write_text(path.read_text() + "\n# the same\n")
     assert ran(project.dvc("repro")) == ["evaluate"]
     assert "up to date" in project.dvc("repro")  # nothing was written beside the extensions
-    edit(project, {"train.loss.too_loud": 0.0})
+    set_params(project.folder, {"train.loss.too_loud": 0.0})
     assert set(project.dvc_json("status")) == {"train"}
 
 
