@@ -15,8 +15,10 @@ from denoise.params_file import load_params
 
 ROOT = Path(__file__).parent.parent
 
-# oneDNN chooses its kernels by the processor, and they round differently: use AVX2 on all of them.
+# TensorFlow uses oneDNN on some processors only, and oneDNN chooses its kernels by the processor.
+# They round differently: use oneDNN on all processors, with AVX2.
 # Python runs this file before any stage, and so before TensorFlow is imported.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["KERAS_BACKEND"] = "tensorflow"

@@ -27,7 +27,7 @@ CHECKPOINTS = Path(".scratch/train")  # not an out: DVC deletes outs before it r
 def main(params: Params, paths: argparse.Namespace) -> None:
     """Write the model at `paths.model` and the curves at `paths.curves` from `paths.features`."""
     keep_freed_memory()
-    make_deterministic(inter_op_threads=params.train.data_shards)
+    make_deterministic(inter_op_threads=params.train.data_shards, portable=params.portable)
     workers = join_workers(params.train.workers)
     source = WaveformSource if params.features.cache == "waveforms" else BatchSource
     peak = peak_for(params, source.open(paths.features, "train", params))

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import layers, ops
 
 from denoise import extensions
 from denoise.extensions import ExtensionError
+from denoise.network.exact_ops import FusedNormalization
 from denoise.params import ModelParams, SkipAutoencoderParams, SpectrogramParams
 
 FIRST_LEVEL_BIN = 2  # a DC offset leaks into bins 0 and 1, and must not count towards the level
@@ -203,21 +203,6 @@ def _upsample(x: Tensor, width: int) -> Tensor:
     """Double the number of sub-bands: a convolution computes the two halves of each as channels."""
     x = _convolve(x, 2 * width, (1, 3))
     return layers.Reshape((-1, 2 * x.shape[2], width))(x)
-
-
-class FusedNormalization(layers.BatchNormalization):
-    """Batch normalisation that trains with TensorFlow's fused operation, in half the time."""
-
-    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
-        """Normalise each channel of [batch, n_frames, n_bands, channels]."""
-        if not training:
-            return super().call(x, training=False)
-        statistics = {"epsilon": self.epsilon, "is_training": True}
-        y, *moments = tf.compat.v1.nn.fused_batch_norm(x, self.gamma, self.beta, **statistics)
-        averages = self.moving_mean, self.moving_variance
-        for average, moment in zip(averages, moments, strict=True):
-            average.assign(self.momentum * average + (1 - self.momentum) * moment)
-        return y
 
 
 class CropFrames(layers.Layer):

@@ -21,6 +21,7 @@ from denoise.dsp.audio import Waveform
 from denoise.dsp.log_mel import feature_shape, log_mel_features
 from denoise.errors import ModelError
 from denoise.network import npz_store
+from denoise.network.exact_ops import FusedNormalization
 from denoise.network.tf_function import as_function
 from denoise.params import AudioParams
 
@@ -61,7 +62,7 @@ def _logits(features: Tensor, channels: int) -> Tensor:
 
 def _convolve(x: Tensor, width: int, size: int | tuple[int, int], strides: Any = 1) -> Tensor:
     x = layers.Conv2D(width, size, strides=strides, padding="same", use_bias=False)(x)
-    return layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
+    return layers.Activation("relu")(FusedNormalization(momentum=0.9)(x))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 from keras import ops
 
 from denoise.dsp.filterbank import Filterbank, mel_filterbank
+from denoise.network.exact_ops import log
 
 N_BANDS = 40
 FLOOR = 1e-4  # relative to the clip's mean power in a band
@@ -30,6 +31,6 @@ def log_mel_distance(clean_power: Tensor, denoised_power: Tensor, filterbank: Te
     """
     clean, denoised = (ops.matmul(power, filterbank) for power in (clean_power, denoised_power))
     floor = FLOOR * ops.mean(clean, axis=(1, 2), keepdims=True) + EPSILON
-    difference = ops.log(denoised + floor) - ops.log(clean + floor)
+    difference = log(denoised + floor) - log(clean + floor)
     smooth_abs = ops.sqrt(ops.square(difference) + QUADRATIC_RANGE**2) - QUADRATIC_RANGE
     return ops.mean(smooth_abs, axis=(1, 2))

@@ -14,6 +14,7 @@ from keras import ops
 from denoise import extensions
 from denoise.dsp.stft import overlap_add, to_real_imag, window
 from denoise.network.architectures import power_of, reference_level
+from denoise.network.exact_ops import divide_by_root, log
 from denoise.params import LossWeights, Params, SpectrogramParams
 from denoise.training.data import Batches
 from denoise.training.estoi_loss import envelope_correlation, third_octave_filterbank
@@ -59,7 +60,7 @@ class SpectralLoss(keras.losses.Loss):
         )
         pesq = pesq_disturbance(clean_power, denoised_power, self._hearing_model)
         log_mel = log_mel_distance(clean_power, denoised_power, self._mel_bands)
-        cosine = product * ops.rsqrt(noisy_power * clean_power + EPSILON**2)
+        cosine = divide_by_root(product, noisy_power * clean_power + EPSILON**2)
         weights = self._weights
         total = (
             self._spectral_distance(clean_power, denoised_power, cosine)
@@ -128,7 +129,7 @@ def si_sdr_db(clean_energy: Tensor, denoised_energy: Tensor, product: Tensor) ->
     """Return the SI-SDR in dB from energies and the scalar product; Le Roux et al. (2019)."""
     signal = ops.square(product) / (clean_energy + EPSILON)
     distortion = ops.maximum(denoised_energy - signal, EPSILON * denoised_energy)
-    return (10 / np.log(10)) * (ops.log(signal + EPSILON) - ops.log(distortion + EPSILON))
+    return (10 / np.log(10)) * (log(signal + EPSILON) - log(distortion + EPSILON))
 
 
 class MagnitudeCrossentropy(keras.losses.Loss):

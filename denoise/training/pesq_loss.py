@@ -22,6 +22,7 @@ import numpy.typing as npt
 from keras import ops
 
 from denoise.dsp.filterbank import Filterbank, rectangular_filterbank
+from denoise.network.exact_ops import power_of_constants
 
 N_BANDS = 42
 MIN_HZ, MAX_HZ = 60.0, 8000.0
@@ -140,7 +141,7 @@ def audible_power(power: Tensor, model: HearingModel, threshold_ratio: float) ->
 def loudness(power: Tensor, model: HearingModel) -> Tensor:
     """Return Zwicker's specific loudness, in P.862's sones per Bark; 0 below the threshold."""
     ratio = ops.maximum(power / model.threshold, 1.0)
-    scale = SONE_SCALE * (model.threshold / 0.5) ** model.exponent
+    scale = SONE_SCALE * power_of_constants(model.threshold / 0.5, model.exponent)
     return scale * (ops.power(0.5 + 0.5 * ratio, model.exponent) - 1)
 
 
