@@ -1,6 +1,6 @@
 """Make the web page's example recording: `python -m benchmarks.example`.
 
-It is a synthetic voice that is not in the training data, in computed noise: clicks like those of
+It is a synthetic voice that is not in the training data, in synthetic noise: clicks like those of
 keys, and a steady background. The file, denoise/server/web/example.flac, is kept in git because
 eSpeak NG is not installed with the server.
 """

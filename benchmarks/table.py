@@ -78,7 +78,7 @@ def format_cell(metric: str, value: float, decimals: int = 2) -> str:
 
 
 def read_breakdown(pipeline: str = "") -> Tree:
-    """Read the committed breakdown of the evaluation of the digits' model, or of `general`."""
+    """Read the committed breakdown of the evaluation of the digit model, or of `general`."""
     path = ROOT / pipeline / "metrics" / "evaluation" / "breakdown.json"
     breakdown: Tree = json.loads(path.read_text(encoding="utf-8"))
     return breakdown

@@ -1,4 +1,4 @@
-"""Time the computed noise `textures` and draw a gallery: `python -m benchmarks.textures`.
+"""Time the synthetic noise `textures` and draw a gallery: `python -m benchmarks.textures`.
 
 It prints the mean processor time per draw of each model and of their mixture, and writes the
 spectrograms of twelve draws, or of twelve draws from one model, as a PNG file.

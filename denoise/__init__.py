@@ -1,4 +1,4 @@
-"""Denoise: clean speech recordings, and the pipeline that trains the network that does it.
+"""Denoise: removes noise from speech recordings, and trains the networks that do it.
 
 >>> from denoise import Denoiser
 >>> denoised = Denoiser.load().denoise(noisy, sample_rate)  # doctest: +SKIP

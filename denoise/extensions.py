@@ -60,5 +60,5 @@ def _load(path: Path, kind: str) -> types.ModuleType:
         raise ExtensionError(f"{path}: {type(error).__name__}: {error}") from error
     for attribute in KINDS[kind]:
         if not hasattr(module, attribute):
-            raise ExtensionError(f"{path} defines no {attribute}; docs/extending.md says what for.")
+            raise ExtensionError(f"{path} defines no {attribute}; see docs/extending.md.")
     return module

@@ -1,7 +1,7 @@
 """Write general/dvc.yaml, the pipeline of the general model: `python -m presets.general`.
 
 The folder `general` is a DVC project of its own, so its params, metrics and experiments stay apart
-from those of the digits' model. Its stages are those of dvc.yaml. A test compares the two files, so
+from those of the digit model. Its stages are those of dvc.yaml. A test compares the two files, so
 a change of dvc.yaml cannot be forgotten here.
 """
 

@@ -1,4 +1,4 @@
-"""Train the network on the spectrogram caches and save its best epoch."""
+"""Train the network on what the stage `features` has cached, and save its best epoch."""
 
 import argparse
 import functools

@@ -139,7 +139,7 @@ def test_a_file_cut_short_is_an_error(
     path = folder / f"train.{role}.npy"
     content = path.read_bytes()
     path.write_bytes(content[: int(part * len(content))])
-    with pytest.raises(CorpusError, match=rf"train\.{role}\.npy is (cut short|no spectrogram)"):
+    with pytest.raises(CorpusError, match=rf"train\.{role}\.npy is (truncated|no spectrogram)"):
         SpectrogramCache(folder, "train")
 
 
@@ -165,7 +165,7 @@ def test_a_file_that_was_never_finished_is_an_error(tmp_path: Path) -> None:
         writer = SpectrogramWriter(tmp_path / f"train.{role}.npy", (*row.shape, 2))
         writer.append(to_stored(row))
         writer._file.flush()
-    with pytest.raises(CorpusError, match="cut short"):
+    with pytest.raises(CorpusError, match="truncated"):
         SpectrogramCache(tmp_path, "train")
 
 

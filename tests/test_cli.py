@@ -149,7 +149,7 @@ def test_a_second_run_ignores_earlier_outputs(model: Path) -> None:
             "x.flac and --format mp3 name different formats",
         ),
         (["a.wav", "-o", "x.mp4"], "x.mp4 cannot be written, because .mp4 files are only read"),
-        (["a.wav", "-o", "x.txt"], "No format is known by the extension of x.txt"),
+        (["a.wav", "-o", "x.txt"], "The extension of x.txt is not that of a known format"),
         (["-", "a.wav"], "- stands for one recording"),
         (["in", "-o", "-"], "No file at in. Only a file can be written to standard output"),
         (["a.wav", "-o", "-", "--json"], "Omit --json"),

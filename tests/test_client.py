@@ -327,7 +327,7 @@ def read_all() -> dict[str, bytes]:
         ),
         (["http://127.0.0.1:1", "talk.wav", "-o", "talk.wav"], 2, "talk.wav is also an input"),
         (["http://127.0.0.1:1", "talk.wav", "-o", "x.caf"], 2, "Pass --format wav"),
-        (["http://127.0.0.1:1", "talk.wav", "-o", "x.txt"], 2, "No format is known"),
+        (["http://127.0.0.1:1", "talk.wav", "-o", "x.txt"], 2, "not that of a known format"),
         (["http://127.0.0.1:1", "talk.wav", "-o", "x.wav"], 1, "does not answer"),
         (["http://127.0.0.1:99999", "talk.wav", "-o", "x.wav"], 2, "is not an address like http"),
         (["", "talk.wav", "-o", "x.wav"], 2, "is not an address like http"),

@@ -131,7 +131,7 @@ def test_truncated_spectrograms_are_named(project: Project) -> None:
     truncate(project.folder / "data" / "features" / "train.noisy.npy")
     shutil.rmtree(project.folder / ".scratch")
     error = error_of(project.stage("train"))
-    assert "train.noisy.npy is cut short" in error and "dvc repro --force features" in error
+    assert "train.noisy.npy is truncated" in error and "dvc repro --force features" in error
     assert project.leftovers() == []
 
 

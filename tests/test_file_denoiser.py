@@ -165,7 +165,12 @@ def test_the_extension_or_an_option_chooses_another_format(
             1,
             r"out\.m4a cannot be written, because .* only read: .*wav",
         ),
-        ("out.xyz", 8000, 1, "No format is known by the extension of .*out.xyz: .*--format"),
+        (
+            "out.xyz",
+            8000,
+            1,
+            "The extension of .*out.xyz is not that of a known format: .*--format",
+        ),
     ],
 )
 def test_an_error_names_a_format_that_can_be_written(

@@ -768,7 +768,7 @@ def test_time_in_which_a_job_makes_way_does_not_count(monkeypatch: pytest.Monkey
             pace.check()
         monkeypatch.setattr(worker, "make_way", lambda: 0.0)
         time.sleep(0.5)
-        with pytest.raises(ProblemError, match=r"A job may take 0\.5 s, and as long again"):
+        with pytest.raises(ProblemError, match=r"A job may take 0\.5 s, plus the seconds"):
             pace.check()
         pace.count(60)
         pace.check()

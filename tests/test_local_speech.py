@@ -145,7 +145,7 @@ def test_the_names_decide_whether_a_corpus_is_one_of_digits(
     assert all((u.digit is not None) == is_digits for u in utterances)
     expected = ("spoken digits", "speech") if is_digits else ("speech", "digits")
     err = capsys.readouterr().err
-    assert f"Taken for {expected[0]}: " in err
+    assert f"Treated as {expected[0]}: " in err
     assert f"set download.local_content to {expected[1]}." in err
 
 

@@ -61,7 +61,11 @@ def make_parser(file_completion: Mapping[str, str] | None = None) -> argparse.Ar
         metavar="0..1",
         help="the share of the denoised signal in the output (default: 1)",
     )
-    parser.add_argument("--residual", action="store_true", help="get what is removed instead")
+    parser.add_argument(
+        "--residual",
+        action="store_true",
+        help="get what denoising removes, instead of the denoised recording",
+    )
     parser.add_argument(
         "--job",
         action="store_true",
@@ -74,14 +78,14 @@ def make_parser(file_completion: Mapping[str, str] | None = None) -> argparse.Ar
         type=retries,
         default=5,
         metavar="N",
-        help="attempts after the first while the server is busy (default: 5)",
+        help="number of further attempts while the server is busy (default: 5)",
     )
     parser.add_argument(
         "--timeout",
         type=timeout,
         default=960.0,
         metavar="S",
-        help="seconds to wait while nothing arrives (default: 960)",
+        help="give up after this many seconds without data from the server (default: 960)",
     )
     return parser
 

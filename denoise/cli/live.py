@@ -26,8 +26,8 @@ if TYPE_CHECKING:  # numpy and soundfile are imported only when there is somethi
 
 MAX_BLOCK_MS = 10_000.0
 CAUSAL = (
-    "denoise: the model needs {:.2f} s of audio after each sample. A causal model is faster: see "
-    "model.skip_autoencoder.causal in docs/command.md"
+    "denoise: the model needs {:.2f} s of audio after each sample. A causal model has a shorter "
+    "delay: see model.skip_autoencoder.causal in docs/command.md"
 )
 
 
@@ -51,13 +51,17 @@ def make_parser(file_completion: Mapping[str, str] | None = None) -> argparse.Ar
         type=_block_ms,
         default=32.0,
         metavar="MS",
-        help="length of the blocks; short ones give a short delay and take more computing "
-        "(default: 32)",
+        help="length of the blocks in milliseconds; shorter blocks give a shorter delay but need "
+        "more computing (default: 32)",
     )
     _add_devices(parser)
     group = parser.add_argument_group("files in place of sound devices")
-    play = group.add_argument("--play", metavar="FILE", help="hear a recording, in real time")
-    record = group.add_argument("--record", metavar="FILE", help="write a WAV file")
+    play = group.add_argument(
+        "--play", metavar="FILE", help="read a recording instead of the microphone, in real time"
+    )
+    record = group.add_argument(
+        "--record", metavar="FILE", help="write a WAV file instead of playing the result"
+    )
     group.add_argument("--overwrite", action="store_true", help="replace the file of --record")
     for option in (model, play, record):
         option.complete = file_completion  # type: ignore[attr-defined]  # shtab reads it
@@ -66,15 +70,18 @@ def make_parser(file_completion: Mapping[str, str] | None = None) -> argparse.Ar
 
 def _add_devices(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("sound devices")
-    group.add_argument("--input", type=_device, metavar="DEVICE", help="name or number")
-    group.add_argument("--output", type=_device, metavar="DEVICE", help="name or number")
+    group.add_argument(
+        "--input", type=_device, metavar="DEVICE", help="the microphone, by name or number"
+    )
+    group.add_argument(
+        "--output", type=_device, metavar="DEVICE", help="the speaker, by name or number"
+    )
     group.add_argument("--list-devices", action="store_true", help="list the devices and exit")
     group.add_argument(
         "--rate",
         type=int,
         metavar="HZ",
-        help="sample rate of the devices; any other than the model's, the default, adds to the "
-        "delay",
+        help="sample rate of the devices (default: the model's; any other adds to the delay)",
     )
 
 
@@ -114,7 +121,7 @@ def _check_options(options: argparse.Namespace) -> None:
         if getattr(options, file) is not None and getattr(options, device) is not None:
             raise UsageError(f"--{file} takes the place of --{device}. Omit one of them.")
     if options.play is not None and options.rate is not None:
-        raise UsageError("--play sets the sample rate: that of the recording. Omit --rate.")
+        raise UsageError("With --play, the recording sets the sample rate. Omit --rate.")
     if options.record is None:
         return
     check_name(options.record, "The file of --record")

@@ -89,7 +89,11 @@ def _add_denoising(
         help="the share of the denoised signal in the output; the input makes up the rest "
         "(default: 1)",
     )
-    group.add_argument("--residual", action="store_true", help="write what is removed instead")
+    group.add_argument(
+        "--residual",
+        action="store_true",
+        help="write what denoising removes, instead of the denoised recording",
+    )
 
 
 def _add_output(parser: argparse.ArgumentParser, file_completion: Mapping[str, str] | None) -> None:
@@ -106,7 +110,7 @@ def _add_output(parser: argparse.ArgumentParser, file_completion: Mapping[str, s
     group.add_argument(
         "--remux",
         action="store_true",
-        help="write videos as videos: the picture is copied, only the sound is encoded anew",
+        help="write videos as videos: the picture is copied, only the sound is re-encoded",
     )
     group.add_argument(
         "-n", "--dry-run", action="store_true", help="write nothing, only list the outputs"
@@ -123,22 +127,31 @@ def add_target_options(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--format",
         choices=formats.CHOICES,
-        help="default: the format of the output's extension, else that of the input",
+        help="default: the format of the output's extension, else that of the input, else WAV",
     )
     existing = group.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace existing files")
-    existing.add_argument("--skip-existing", action="store_true", help="leave existing files alone")
+    existing.add_argument(
+        "--skip-existing", action="store_true", help="skip recordings whose output exists already"
+    )
 
 
 def _add_running(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("running")
     group.add_argument(
-        "-j", "--jobs", type=jobs, default=1, metavar="N", help="files at a time (default: 1)"
+        "-j",
+        "--jobs",
+        type=jobs,
+        default=1,
+        metavar="N",
+        help="number of files to process at a time (default: 1)",
     )
     group.add_argument("--json", action="store_true", help="print a JSON report to standard output")
     verbosity = group.add_mutually_exclusive_group()
     verbosity.add_argument("-q", "--quiet", action="store_true", help="print errors only")
-    verbosity.add_argument("-v", "--verbose", action="store_true", help="print details of files")
+    verbosity.add_argument(
+        "-v", "--verbose", action="store_true", help="print details of each file"
+    )
     group.add_argument("--version", action="version", version=f"denoise {__version__}")
     group.add_argument(
         "--print-completion",

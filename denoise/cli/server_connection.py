@@ -45,7 +45,7 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
 
 @dataclass(frozen=True)
 class Connection:
-    """A server's address, its token, and how patient the client is."""
+    """A server's address, its token, the number of retries and the timeout in seconds."""
 
     address: str
     token: str | None
@@ -168,7 +168,7 @@ def _split_url(url: str) -> urllib.parse.SplitResult:
     if "@" in parts.netloc:
         raise UsageError("Pass the token with --token, not a user and a password in the address.")
     if parts.query or parts.fragment:
-        raise UsageError(f"{url}: pass options in place of what follows ? or # in the address.")
+        raise UsageError(f"{url}: remove what follows ? or # in the address, and pass options.")
     return parts
 
 

@@ -30,9 +30,9 @@ PASSING = (429, 502, 503, 504)  # what a proxy answers while the server starts a
 
 @dataclass(frozen=True)
 class JobConnection(Connection):
-    """A connection that is not needed all the time: the server works in the background.
+    """A connection that uses jobs, so it may be interrupted: the server works in the background.
 
-    `timeout` is also for how long the client goes on asking a server that does not answer.
+    `timeout` also limits how long the client keeps asking a server that does not answer.
     """
 
     def denoise(self, query: dict[str, str], source: Path, target: Path) -> None:

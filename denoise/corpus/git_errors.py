@@ -34,7 +34,7 @@ def explain(printed: str) -> str | None:
 
 def describe_signal(status: int) -> str:
     """Return a line for a git that was ended by a signal, or nothing."""
-    return f"git died of signal {signal.Signals(-status).value}\n" if status < 0 else ""
+    return f"git was ended by signal {signal.Signals(-status).value}\n" if status < 0 else ""
 
 
 def last_line(printed: str) -> str:

@@ -133,11 +133,11 @@ def _check_damage(
 
 
 def _explain_choice(labelling: Labelling, is_digits: bool) -> str:
-    """Return a line that says why the recordings were taken for digits or for other speech."""
+    """Return a line that says why the recordings are treated as digits or as other speech."""
     n_digits = len(labelling.labelled)
     n_recordings = n_digits + len(labelling.errors)
     taken_for, other = ("spoken digits", "speech") if is_digits else ("speech", "digits")
     return (
-        f"\nTaken for {taken_for}: {n_digits} of {n_recordings} names tell a digit. "
+        f"\nTreated as {taken_for}: {n_digits} of {n_recordings} names contain a digit. "
         f"If that is wrong, set download.local_content to {other}."
     )

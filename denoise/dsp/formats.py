@@ -120,7 +120,7 @@ def choose(source: PurePath, target: PurePath, choice: str | None) -> str | None
         return None
     if not is_audio(target):
         raise DenoiseError(
-            f"No format is known by the extension of {target}: "
+            f"The extension of {target} is not that of a known format: "
             f"use .{', .'.join(CHOICES[:-1])} or .{CHOICES[-1]}, or set --format."
         )
     return BY_EXTENSION[extension(target)]

@@ -1,8 +1,8 @@
 """Exponential, logarithm and sine in float32, with the same bits on every processor.
 
 NumPy chooses among implementations by the processor's instruction set, and their results differ in
-the last bits. These use only products, sums, comparisons and rounding, which do not. They have
-about six correct digits.
+the last bits. The functions here use only products, sums, comparisons and rounding, which give the
+same bits everywhere. They have about six correct digits.
 """
 
 import math

@@ -82,7 +82,7 @@ def _first_clip(
     rejections = Rejections()
     for row, clean in load_clips(corpus, rows, params, rejections, loader_for(rows)):
         return row, clean
-    raise CorpusError(f"There is no clip for an example: {rejections.report()}.")
+    raise CorpusError(f"No clip can serve as an example: {rejections.report()}.")
 
 
 def _write_recordings(

@@ -1,4 +1,4 @@
-"""Tell whether two experiments differ by more than chance: a paired bootstrap over speakers.
+"""Tell whether two experiments differ significantly: a paired bootstrap over speakers.
 
 Both experiments score the same test clips, so the scores are compared clip by clip. Clips of one
 speaker are not independent: the bootstrap draws speakers, with all of their clips (Efron and
@@ -38,12 +38,12 @@ class Difference:
 
     @property
     def is_better(self) -> bool:
-        """Whether the second experiment is better by more than chance."""
+        """Whether the second experiment is significantly better."""
         return self.low > 0 if higher_is_better()[self.metric] else self.high < 0
 
     @property
     def is_worse(self) -> bool:
-        """Whether the second experiment is worse by more than chance."""
+        """Whether the second experiment is significantly worse."""
         return self.high < 0 if higher_is_better()[self.metric] else self.low > 0
 
 
@@ -55,7 +55,7 @@ def pair(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """
     pairs = first.merge(second, on=list(KEYS), suffixes=("_1", "_2"))
     if pairs.empty:
-        raise ComparisonError("The two have no test clip in the same noise and SNR in common.")
+        raise ComparisonError("The experiments share no test clip in the same noise and SNR.")
     return pairs
 
 
@@ -84,7 +84,7 @@ def _difference(pairs: pd.DataFrame, metric: str) -> Difference:
 def bootstrap_interval(differences: Sequence[float] | np.ndarray) -> tuple[float, float]:
     """Return the 95 % percentile interval of the mean of independent values, [n_speakers].
 
-    It is NaN to NaN for one speaker, whose chance nobody can know.
+    For one speaker it is NaN to NaN, since the variation between speakers is unknown.
     """
     values = np.asarray(differences, np.float64)
     if len(values) < 2:

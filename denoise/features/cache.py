@@ -49,7 +49,7 @@ def to_stored(spectrogram: Stft) -> StoredRow:
     if (peak := np.abs(row).max()) > MAX_STORED:
         raise ParamsError(
             f"noise.snr_db: noise this loud reaches {peak:.0f} in a spectrogram; the cache "
-            f"holds up to {MAX_STORED:.0f}. Raise it, or lower spectrogram.n_fft."
+            f"holds up to {MAX_STORED:.0f}. Raise noise.snr_db, or lower spectrogram.n_fft."
         )
     return row.astype(STORED)
 
@@ -181,7 +181,9 @@ class _RowFile:
         self._row_bytes = math.prod(self.shape[1:]) * STORED.itemsize
         expected = self._start + math.prod(self.shape) * STORED.itemsize
         if dtype != STORED or len(self.shape) != 4 or path.stat().st_size != expected:
-            raise CorpusError(f"{path} is cut short or foreign. Run dvc repro --force features.")
+            raise CorpusError(
+                f"{path} is truncated or not a spectrogram cache. Run dvc repro --force features."
+            )
 
     def read(self, rows: Rows) -> Stft:
         """Return complex64 [len(rows), n_frames, n_bins]."""

@@ -1,7 +1,7 @@
-"""Keep the bit rate of MP3, Vorbis and Opus files, which libsndfile neither tells nor takes.
+"""Keep the bit rate of MP3, Vorbis and Opus files, which libsndfile can neither report nor set.
 
-It has one setting for all encoders, a compression level from 0 to 1, which means something else in
-each of them.
+libsndfile has one setting for all encoders, a compression level from 0 to 1, whose meaning differs
+between them.
 """
 
 import functools

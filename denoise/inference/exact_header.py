@@ -1,6 +1,6 @@
-"""Write the exact length into headers, where libsndfile writes that of whole blocks or bytes.
+"""Write the exact length into headers in which libsndfile rounds it up to whole blocks or bytes.
 
-The other formats that it writes have the exact length, or none that could be written.
+The other formats that libsndfile writes have the exact length, or no field for it.
 """
 
 import io

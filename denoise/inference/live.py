@@ -18,7 +18,7 @@ from denoise.network.spec import MaskNetwork
 
 
 class Input(Protocol):
-    """What is heard: a microphone, or a recording in its place."""
+    """A source of audio in real time: a microphone, or a recording in its place."""
 
     def read(self) -> tuple[Waveform, bool] | None:
         """Wait for the next block, float32 [n_samples, n_channels]; None at the end.

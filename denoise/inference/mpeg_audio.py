@@ -1,7 +1,7 @@
 """Find the frames of MPEG audio (MP3, MP2, MP1) without decoding them.
 
-libmpg123, which libsndfile uses, trusts the header in the first frame: it stops where that header
-says. So files that were joined come back as the first alone.
+libmpg123, which libsndfile uses, trusts the length in the header of the first frame and stops
+there. So of several joined files it decodes only the first.
 """
 
 from collections.abc import Iterator

@@ -148,7 +148,7 @@ def _read_parts(
             actual = _properties(sound)[0]
             if actual != expected:
                 raise AudioError(
-                    "It is several recordings, one after the other, that differ: "
+                    "It consists of several recordings in different formats: "
                     f"{expected.sample_rate} Hz with {expected.channels} channel(s), then "
                     f"{actual.sample_rate} Hz with {actual.channels}. Split it."
                 )
@@ -184,7 +184,7 @@ def _read_part(sound: soundfile.SoundFile, part: Part | None) -> Iterator[Wavefo
 def trim(blocks: Iterator[Waveform], n_samples: int, slack: int) -> Iterator[Waveform]:
     """Yield `n_samples` of the blocks, or all of them if more than `slack` samples are left over.
 
-    Then the number is wrong.
+    In the latter case, `n_samples` is wrong.
     """
     left, held, n_held = n_samples, [], 0
     for block in blocks:

@@ -1,8 +1,8 @@
-"""Find all that a file holds for libsndfile, which reads the first stream of a file alone.
+"""Find all streams of a file, because libsndfile reads only the first one.
 
-OGG, MP3 and FLAC files may be several recordings one after the other. A WAV file may say that it
-holds nothing, because the program that wrote it was stopped; and one in blocks of samples, as ADPCM
-is, is longer than what was recorded, unless its `fact` chunk is read.
+OGG, MP3 and FLAC files may be several recordings one after the other. The header of a WAV file may
+give a length of 0, because the program that wrote it was stopped. A WAV file whose codec works in
+blocks, such as ADPCM, decodes to more samples than were recorded; the `fact` chunk has the number.
 """
 
 import io

@@ -118,7 +118,7 @@ def remux(
         raise DenoiseError(f"{target} is the input itself. Write to another file.")
     options, muxer = options or Options(), formats.choose_video(source, target)
     if options.format is not None:
-        raise DenoiseError(f"{source} is a video, whose sound keeps its format. Choose none.")
+        raise DenoiseError(f"{source} is a video, whose sound keeps its format. Set no format.")
     with _reading(source, network, options, progress) as job, writing_errors(target):
         bit_rate = _bit_rate(job, source)
         with replacing_output(target) as temporary:

@@ -39,7 +39,7 @@ def to_waveform(samples: npt.ArrayLike, n_channels: int | None = None) -> Wavefo
 def _as_array(samples: npt.ArrayLike) -> npt.NDArray[Any]:
     """Return an array of numbers that can be samples; raises ValueError for anything else."""
     if np.ma.is_masked(samples):
-        raise ValueError("Some of the samples are masked. Fill them first, with filled(0) perhaps.")
+        raise ValueError("Some of the samples are masked. Fill them first, as with filled(0).")
     array = np.asarray(samples)
     if array.dtype.kind != "f" and array.dtype.name not in INTEGER_SCALES:
         raise ValueError(
@@ -57,9 +57,9 @@ def _check_shape(array: npt.NDArray[Any], n_channels: int | None) -> None:
             advice = " Transpose the array." if is_turned else ""
             if array.ndim == 1 and n_channels == 1:
                 advice = " Pass samples[:, None]."
-            raise ValueError(f"{array.shape} is not [n_samples, {n_channels}].{advice}")
+            raise ValueError(f"The shape {array.shape} is not [n_samples, {n_channels}].{advice}")
     elif array.ndim not in (1, 2):
-        raise ValueError(f"{array.shape} is not [n_samples] or [n_samples, n_channels].")
+        raise ValueError(f"The shape {array.shape} is not [n_samples] or [n_samples, n_channels].")
     elif array.ndim == 2 and MAX_CHANNELS < array.shape[1] > array.shape[0]:
         raise ValueError(
             f"{array.shape[1]} channels are not supported, only 1 to {MAX_CHANNELS}. If the array "

@@ -136,7 +136,7 @@ def describe(copy: Any, stream: Any, output: Any) -> None:
 
 
 def describe_sound(copy: Any, stream: Any, output: Any) -> None:
-    """Do as `describe` does for a stream that is encoded anew, whose statistics have changed."""
+    """Do the same as `describe` for a re-encoded stream, whose statistics have changed."""
     describe(copy, stream, output)
     for name in list(copy.metadata):
         if name.lower().startswith(STATISTICS):

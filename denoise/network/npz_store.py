@@ -58,7 +58,7 @@ def load_config(folder: Path, config: type[T], kind: Kind) -> T:
             raise ModelError(f"{path} is not of format {FORMAT}. {kind.remedy}")
         loaded: T = build(config, description)
     except (ValueError, KeyError, AttributeError, TypeError, ParamsError) as error:
-        raise ModelError(f"{path} describes no {kind.noun}: {error}") from error
+        raise ModelError(f"{path} is not the config of a {kind.noun}: {error}") from error
     return loaded
 
 

@@ -22,7 +22,7 @@ WEIGHTS = "weights"
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What shaped a network: params, and `peak`, a statistic of the training set."""
+    """The params that define a network, and `peak`, a statistic of the training set."""
 
     audio: AudioParams
     spectrogram: SpectrogramParams

@@ -1,4 +1,4 @@
-"""Noise that is computed: white, coloured, mains hum, and textures, which are like the world's."""
+"""Synthetic noise: white, coloured, mains hum, and textures, which imitate everyday noise."""
 
 from collections.abc import Callable, Mapping
 

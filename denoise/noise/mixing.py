@@ -88,7 +88,7 @@ def noise_gain(clean: Waveform, noise: Waveform, snr_db: float) -> float:
     """
     clean_rms, noise_rms = rms(clean), rms(noise)
     if clean_rms == 0 or noise_rms == 0:
-        raise ValueError("No SNR is defined with silence.")
+        raise ValueError("The SNR is undefined for silent speech or noise.")
     return clean_rms / noise_rms * 10 ** (-snr_db / 20)
 
 

@@ -1,4 +1,4 @@
-"""Noise like the world's, computed: a mixture of a few models with wide, random parameters.
+"""Synthetic everyday noise: a mixture of one to three models with random parameters.
 
 docs/noise.md lists the models, their parameters and their ranges.
 """

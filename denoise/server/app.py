@@ -36,7 +36,7 @@ DETAILS = {
     "bad-request": "The body or the headers are malformed.",
     "not-found": "GET /openapi.json lists the routes.",
     "wrong-method": "The Allow header lists the methods.",
-    "failed": "The request is not at fault. The server's log has more under the request_id.",
+    "failed": "The request is not the cause. The server's log has details under the request_id.",
 }
 
 

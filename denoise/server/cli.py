@@ -65,7 +65,7 @@ def make_parser(file_completion: Mapping[str, str] | None = None) -> argparse.Ar
         type=Path,
         metavar="FOLDER",
         help="where jobs are kept (default: denoise-jobs-USER-PORT in the folder for temporary "
-        "files; with --port 0 until the server stops)",
+        "files; with --port 0, a new folder that is deleted when the server stops)",
     )
     _add_limits(parser)
     return parser
@@ -76,8 +76,8 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     for name, convert, default, text in (
         ("--workers", _positive_count, DEFAULTS.workers, "requests processed at a time"),
         ("--queue", _count, DEFAULTS.queue, "requests that may wait; more are refused"),
-        ("--deadline", _seconds, DEFAULTS.deadline_seconds, "seconds for each request"),
-        ("--max-body-mib", _mebibytes, DEFAULTS.body_bytes // MIB, "body size in MiB"),
+        ("--deadline", _seconds, DEFAULTS.deadline_seconds, "seconds that a request may take"),
+        ("--max-body-mib", _mebibytes, DEFAULTS.body_bytes // MIB, "size of a body in MiB"),
         (
             "--max-channel-seconds",
             _seconds,

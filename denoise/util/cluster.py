@@ -27,7 +27,7 @@ class Cluster:
     """
 
     def __init__(self, address: str) -> None:
-        """Connect to a scheduler; raises DenoiseError where that or its workers are of no use."""
+        """Connect to a scheduler; raises DenoiseError if it or its workers cannot be used."""
         try:
             from distributed import Client, KilledWorker
         except ImportError as error:

@@ -44,7 +44,11 @@ LIBRARIES = ("numpy", "pesq", "pystoi", "scipy", "soundfile", "soxr")
 
 
 class Pool(Protocol):
-    """Runs tasks in other processes; `lost` are the errors if they end, and `advice` what helps."""
+    """Runs tasks in other processes.
+
+    If a process ends unexpectedly, one of the exceptions `lost` is raised; `advice` is then the
+    message for the user.
+    """
 
     lost: tuple[type[BaseException], ...]
     advice: str
@@ -60,7 +64,7 @@ class Pool(Protocol):
 
 
 class Workers:
-    """What maps functions over items: other processes, or this one where there is no `pool`."""
+    """Maps functions over items: in other processes, or in this one if there is no `pool`."""
 
     def __init__(self, pool: Pool | None = None) -> None:
         """Use `pool`, which `close` closes."""

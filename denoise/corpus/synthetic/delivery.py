@@ -1,6 +1,6 @@
 """Speak running text in different styles: pitch, range, rate, pauses and emphasis are drawn.
 
-A style is a rough picture of how an emotion sounds, as far as eSpeak NG goes. Each phrase is
+A style roughly imitates how an emotion sounds, within the limits of eSpeak NG. Each phrase is
 synthesised by itself with settings near those of its utterance, so melody and tempo vary within it.
 """
 

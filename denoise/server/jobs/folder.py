@@ -26,7 +26,7 @@ else:
 
 
 def default_folder(port: int) -> Path:
-    """Return the folder of a server that is told none: one for each user and port."""
+    """Return the default folder for jobs: one for each user and port."""
     user = f"{os.getuid()}-" if sys.platform != "win32" else ""
     return Path(tempfile.gettempdir()) / f"denoise-jobs-{user}{port}"
 

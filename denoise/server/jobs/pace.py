@@ -1,4 +1,4 @@
-"""How long a running job may take, and when it stops or makes way for requests."""
+"""How long a running job may take, and when it stops or yields its worker to requests."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from denoise.server.problems import ProblemError
 class Pace(Deadline):
     """A deadline that moves with the work: each second of audio and channel adds a second to it.
 
-    The time in which the job makes way for requests does not count.
+    The time for which the job yields its worker to requests does not count.
     """
 
     def __init__(self, seconds: float, worker: JobWorker, interrupt: Callable[[], None]) -> None:
@@ -32,7 +32,7 @@ class Pace(Deadline):
 
     def to_problem(self) -> ProblemError:
         """Return the error for a job that has missed the deadline."""
-        detail = f"The job was stopped. A job may take {self._base:g} s, and as long again as its "
-        detail += f"audio lasts, summed over channels: {self._channel_seconds:g} s so far."
+        detail = f"The job was stopped. A job may take {self._base:g} s, plus the seconds of audio "
+        detail += f"that it has read, summed over channels: {self._channel_seconds:g} s so far."
         actual = round_up_to_milliseconds(self.seconds_elapsed)
         return ProblemError("too-slow", detail, round(self.seconds, 3), actual)

@@ -25,7 +25,7 @@ from denoise.server.worker import Worker
 
 log = logging.getLogger("denoise.server")
 SWEEP_SECONDS = 60.0  # how often jobs are deleted whose time is over
-FAULT = "The recording is not at fault. The server's log has more under the request_id."
+FAULT = "The recording is not the cause. The server's log has details under the request_id."
 
 
 class InterruptedJobError(Exception):
