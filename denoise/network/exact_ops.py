@@ -25,6 +25,11 @@ def use_exact_operations(is_exact: bool) -> None:
     _is_exact = is_exact
 
 
+def are_operations_exact() -> bool:
+    """Return what was last chosen by `use_exact_operations`."""
+    return _is_exact
+
+
 def log(x: Tensor) -> Tensor:
     """Return the natural logarithm, whose exact gradient divides by `x`."""
     return _log_with_division(x) if _is_exact else ops.log(x)
