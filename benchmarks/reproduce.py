@@ -55,7 +55,7 @@ def main() -> None:
     if hashes["first clone"] != hashes["second clone"]:
         sys.exit("The results of the two clones differ.")
     if hashes.get("committed", hashes["first clone"]) != hashes["first clone"]:
-        reason = "It was made on another processor or with other packages."
+        reason = "It was made with other packages, or docs/reproducibility.md names the cause."
         print(f"The committed dvc.lock differs. {reason}")
 
 
