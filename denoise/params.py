@@ -230,6 +230,7 @@ class TrainParams:
     crop_seconds: Annotated[float, Range(0.4, 3600.0)]
     data_shards: Annotated[int, Range(1, 256)]
     workers: Annotated[int, Range(1, 1024)]
+    precision: Annotated[str, Choices("float32", "mixed_bfloat16")]
     fine_tuning: FineTuningParams
     seed: Annotated[int, Range(0, MAX_SEED)]
 

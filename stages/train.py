@@ -32,7 +32,7 @@ def main(params: Params, paths: argparse.Namespace) -> None:
     source = WaveformSource if params.features.cache == "waveforms" else BatchSource
     peak = peak_for(params, source.open(paths.features, "train", params))
     config = ModelConfig(params.audio, params.spectrogram, params.model, peak)
-    model = config.build_model()
+    model = config.build_model(params.train.precision)
     settings = repr(asdict(config)) + repr(params.train) + repr(Augmentation.from_params(params))
     key = fingerprint(settings, [*source_files("train"), *sorted(paths.features.glob("*"))])
     folder = CHECKPOINTS / "-".join(paths.model.parts[-3:])

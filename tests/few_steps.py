@@ -10,7 +10,7 @@ from typing import Any
 
 import stages  # sets what must be set before TensorFlow is imported
 from denoise.network.determinism import make_deterministic
-from denoise.params import SpectrogramParams
+from denoise.params import Params, SpectrogramParams
 from denoise.params_file import load_params
 
 BATCH, N_FRAMES = 4, 21
@@ -36,8 +36,23 @@ def digest(*arrays: Any) -> str:
     return sha256(b"".join(np.asarray(array).tobytes() for array in arrays)).hexdigest()[:16]
 
 
-def tiny_training() -> tuple[Any, Any, Any]:
-    """Return a TrainStep of a tiny network, and a batch: an STFT and its pair of spectrograms."""
+def tiny_params(architecture: str = "skip_autoencoder", causal: bool = False) -> Params:
+    """Return the committed params with a tiny network, whose spectrograms are small."""
+    params = load_params(stages.ROOT / "params.yaml")
+    network = replace(params.model.skip_autoencoder, **NETWORK, causal=causal)
+    return replace(
+        params,
+        audio=replace(params.audio, sample_rate=SAMPLE_RATE),
+        spectrogram=SPECTROGRAM,
+        model=replace(params.model, architecture=architecture, skip_autoencoder=network),
+    )
+
+
+def tiny_training(params: Params, precision: str = "float32") -> tuple[Any, Any, Any]:
+    """Return a TrainStep of the network of `tiny_params`, and a batch of noise.
+
+    The batch is an STFT and its pair of spectrograms.
+    """
     import numpy as np
 
     from denoise.network.architectures import build_model
@@ -47,15 +62,7 @@ def tiny_training() -> tuple[Any, Any, Any]:
     from denoise.training.muon import build_optimizer
     from denoise.training.train_step import TrainStep
 
-    params = load_params(stages.ROOT / "params.yaml")
-    network = replace(params.model.skip_autoencoder, **NETWORK)
-    params = replace(
-        params,
-        audio=replace(params.audio, sample_rate=SAMPLE_RATE),
-        spectrogram=SPECTROGRAM,
-        model=replace(params.model, architecture="skip_autoencoder", skip_autoencoder=network),
-    )
-    model = build_model(params.model, SPECTROGRAM, SAMPLE_RATE)
+    model = build_model(params.model, SPECTROGRAM, SAMPLE_RATE, precision=precision)
     step = TrainStep(model, loss_for(params, 1.0), build_optimizer(params.train, model), N_SHARDS)
     rng = np.random.default_rng(1)
     shape = (2, 2, BATCH, N_FRAMES, SPECTROGRAM.n_bins)
@@ -68,7 +75,7 @@ def tiny_training() -> tuple[Any, Any, Any]:
 
 def denoiser_steps() -> Results:
     """Take a step with batch normalisation of each kind, and validate."""
-    step, stft, pair = tiny_training()
+    step, stft, pair = tiny_training(tiny_params())
     results = {"batch": digest(stft, pair[1]), "first weights": digest(*step.model.weights)}
     for name, is_frozen in (("first", False), ("second", False), ("frozen", True)):
         results[f"loss of the {name} step"] = digest(step.step(stft, pair, RATE, is_frozen))

@@ -32,7 +32,7 @@ def operations_of(is_frozen: bool) -> set[str]:
 
     Scalars are left out: TensorFlow computes them by divisions and square roots.
     """
-    step, stft, pair = few_steps.tiny_training()
+    step, stft, pair = few_steps.tiny_training(few_steps.tiny_params())
     step.step(stft, pair, few_steps.RATE, is_frozen)
     (function,) = step._compiled.values()
     operations = function.get_concrete_function().graph.get_operations()

@@ -2,6 +2,9 @@
 
 Input: float32 [batch, n_frames, n_bins, 2], the real and imaginary parts of the noisy STFT.
 Output: float32 [batch, n_frames, n_bins], the `mask` that the noisy STFT is multiplied with.
+
+In mixed precision, everything up to the normalised magnitude is float32, since powers span many
+orders of magnitude. So are the last convolution and what follows it.
 """
 
 from dataclasses import dataclass
@@ -13,6 +16,7 @@ from keras import layers, ops
 from denoise import extensions
 from denoise.extensions import ExtensionError
 from denoise.network.exact_ops import FusedNormalization
+from denoise.network.precision import FLOAT32, Convolution, as_float32, layers_of
 from denoise.params import ModelParams, SkipAutoencoderParams, SpectrogramParams
 
 FIRST_LEVEL_BIN = 2  # a DC offset leaks into bins 0 and 1, and must not count towards the level
@@ -23,27 +27,38 @@ Tensor = Any
 
 
 def build_model(
-    params: ModelParams, spectrogram: SpectrogramParams, sample_rate: int, peak: float = 1.0
+    params: ModelParams,
+    spectrogram: SpectrogramParams,
+    sample_rate: int,
+    peak: float = 1.0,
+    precision: str = FLOAT32,
 ) -> keras.Model:
     """Build the network that `params.architecture` names, with weights drawn from `params.seed`.
 
-    `peak` is the training-set statistic that only the reference autoencoder needs.
+    `peak` is the training-set statistic that only the reference autoencoder needs. The layers
+    compute in `precision`, that of `train.precision`; weights and masks are float32 in each.
     """
     keras.utils.set_random_seed(params.seed)
-    stft = keras.Input((None, spectrogram.n_bins, 2), name="stft")
+    stft = keras.Input((None, spectrogram.n_bins, 2), name="stft", dtype=FLOAT32)
     frame_rate = sample_rate / spectrogram.hop_length
-    if params.architecture == "reference":
-        mask = reference_mask(stft, frame_rate, peak)
-    elif params.architecture == "skip_autoencoder":
-        mask = skip_autoencoder_mask(stft, params.skip_autoencoder, frame_rate)
-    else:
-        mask = extensions.load("architectures", params.architecture).mask(stft, frame_rate)
-        if mask.shape != stft.shape[:3]:
-            raise ExtensionError(
-                f"The mask of the architecture {params.architecture} has the shape {mask.shape}; "
-                f"it must be {stft.shape[:3]}, [batch, n_frames, n_bins]."
-            )
+    with layers_of(precision):
+        if params.architecture == "reference":
+            mask = reference_mask(stft, frame_rate, peak)
+        elif params.architecture == "skip_autoencoder":
+            mask = skip_autoencoder_mask(stft, params.skip_autoencoder, frame_rate)
+        else:
+            mask = _extension_mask(params.architecture, stft, frame_rate)
     return keras.Model(stft, mask, name=params.architecture)
+
+
+def _extension_mask(architecture: str, stft: Tensor, frame_rate: float) -> Tensor:
+    mask = extensions.load("architectures", architecture).mask(stft, frame_rate)
+    if mask.shape != stft.shape[:3]:
+        raise ExtensionError(
+            f"The mask of the architecture {architecture} has the shape {mask.shape}; "
+            f"it must be {stft.shape[:3]}, [batch, n_frames, n_bins]."
+        )
+    return as_float32(mask)
 
 
 @dataclass(frozen=True)
@@ -130,7 +145,7 @@ def skip_autoencoder_mask(stft: Tensor, params: SkipAutoencoderParams, frame_rat
         x = _cross_band_block(x, params.bottleneck_channels, causal, dilation)
     x = _residual(_upsample(x, widths[1]) + middle, causal)
     x = _upsample(x, widths[0]) + fine
-    mask = _conv2d(x, subbands.shape[3], (3, 3), causal, name="mask")
+    mask = _conv2d(x, subbands.shape[3], (3, 3), causal, name="mask", dtype=FLOAT32)
     return merge_subbands(ops.sigmoid(mask), stft.shape[2])
 
 
@@ -155,7 +170,7 @@ def split_subbands(x: Tensor, n_subbands: int) -> Tensor:
 
 def merge_subbands(x: Tensor, n_bins: int) -> Tensor:
     """Undo `split_subbands`: [batch, n_frames, n_bins]; the last bin repeats the one before."""
-    x = layers.Reshape((-1, x.shape[2] * x.shape[3]))(x)[:, :, : n_bins - 1]
+    x = layers.Reshape((-1, x.shape[2] * x.shape[3]), dtype=FLOAT32)(x)[:, :, : n_bins - 1]
     return ops.concatenate([x, x[:, :, -1:]], axis=-1)
 
 
@@ -179,11 +194,11 @@ def _conv2d(x: Tensor, width: int, size: tuple[int, int], causal: bool, **option
     before the first frame.
     """
     if not causal:
-        return layers.Conv2D(width, size, padding="same", **options)(x)
+        return Convolution(width, size, padding="same", **options)(x)
     n_past = (size[0] - 1) * options.get("dilation_rate", (1, 1))[0]
     n_bands = (size[1] - 1) // 2  # the same padding as above: the number of bands is even
     x = ops.pad(x, ((0, 0), (n_past, 0), (n_bands, n_bands), (0, 0)))
-    return layers.Conv2D(width, size, padding="valid", **options)(x)
+    return Convolution(width, size, padding="valid", **options)(x)
 
 
 def _residual(x: Tensor, causal: bool, dilation: int = 1) -> Tensor:
@@ -228,12 +243,13 @@ def reference_mask(stft: Tensor, frame_rate: float, peak: float) -> Tensor:
     magnitude = ops.sqrt(power_of(stft))
     scale = reference_level(stft, frame_rate) * peak
     x = first = ops.expand_dims((magnitude / scale)[:, :, :-1], -1)
-    x = layers.Conv2D(32, 3, padding="same", activation="relu")(x)
-    x = layers.Conv2D(32, 3, padding="same", activation="relu")(x)
-    x = layers.MaxPooling2D(2, padding="same")(x)
-    x = layers.Conv2D(32, 3, padding="same", activation="relu")(x)
+    x = Convolution(32, 3, padding="same", activation="relu")(x)
+    x = Convolution(32, 3, padding="same", activation="relu")(x)
+    x = layers.MaxPooling2D(2, padding="same", dtype=FLOAT32)(x)
+    x = Convolution(32, 3, padding="same", activation="relu")(x)
     x = layers.UpSampling2D(2)(x)
-    x = layers.Conv2D(32, 3, padding="same", activation="relu")(x)
-    x = layers.Conv2D(1, 3, padding="same", activation="sigmoid")(x)
-    denoised_magnitude = ops.pad(CropFrames()(x, first)[..., 0], ((0, 0), (0, 0), (0, 1)))
+    x = Convolution(32, 3, padding="same", activation="relu")(x)
+    x = Convolution(1, 3, padding="same", activation="sigmoid", dtype=FLOAT32)(x)
+    cropped = CropFrames(dtype=FLOAT32)(x, first)[..., 0]
+    denoised_magnitude = ops.pad(cropped, ((0, 0), (0, 0), (0, 1)))
     return denoised_magnitude * scale / ops.maximum(magnitude, EPSILON)

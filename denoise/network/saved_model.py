@@ -12,6 +12,7 @@ import keras
 
 from denoise.network import npz_store
 from denoise.network.architectures import build_model, receptive_field_of
+from denoise.network.precision import FLOAT32
 from denoise.network.spec import MaskNetwork, NetworkSpec
 from denoise.network.tf_function import as_function
 from denoise.params import AudioParams, ModelParams, SpectrogramParams
@@ -35,9 +36,10 @@ class ModelConfig:
         field = receptive_field_of(self.model, rate / spectrogram.hop_length)
         return NetworkSpec(rate, spectrogram, field.frames, field.stride, field.causal)
 
-    def build_model(self) -> keras.Model:
-        """Build the network with freshly drawn weights."""
-        return build_model(self.model, self.spectrogram, self.audio.sample_rate, self.peak)
+    def build_model(self, precision: str = FLOAT32) -> keras.Model:
+        """Build the network with freshly drawn weights; training alone needs another precision."""
+        rate = self.audio.sample_rate
+        return build_model(self.model, self.spectrogram, rate, self.peak, precision)
 
 
 def save_model(path: str | os.PathLike[str], model: keras.Model, config: ModelConfig) -> None:
