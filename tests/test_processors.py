@@ -7,9 +7,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from denoise.network.exact_ops import use_exact_operations
+from denoise.network.tf_function import as_function
+from denoise.training.train_step import TrainStep
 from tests import few_steps
 from tests.closures import ROOT
 
@@ -48,6 +52,35 @@ def test_a_step_has_no_operation_that_approximates(exact_operations: None, is_fr
 
 def test_operations_are_approximate_unless_exact_ones_are_chosen() -> None:
     assert {"Rsqrt", "Reciprocal"} <= operations_of(is_frozen=True)
+
+
+class SizeOfBatch:
+    """Stands in for a network: its output is the number of clips that it gets at once."""
+
+    input_shape = (None, 1)
+
+    def __call__(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        return tf.zeros_like(x) + tf.cast(tf.shape(x)[0], tf.float32)
+
+
+def mean_size_of_shards(count: int) -> float:
+    step = TrainStep(SizeOfBatch(), lambda target, y: tf.reduce_mean(y), None, n_shards=2)
+    return step.loss(np.zeros((count, 1), np.float32), np.zeros((count, 1), np.float32))
+
+
+def test_no_clip_is_alone_in_a_shard_if_operations_are_exact(exact_operations: None) -> None:
+    assert [mean_size_of_shards(count) for count in (1, 2, 3, 4)] == pytest.approx([2, 2, 3, 2])
+
+
+def test_shards_may_hold_one_clip_otherwise() -> None:
+    expected = [1, 1, 1 / 3 * 1 + 2 / 3 * 2, 2]
+    assert [mean_size_of_shards(count) for count in (1, 2, 3, 4)] == pytest.approx(expected)
+
+
+def test_no_clip_is_denoised_alone_if_operations_are_exact(exact_operations: None) -> None:
+    run = as_function(SizeOfBatch())
+    for count, size in ((1, 2), (2, 2), (3, 3)):
+        assert run(np.zeros((count, 1), np.float32)).tolist() == [[size]] * count
 
 
 def start(*emulator: str) -> subprocess.Popen[str]:

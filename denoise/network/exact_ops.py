@@ -25,9 +25,13 @@ def use_exact_operations(is_exact: bool) -> None:
     _is_exact = is_exact
 
 
-def are_operations_exact() -> bool:
-    """Return what was last chosen by `use_exact_operations`."""
-    return _is_exact
+def smallest_batch() -> int:
+    """Return how many clips the networks should get at once, at least.
+
+    For one clip alone, oneDNN chooses the order of a convolution's sums by the size of the
+    processor's caches; exact operations take two.
+    """
+    return 2 if _is_exact else 1
 
 
 def log(x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from denoise.errors import TrainingError
+from denoise.network.exact_ops import smallest_batch
 from denoise.training.workers import ALONE, LOST, Workers
 
 Tensor = Any
@@ -67,9 +68,16 @@ class TrainStep:
         return self._run(self._mean_loss, stft, target)
 
     def _run(self, function: Callable[..., Tensor], stft: np.ndarray, target: Target) -> float:
-        """Run a function as a graph, which is traced once per shape whatever the batch size."""
-        tensors = keras.tree.map_structure(tf.constant, (stft, target))
-        n_shards = min(self._n_shards * self._workers.count, len(stft))
+        """Run a function as a graph, which is traced once per shape whatever the batch size.
+
+        No shard holds fewer clips than `smallest_batch`. A clip alone is repeated for that.
+        """
+        arrays = stft, target
+        if len(stft) < smallest_batch():
+            arrays = keras.tree.map_structure(lambda x: np.repeat(x, smallest_batch(), 0), arrays)
+        tensors = keras.tree.map_structure(tf.constant, arrays)
+        most_shards = max(1, len(stft) // smallest_batch())
+        n_shards = min(self._n_shards * self._workers.count, most_shards)
         key = function.__name__, n_shards, *(x.shape[1:] for x in keras.tree.flatten(tensors))
         if key not in self._compiled:
             signature = keras.tree.map_structure(
