@@ -7,6 +7,7 @@ import pytest
 
 from denoise.dsp.stft import window
 from denoise.errors import ParamsError
+from denoise.inference.block_denoiser import BlockDenoiser
 from denoise.inference.denoiser import Denoiser
 from denoise.network.spec import (
     MaskNetwork,
@@ -42,18 +43,24 @@ def denoiser(n_shifts: int) -> Denoiser:
     return Denoiser(with_frame_shifts(MaskNetwork(neighbours, SPEC), n_shifts))
 
 
+def denoise_once(n_shifts: int, noisy: np.ndarray) -> np.ndarray:
+    """Return the denoised waveform without the refinement that several grids allow."""
+    once = BlockDenoiser(denoiser(n_shifts).network)
+    return np.concatenate([once.feed(noisy), once.flush()])
+
+
 @pytest.mark.parametrize("n_shifts", [2, 4])
 def test_the_result_is_the_mean_of_the_grids_weighted_with_their_windows(n_shifts: int) -> None:
     noisy, shifted, weights = noise(), [], []
     squares = np.square(window(SPEC.spectrogram)).reshape(2, HOP).sum(axis=0)
     for number in range(n_shifts):
         before = np.zeros(number * HOP // n_shifts, np.float32)
-        result = denoiser(1).denoise(np.concatenate([before, noisy]), RATE)
+        result = denoise_once(1, np.concatenate([before, noisy]))
         shifted.append(result[len(before) :])
         weights.append(squares[(np.arange(len(noisy)) + len(before)) % HOP])
     inner = slice(10 * HOP, -10 * HOP)
     expected = np.average(shifted, axis=0, weights=weights)
-    found = denoiser(n_shifts).denoise(noisy, RATE)
+    found = denoise_once(n_shifts, noisy)
     np.testing.assert_allclose(found[inner], expected[inner], atol=2e-6)
 
 
@@ -67,6 +74,19 @@ def test_pieces_and_blocks_do_not_change_it() -> None:
     short = denoiser(2).stream(RATE, block_seconds=0.05)
     blocks = np.concatenate([short.feed(noisy[:, None]), short.flush()])[:, 0]
     np.testing.assert_allclose(blocks, whole, atol=2e-6)
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 3, 8, 9])
+def test_one_grid_has_the_masks_of_its_frames_and_means_between_them(n_frames: int) -> None:
+    network = with_frame_shifts(MaskNetwork(neighbours, SPEC), 2)
+    stft = np.random.default_rng(3).standard_normal((1, n_frames, 65, 2)).astype(np.float32)
+    assert network.one_grid is not None
+    masks, known = network.one_grid(stft), neighbours(stft[:, ::2])
+    np.testing.assert_array_equal(masks[:, ::2], known)
+    between = (known[:, :-1] + known[:, 1:]) / 2
+    np.testing.assert_allclose(masks[:, 1:-1:2], between, rtol=1e-6)
+    if n_frames % 2 == 0:
+        np.testing.assert_array_equal(masks[:, -1], known[:, -1])
 
 
 def test_the_spec_of_the_shifted_network_has_closer_frames() -> None:

@@ -25,9 +25,10 @@ if TYPE_CHECKING:  # numpy and soundfile are imported only when there is somethi
     from denoise.inference.live import Input, LiveFormat, LiveReport, Output
 
 MAX_BLOCK_MS = 10_000.0
+BLOCK_MS, LOOKAHEAD_BLOCK_MS = 32.0, 500.0  # defaults; each block needs its whole look-ahead anew
 CAUSAL = (
-    "denoise: the model needs {:.2f} s of audio after each sample. A causal model has a shorter "
-    "delay: see model.skip_autoencoder.causal in docs/command.md"
+    "denoise: most of the latency is the audio after each sample that the model needs. A causal "
+    "model has a shorter one: see model.skip_autoencoder.causal in docs/command.md"
 )
 
 
@@ -49,10 +50,9 @@ def make_parser(file_completion: Mapping[str, str] | None = None) -> argparse.Ar
     parser.add_argument(
         "--block-ms",
         type=_block_ms,
-        default=32.0,
         metavar="MS",
         help="length of the blocks in milliseconds; shorter blocks give a shorter delay but need "
-        "more computing (default: 32)",
+        "more computing (default: 32, or 500 for a model that looks ahead)",
     )
     _add_devices(parser)
     group = parser.add_argument_group("files in place of sound devices")
@@ -166,7 +166,8 @@ def _choose_format(
         rate, channels = recording.audio_format.sample_rate, recording.audio_format.channels
     if excess := out_of_range(rate, channels):
         raise UsageError(f"{excess.message} Pass another --rate.")
-    return choose_format(denoiser.network, rate, channels, options.block_ms / 1000)
+    default_ms = LOOKAHEAD_BLOCK_MS if denoiser.network.spec.lookahead_frames else BLOCK_MS
+    return choose_format(denoiser.network, rate, channels, (options.block_ms or default_ms) / 1000)
 
 
 def _open_output(
@@ -239,10 +240,8 @@ def _print_start(denoiser: "Denoiser", live_format: "LiveFormat", device_seconds
         file=sys.stderr,
         flush=True,
     )
-    spec = denoiser.network.spec
-    if spec.lookahead_frames:
-        seconds = spec.lookahead_frames * spec.spectrogram.hop_length / spec.sample_rate
-        print(CAUSAL.format(seconds), file=sys.stderr, flush=True)
+    if denoiser.network.spec.lookahead_frames:
+        print(CAUSAL, file=sys.stderr, flush=True)
 
 
 def _print_report(report: "LiveReport") -> None:

@@ -17,15 +17,17 @@ from denoise.dsp.stft import (
     stft_uncentred,
     to_real_imag,
 )
+from denoise.inference.phase import MIN_WEIGHT, context_frames, refine_phase
 from denoise.network.spec import MaskNetwork, NetworkSpec
 
 FrameObserver = Callable[[Stft, Magnitude], None]
 """Takes the next frames of the noisy STFT and their mask, [n_frames, n_bins] each."""
+Masking = Callable[[int, Magnitude], tuple[Stft, Magnitude]]
+"""Maps the number of a frame and masks from that frame on to the frames and masks to multiply."""
 
 BLOCK_SECONDS = 6.0
 MAX_BLOCK_SECONDS = 60.0
 MIRROR_SECONDS = 1.0  # how much of a recording's end is mirrored, for the network to look ahead
-MIN_WEIGHT = np.float32(1e-6)  # the windows fade out beyond the ends of the waveform
 
 
 def block_frames(spec: NetworkSpec, block_seconds: float = BLOCK_SECONDS) -> int:
@@ -39,10 +41,28 @@ def block_frames(spec: NetworkSpec, block_seconds: float = BLOCK_SECONDS) -> int
     return spec.stride * max(1, round(frames / spec.stride))
 
 
-def block_latency_seconds(spec: NetworkSpec, block_seconds: float = BLOCK_SECONDS) -> float:
-    """Return how late the samples are at most: the first of a block waits for its other frames."""
-    n_more = block_frames(spec, block_seconds) - spec.stride
-    return spec.latency_seconds + n_more * spec.spectrogram.hop_length / spec.sample_rate
+def lookahead_frames(spec: NetworkSpec, n_iterations: int = 0) -> int:
+    """Return how many frames after a block it depends on, a multiple of the network's stride.
+
+    Its masks look ahead, and its phases, if they are refined in `n_iterations`.
+    """
+    return spec.lookahead_margin_frames + phase_margin_frames(spec, n_iterations)
+
+
+def block_latency_seconds(spec: NetworkSpec, n_block: int, n_lookahead: int) -> float:
+    """Return how late the samples are at most.
+
+    The first sample of a block of `n_block` frames waits for the others, and for `n_lookahead`
+    frames after the block.
+    """
+    n_hops = n_block + n_lookahead - 1
+    n_samples = spec.spectrogram.n_fft + n_hops * spec.spectrogram.hop_length
+    return n_samples / spec.sample_rate
+
+
+def phase_margin_frames(spec: NetworkSpec, n_iterations: int) -> int:
+    """Return how many frames on each side of a block must have masks, to refine its phases."""
+    return spec.stride * -(-context_frames(spec.spectrogram, n_iterations) // spec.stride)
 
 
 class BlockDenoiser:
@@ -53,9 +73,19 @@ class BlockDenoiser:
         network: MaskNetwork,
         block_seconds: float = BLOCK_SECONDS,
         observe: FrameObserver | None = None,
+        masking: Masking | None = None,
+        n_iterations: int = 0,
     ) -> None:
-        """Start a new waveform; `observe` is called for each block of frames, in order."""
-        self._mask, self._spec, self._observe = network.mask, network.spec, observe
+        """Start a new waveform; `observe` is called for each block of frames, in order.
+
+        The masks are applied to the frames that they were computed from, or to those that `masking`
+        returns for them. Then the phases are refined in `n_iterations`.
+        """
+        self._mask, self._spec = network.mask, network.spec
+        self._observe, self._masking = observe, masking
+        self._n_iterations = n_iterations
+        self._phase_margin = phase_margin_frames(network.spec, n_iterations)
+        self._lookahead = lookahead_frames(network.spec, n_iterations)
         self._spectrogram = network.spec.spectrogram
         self._block_frames = block_frames(network.spec, block_seconds)
         self._padding = self._spectrogram.n_fft // 2
@@ -104,7 +134,7 @@ class BlockDenoiser:
 
     def _context_end(self) -> int:
         """Return the end of the frames that the next block needs, its context included."""
-        return self._next_frame + self._block_frames + self._spec.lookahead_margin_frames
+        return self._next_frame + self._block_frames + self._lookahead
 
     def _trim(self, parts: list[Waveform]) -> Waveform:
         """Join samples; drop the padding before the waveform and whatever lies after its end."""
@@ -125,12 +155,19 @@ class BlockDenoiser:
         last_start = (context_end - self._first_frame - 1) * spectrogram.hop_length
         noisy = stft_uncentred(self._samples[: last_start + spectrogram.n_fft], spectrogram)
         mask = self._mask(to_real_imag(noisy)[None])[0]
-        block = slice(self._next_frame - self._first_frame, end - self._first_frame)
+        first = max(self._first_frame, self._next_frame - self._phase_margin)
+        last = min(end + self._phase_margin, context_end if count is None else count)
+        around = slice(first - self._first_frame, last - self._first_frame)
+        noisy, mask = noisy[around], mask[around]
+        if self._masking is not None:
+            noisy, mask = self._masking(first, mask)
+        block = slice(self._next_frame - first, end - first)
         if self._observe is not None:
             self._observe(noisy[block], mask[block])
-        completed = self._overlap_add(noisy[block] * mask[block])
+        refined = refine_phase(noisy * mask, spectrogram, self._n_iterations)
+        completed = self._overlap_add(refined[block])
         self._next_frame = end
-        self._discard_before(max(0, end - self._spec.margin_frames))
+        self._discard_before(max(0, end - self._spec.margin_frames - self._phase_margin))
         return completed
 
     def _overlap_add(self, denoised: Stft) -> Waveform:

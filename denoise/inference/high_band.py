@@ -3,7 +3,7 @@
 import numpy as np
 
 from denoise.dsp.audio import Waveform
-from denoise.inference.block_denoiser import BlockDenoiser, block_latency_seconds
+from denoise.inference.block_denoiser import BlockDenoiser, block_frames, block_latency_seconds
 from denoise.inference.high_band_mask import GainTrack, HighBandMask
 from denoise.network.spec import MaskNetwork, NetworkSpec
 from denoise.params import SpectrogramParams
@@ -20,7 +20,8 @@ def make_spec(sample_rate: int) -> NetworkSpec:
 
 def high_band_latency_seconds(sample_rate: int) -> float:
     """Return by how much the high band delays a stream at most."""
-    return block_latency_seconds(make_spec(sample_rate), BLOCK_SECONDS)
+    spec = make_spec(sample_rate)
+    return block_latency_seconds(spec, block_frames(spec, BLOCK_SECONDS), n_lookahead=0)
 
 
 class SampleQueue:

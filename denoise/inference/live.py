@@ -71,7 +71,7 @@ def choose_format(
     spec = network.spec
     seconds = block_frames(spec, block_seconds) * spec.spectrogram.hop_length / spec.sample_rate
     n_block = round(seconds * sample_rate)
-    n_delay = delay_samples(spec, sample_rate, seconds, n_block)
+    n_delay = delay_samples(network, sample_rate, seconds, n_block)
     return LiveFormat(sample_rate, channels, seconds, n_block, n_delay)
 
 

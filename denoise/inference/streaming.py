@@ -15,14 +15,14 @@ import soxr
 from denoise.dsp.audio import QUALITY, Waveform, out_of_range
 from denoise.inference.block_denoiser import (
     BLOCK_SECONDS,
-    BlockDenoiser,
     FrameObserver,
     block_frames,
     block_latency_seconds,
 )
 from denoise.inference.high_band import HighBand, high_band_latency_seconds
+from denoise.inference.refined_denoiser import make_denoiser, total_lookahead_frames
 from denoise.inference.samples import to_number, to_waveform, to_whole_number
-from denoise.network.spec import MaskNetwork, NetworkSpec
+from denoise.network.spec import MaskNetwork
 
 
 class Stream:
@@ -61,7 +61,7 @@ class Stream:
             raise ValueError(f"A strength of {strength:g} lies outside 0 to 1.")
         self._channels, network_rate = channels, network.spec.sample_rate
         self._to_network = _make_resampler(sample_rate, network_rate, channels)
-        self.latency_seconds = latency_seconds(network.spec, sample_rate, block_seconds)
+        self.latency_seconds = latency_seconds(network, sample_rate, block_seconds)
         self._high_band = None
         observers: list[FrameObserver | None] = [None] * channels
         if sample_rate > network_rate:
@@ -69,7 +69,7 @@ class Stream:
             observers = [each.add for each in self._high_band.gains]
         n_bands = 2 if self._high_band else 1
         self._from_network = _make_resampler(network_rate, sample_rate, n_bands * channels)
-        self._denoisers = [BlockDenoiser(network, block_seconds, each) for each in observers]
+        self._denoisers = [make_denoiser(network, block_seconds, each) for each in observers]
         self._is_flushed = False
         self._noisy = np.zeros((0, channels), np.float32)  # input whose output is not ready yet
         weights = (strength, -strength) if residual else (1 - strength, strength)
@@ -136,33 +136,38 @@ def _make_resampler(
     return resample
 
 
-def latency_seconds(spec: NetworkSpec, sample_rate: int, block_seconds: float) -> float:
+def latency_seconds(network: MaskNetwork, sample_rate: int, block_seconds: float) -> float:
     """Return how late a stream's output is at most.
 
-    The first sample of a block waits for the block's other frames as well as for the algorithmic
-    latency of the network, and for the resampling to and from the network's rate. At higher rates
-    the high band, denoised after that, adds to it.
+    The first sample of a block waits for the block's other frames, for the frames after the block
+    that the result depends on, and for the resampling to and from the network's rate. At higher
+    rates the high band, denoised after that, adds to it.
     """
+    spec, n_ahead = network.spec, total_lookahead_frames(network, block_seconds)
+    denoising = block_latency_seconds(spec, block_frames(spec, block_seconds), n_ahead)
     resampling = sum(
         resampler_delay(*rates)
         for rates in ((sample_rate, spec.sample_rate), (spec.sample_rate, sample_rate))
     )
     high_band = high_band_latency_seconds(sample_rate) if sample_rate > spec.sample_rate else 0.0
-    return block_latency_seconds(spec, block_seconds) + resampling + high_band
+    return denoising + resampling + high_band
 
 
-def delay_samples(spec: NetworkSpec, sample_rate: int, block_seconds: float, n_piece: int) -> int:
+def delay_samples(
+    network: MaskNetwork, sample_rate: int, block_seconds: float, n_piece: int
+) -> int:
     """Return how many samples the output is behind the input at most, after a piece was fed.
 
     All pieces have `n_piece` samples. With so many samples of silence before it, the output has a
     piece ready whenever the input has given one. Exact if nothing is resampled, else a bound.
     """
+    spec = network.spec
     if sample_rate != spec.sample_rate:
-        return math.ceil(latency_seconds(spec, sample_rate, block_seconds) * sample_rate)
+        return math.ceil(latency_seconds(network, sample_rate, block_seconds) * sample_rate)
     hop, n_half = spec.spectrogram.hop_length, spec.spectrogram.n_fft // 2
     n_block = block_frames(spec, block_seconds) * hop
     # Block m ends n_half before sample m * n_block, and needs `ahead` samples after this one.
-    ahead = n_half + (spec.lookahead_margin_frames - 1) * hop
+    ahead = n_half + (total_lookahead_frames(network, block_seconds) - 1) * hop
     step = math.gcd(n_piece, n_block)
     return n_half + ahead + n_block - step + -ahead % step
 

@@ -8,10 +8,13 @@ square roots are exact everywhere. `determinism.make_deterministic` chooses betw
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from keras import layers, ops
+
+from denoise.network.precision import as_float32
 
 Tensor = Any
 FloatArray = npt.NDArray[np.float32]
@@ -32,6 +35,16 @@ def smallest_batch() -> int:
     processor's caches; exact operations take two.
     """
     return 2 if _is_exact else 1
+
+
+def repeat_if_alone(arrays: Any) -> Any:
+    """Repeat a clip that is alone, up to the `smallest_batch`.
+
+    `arrays` are [batch, ...], nested in any way.
+    """
+    if len(keras.tree.flatten(arrays)[0]) != 1:
+        return arrays
+    return keras.tree.map_structure(lambda x: np.repeat(x, smallest_batch(), axis=0), arrays)
 
 
 def log(x: Tensor) -> Tensor:
@@ -65,7 +78,7 @@ class FusedNormalization(layers.BatchNormalization):
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         """Normalise each channel of [batch, height, width, channels]."""
         normalise = self._normalise_by_moments if training else self._normalise_by_averages
-        return ops.cast(normalise(ops.cast(x, "float32")), self.compute_dtype)
+        return ops.cast(normalise(as_float32(x)), self.compute_dtype)
 
     def _normalise_by_moments(self, x: Tensor) -> Tensor:
         statistics = {"epsilon": self.epsilon, "is_training": True}

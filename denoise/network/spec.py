@@ -64,12 +64,21 @@ class NetworkSpec:
         return self.stride * -(-n_frames // self.stride)
 
 
+MaskFunction = Callable[[np.ndarray], np.ndarray]
+"""Maps float32 [batch, n_frames, n_bins, 2] to masks, float32 [batch, n_frames, n_bins]."""
+
+
 @dataclass(frozen=True)
 class MaskNetwork:
-    """A network: `mask` maps float32 [batch, n_frames, n_bins, 2] to [batch, n_frames, n_bins]."""
+    """A network.
 
-    mask: Callable[[np.ndarray], np.ndarray]
+    Where it runs on several grids of frames, `one_grid` runs on one of them and interpolates, in a
+    fraction of the time. The masks then depend on `spec.stride` more frames each way.
+    """
+
+    mask: MaskFunction
     spec: NetworkSpec
+    one_grid: MaskFunction | None = None
 
 
 def with_frame_shifts(network: MaskNetwork, n_shifts: int) -> MaskNetwork:
@@ -92,6 +101,10 @@ def with_frame_shifts(network: MaskNetwork, n_shifts: int) -> MaskNetwork:
         interleaved = masks.reshape(n_batch, n_shifts, -1, n_bins).swapaxes(1, 2)
         return interleaved.reshape(n_batch, -1, n_bins)[:, :n_frames]
 
+    def one_grid(stft: np.ndarray) -> np.ndarray:
+        masks = network.mask(np.ascontiguousarray(stft[:, ::n_shifts]))
+        return interpolate_frames(masks, n_shifts, stft.shape[1])
+
     hop_length, remainder = divmod(spec.spectrogram.hop_length, n_shifts)
     if remainder:
         raise ValueError(f"A hop of {spec.spectrogram.hop_length} is no multiple of {n_shifts}.")
@@ -102,7 +115,19 @@ def with_frame_shifts(network: MaskNetwork, n_shifts: int) -> MaskNetwork:
         stride=spec.stride * n_shifts,
         frame_shifts=1,
     )
-    return MaskNetwork(mask, closer)
+    return MaskNetwork(mask, closer, one_grid)
+
+
+def interpolate_frames(masks: np.ndarray, step: int, n_frames: int) -> np.ndarray:
+    """Return masks of all frames, [batch, n_frames, n_bins], from those of every `step`-th frame.
+
+    They are interpolated linearly; those after the last known mask equal it.
+    """
+    before, rest = np.divmod(np.arange(n_frames), step)
+    after = np.minimum(before + 1, masks.shape[1] - 1)
+    share = (rest / step).astype(np.float32)[:, None]
+    interpolated: np.ndarray = masks[:, before] * (1 - share) + masks[:, after] * share
+    return interpolated
 
 
 def with_mask_power(network: MaskNetwork, power: float) -> MaskNetwork:

@@ -6,21 +6,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from denoise.network.exact_ops import smallest_batch
+from denoise.network.exact_ops import repeat_if_alone
 
 
 def as_function(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     """Turn a network with one input and one output into a function of float32 arrays.
 
     It runs as one graph: calling the model layer by layer takes eight times as long.
-    A clip alone is repeated if the `smallest_batch` is two.
+    A clip that is alone is repeated if the `smallest_batch` is two.
     """
     shape = tf.TensorSpec(model.input_shape, tf.float32)
     graph = tf.function(lambda x: model(x, training=False), input_signature=[shape])
 
     def run(x: np.ndarray) -> np.ndarray:
-        if len(x) < smallest_batch():
-            return np.asarray(graph(np.repeat(x, smallest_batch(), axis=0)))[: len(x)]
-        return np.asarray(graph(x))
+        return np.asarray(graph(repeat_if_alone(x)))[: len(x)]
 
     return run

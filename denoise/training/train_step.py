@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from denoise.errors import TrainingError
-from denoise.network.exact_ops import smallest_batch
+from denoise.network.exact_ops import repeat_if_alone, smallest_batch
 from denoise.training.workers import ALONE, LOST, Workers
 
 Tensor = Any
@@ -70,12 +70,9 @@ class TrainStep:
     def _run(self, function: Callable[..., Tensor], stft: np.ndarray, target: Target) -> float:
         """Run a function as a graph, which is traced once per shape whatever the batch size.
 
-        No shard holds fewer clips than `smallest_batch`. A clip alone is repeated for that.
+        No shard holds fewer clips than `smallest_batch`; a clip that is alone is repeated.
         """
-        arrays = stft, target
-        if len(stft) < smallest_batch():
-            arrays = keras.tree.map_structure(lambda x: np.repeat(x, smallest_batch(), 0), arrays)
-        tensors = keras.tree.map_structure(tf.constant, arrays)
+        tensors = keras.tree.map_structure(tf.constant, repeat_if_alone((stft, target)))
         most_shards = max(1, len(stft) // smallest_batch())
         n_shards = min(self._n_shards * self._workers.count, most_shards)
         key = function.__name__, n_shards, *(x.shape[1:] for x in keras.tree.flatten(tensors))
