@@ -9,11 +9,23 @@ import numpy as np
 import onnx
 import pytest
 
+from denoise.dsp.stft import count_frames
 from denoise.errors import ModelError, ParamsError
 from denoise.export.keras_to_onnx import to_onnx
+from denoise.inference.block_denoiser import BlockDenoiser
+from denoise.inference.onnx_runtime import load_network
 from denoise.network.architectures import build_model, past_level
 from denoise.network.saved_model import ModelConfig, load_model, save_model
-from denoise.network.spec import METADATA_KEY, NetworkSpec, from_metadata, to_metadata
+from denoise.network.spec import (
+    METADATA_KEY,
+    MaskFunction,
+    MaskNetwork,
+    NetworkSpec,
+    from_metadata,
+    to_metadata,
+    with_frame_shifts,
+    with_mask_power,
+)
 from denoise.network.tf_function import as_function
 from denoise.params import SpectrogramParams
 from denoise.params_file import load_params
@@ -77,6 +89,54 @@ def test_the_exported_causal_network_equals_that_of_keras() -> None:
         mask = run_keras(x)
         assert mask.std() > 0.1
         np.testing.assert_allclose(run_onnx(x), mask, rtol=1e-5, atol=1e-5)
+
+
+@pytest.fixture
+def causal_network(tmp_path: Path) -> MaskNetwork:
+    path = tmp_path / "causal.onnx"
+    path.write_bytes(make_causal_file())
+    return load_network(path)
+
+
+@pytest.mark.parametrize("n_shifts", [1, 2])
+@pytest.mark.parametrize("power", [1.0, 1.5])
+def test_pieces_of_a_recording_have_the_masks_of_the_whole(
+    causal_network: MaskNetwork, n_shifts: int, power: float
+) -> None:
+    network = with_frame_shifts(with_mask_power(causal_network, power), n_shifts)
+    x = make_stft(2)[:, : N_FRAMES - 1]
+    whole = network.mask(x)
+    assert network.start is not None
+    for size in (2, 8, 34):
+        mask = network.start()
+        pieces = [mask(x[:, first : first + size]) for first in range(0, x.shape[1], size)]
+        np.testing.assert_allclose(np.concatenate(pieces, axis=1), whole, atol=5e-6)
+    restarted = network.start()(x[:, size:])
+    assert np.abs(restarted[:, :2] - whole[:, size : size + 2]).max() > 0.01
+
+
+def test_a_recording_s_frames_are_computed_once(causal_network: MaskNetwork) -> None:
+    sizes: list[int] = []
+
+    def counted(mask: MaskFunction) -> MaskFunction:
+        return lambda stft: sizes.append(stft.shape[1]) or mask(stft)
+
+    noisy = np.random.default_rng(0).standard_normal(20_000).astype(np.float32)
+    denoiser = BlockDenoiser(causal_network.wrapped(counted), block_seconds=0.016)
+    once = np.concatenate([denoiser.feed(noisy), denoiser.flush()])
+    count = count_frames(len(noisy), SPECTROGRAM)
+    assert sizes == [2] * (count // 2) + [1] * (count % 2)
+    without = dataclasses.replace(causal_network, start=None)
+    anew = BlockDenoiser(without, block_seconds=0.016)
+    expected = np.concatenate([anew.feed(noisy), anew.flush()])
+    np.testing.assert_allclose(once, expected, atol=5e-6)
+
+
+def test_a_network_that_looks_ahead_keeps_no_frames(tmp_path: Path) -> None:
+    config = make_config(causal=False)
+    path = tmp_path / "symmetric.onnx"
+    path.write_bytes(to_onnx(make_model(causal=False), to_metadata(config.spec())))
+    assert load_network(path).start is None
 
 
 def test_both_networks_have_the_same_weights_and_other_masks() -> None:

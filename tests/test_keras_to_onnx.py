@@ -61,12 +61,21 @@ def noisy_speech(batch: int, n_frames: int) -> np.ndarray:
 
 
 def onnx_function(file: bytes) -> Callable[[np.ndarray], np.ndarray]:
-    """Check an ONNX file and return its network as a function of arrays, on one thread."""
+    """Check an ONNX file and return its network as a function of arrays, on one thread.
+
+    The frames before the first one are zeros.
+    """
     onnx.checker.check_model(file, full_check=True)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    return lambda x: session.run(["mask"], {"stft": x})[0]
+    past = session.get_inputs()[1:]
+
+    def run(x: np.ndarray) -> np.ndarray:
+        zeros = {each.name: np.zeros((len(x), *each.shape[1:]), np.float32) for each in past}
+        return session.run(["mask"], {"stft": x, **zeros})[0]
+
+    return run
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

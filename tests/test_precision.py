@@ -140,7 +140,7 @@ def check_that_the_saved_model_runs_in_float32(
     loaded, _ = load_model(folder / "of mixed")
     masks = [np.asarray(model(noise())) for model in (loaded, in_float32, trained)]
     np.testing.assert_array_equal(masks[0], masks[1])
-    assert 0 < np.abs(masks[0] - masks[2]).max() < 0.02 * masks[0].max()
+    assert 0 < np.abs(masks[0] - masks[2]).max() < 0.05 * masks[0].max()
     assert {layer.compute_dtype for layer in loaded.layers} == {"float32"}
 
 

@@ -4,7 +4,7 @@ The nodes come in the order in which the output needs them, and values are named
 else differs between processes or versions (names, comments, the producer) is left out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import onnx
 from onnx import helper, numpy_helper
@@ -14,9 +14,14 @@ IR_VERSION = 8  # runtimes from 2022 on read both
 
 
 def canonicalise(file: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
-    """Return a network of one input, `stft`, and one output, `mask`, as a canonical file."""
-    (stft,), (mask,) = file.graph.input, file.graph.output
-    names = {"": "", stft.name: "stft", mask.name: "mask"}
+    """Return a network as a canonical file.
+
+    Its first input is `stft` and its first output `mask`; there may be as many further inputs,
+    `past_0`, ..., as further outputs, `last_0`, ...
+    """
+    inputs = _name(file.graph.input, "stft", "past")
+    outputs = _name(file.graph.output, "mask", "last")
+    names = {"": ""} | {value.name: name for name, value in [*inputs.items(), *outputs.items()]}
     nodes = sort_nodes(file.graph)
     for node in nodes:
         for name in [*node.input, *node.output]:
@@ -25,8 +30,8 @@ def canonicalise(file: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
     graph = helper.make_graph(
         [_rename(node, names) for node in nodes],
         "denoise",
-        [_declare("stft", stft)],
-        [_declare("mask", mask)],
+        [_declare(name, value) for name, value in inputs.items()],
+        [_declare(name, value) for name, value in outputs.items()],
         [numpy_helper.from_array(stored[name], names[name]) for name in names if name in stored],
     )
     opsets = [helper.make_opsetid("", OPSET)]
@@ -36,8 +41,15 @@ def canonicalise(file: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
     return rewritten.SerializeToString(deterministic=True)
 
 
+def _name(
+    values: Sequence[onnx.ValueInfoProto], first: str, others: str
+) -> dict[str, onnx.ValueInfoProto]:
+    names = [first, *(f"{others}_{number}" for number in range(len(values) - 1))]
+    return dict(zip(names, values, strict=True))
+
+
 def sort_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Return the nodes that the output depends on, each after the nodes of its inputs."""
+    """Return the nodes that the outputs depend on, each after the nodes of its inputs."""
     producers = {name: node for node in graph.node for name in node.output}
     found: dict[int, onnx.NodeProto] = {}
 
@@ -47,7 +59,8 @@ def sort_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
                 visit(earlier)
             found[id(producers[name])] = producers[name]
 
-    visit(graph.output[0].name)
+    for output in graph.output:
+        visit(output.name)
     return list(found.values())
 
 
@@ -60,5 +73,6 @@ def _rename(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:
 
 def _declare(name: str, value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
     axes = [axis.dim_value or None for axis in value.type.tensor_type.shape.dim]
-    shape = ["batch", "n_frames", *axes[2:]]
+    n_frames = axes[1] if "_" in name else "n_frames"  # the frames that are kept have a number
+    shape = ["batch", n_frames, *axes[2:]]
     return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)

@@ -5,7 +5,7 @@ because tf2onnx writes them slowly, or with bits that depend on the processor.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,6 +18,7 @@ from keras import layers, ops
 
 from denoise.errors import DenoiseError
 from denoise.export.canonical import OPSET, canonicalise
+from denoise.network.architectures import PastFrames
 
 Tensor = Any
 Shape = tuple[int | None, ...]
@@ -31,21 +32,57 @@ def to_onnx(model: keras.Model, metadata: Mapping[str, str]) -> bytes:
     """Return a network as an ONNX file.
 
     Its input `stft` is float32 [batch, n_frames, n_bins, 2], its output `mask` float32 [batch,
-    n_frames, n_bins]. Raises ExportError for an operation that is not supported.
+    n_frames, n_bins]. A causal network has further inputs `past_0`, `past_1`, ..., the frames that
+    its layers kept from the piece before (zeros for the first piece), and as many outputs `last_0`,
+    ..., which are the inputs for the next piece. Raises ExportError for an operation that is not
+    supported.
     """
     # A clone with the same layers, each called once more: they keep their weights.
     clone = keras.models.clone_model(model, clone_function=lambda x: x, call_function=call)
+    exported, signature = clone, clone.inputs
+    if past := [layer for layer in clone.layers if isinstance(layer, PastFrames)]:
+        exported = PieceByPiece(clone, past)
+        signature = [[*clone.inputs, *exported.past_inputs()]]
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # Keras looks for np.object
         path = Path(folder) / "network.onnx"
-        options = {"input_signature": clone.inputs, "opset_version": OPSET, "verbose": False}
-        clone.export(path, format="onnx", **options)
+        options = {"input_signature": signature, "opset_version": OPSET, "verbose": False}
+        exported.export(path, format="onnx", **options)
         file = canonicalise(onnx.load(path), metadata)
     try:
         onnx.checker.check_model(file)  # tf2onnx only logs the operations that it does not know
     except onnx.checker.ValidationError as error:
         raise ExportError(f"The network cannot be exported to ONNX: {error}") from error
     return file
+
+
+class PieceByPiece(keras.Model):
+    """A causal network that keeps the last frames of a piece of a recording for the next piece."""
+
+    def __init__(self, network: keras.Model, past: Sequence[PastFrames]) -> None:
+        """Take a network and those of its layers that add past frames."""
+        super().__init__()
+        self._network, self._past = network, list(past)
+        self.built = True  # its layers have their weights
+
+    def past_inputs(self) -> list[keras.KerasTensor]:
+        """Return the inputs with the frames from the piece before, [batch, n_kept, ...] each."""
+        return [
+            keras.KerasTensor((None, layer.n_frames, *layer.input.shape[2:]), name=f"past_{number}")
+            for number, layer in enumerate(self._past)
+        ]
+
+    def call(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Map [stft, *past frames] to [mask, *the past frames of the next piece]."""
+        stft, *before = inputs
+        for layer, frames in zip(self._past, before, strict=True):
+            layer.before = frames
+        try:
+            mask = self._network(stft)
+            return [mask, *(layer.last for layer in self._past)]
+        finally:
+            for layer in self._past:
+                layer.before = layer.last = None
 
 
 def call(layer: keras.Operation, *arguments: Any, **options: Any) -> Tensor:

@@ -81,7 +81,9 @@ class BlockDenoiser:
         The masks are applied to the frames that they were computed from, or to those that `masking`
         returns for them. Then the phases are refined in `n_iterations`.
         """
-        self._mask, self._spec = network.mask, network.spec
+        self._spec = network.spec
+        self._mask = network.mask if network.start is None else network.start()
+        self._n_past = network.spec.margin_frames if network.start is None else 0
         self._observe, self._masking = observe, masking
         self._n_iterations = n_iterations
         self._phase_margin = phase_margin_frames(network.spec, n_iterations)
@@ -167,7 +169,7 @@ class BlockDenoiser:
         refined = refine_phase(noisy * mask, spectrogram, self._n_iterations)
         completed = self._overlap_add(refined[block])
         self._next_frame = end
-        self._discard_before(max(0, end - self._spec.margin_frames - self._phase_margin))
+        self._discard_before(max(0, end - self._n_past - self._phase_margin))
         return completed
 
     def _overlap_add(self, denoised: Stft) -> Waveform:

@@ -15,7 +15,13 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
 from denoise.errors import ModelError, ParamsError
-from denoise.network.spec import MaskNetwork, from_metadata, with_frame_shifts, with_mask_power
+from denoise.network.spec import (
+    MaskFunction,
+    MaskNetwork,
+    from_metadata,
+    with_frame_shifts,
+    with_mask_power,
+)
 
 _STATE = onnxruntime.capi.onnxruntime_pybind11_state  # its errors have no common base class
 LOADING_ERRORS: tuple[type[Exception], ...] = (
@@ -48,14 +54,29 @@ def load_network(path: str | os.PathLike[str]) -> MaskNetwork:
     try:
         session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
         spec = from_metadata(session.get_modelmeta().custom_metadata_map)
-        (stft,), (mask,) = session.get_inputs(), session.get_outputs()
+        (stft, *past), (mask, *last) = session.get_inputs(), session.get_outputs()
     except LOADING_ERRORS as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"{path} is not a model of this program: {reason}") from error
 
-    def run(spectrograms: np.ndarray) -> np.ndarray:
-        (masks,) = session.run([mask.name], {stft.name: spectrograms})
-        return np.asarray(masks)
+    def start() -> MaskFunction:
+        """Return a function that keeps past frames, if the network has inputs for them."""
+        kept: dict[str, np.ndarray] = {}
 
-    network = with_mask_power(MaskNetwork(run, spec), spec.mask_power)
-    return with_frame_shifts(network, spec.frame_shifts)
+        def run(spectrograms: np.ndarray) -> np.ndarray:
+            if not kept:
+                n_batch = len(spectrograms)
+                shapes = {each.name: (n_batch, *each.shape[1:]) for each in past}
+                kept.update((name, np.zeros(shape, np.float32)) for name, shape in shapes.items())
+            masks, *frames = session.run(
+                [mask.name, *(each.name for each in last)], {stft.name: spectrograms, **kept}
+            )
+            kept.update(zip(kept, frames, strict=True))
+            return np.asarray(masks)
+
+        return run
+
+    network = MaskNetwork(
+        lambda spectrograms: start()(spectrograms), spec, start=start if past else None
+    )
+    return with_frame_shifts(with_mask_power(network, spec.mask_power), spec.frame_shifts)

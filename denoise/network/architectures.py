@@ -114,15 +114,37 @@ def past_level(power: Tensor, n_frames: int) -> Tensor:
     """
     mean = ops.mean(power[:, :, FIRST_LEVEL_BIN:], axis=-1, keepdims=True)
     total, share = (
-        ops.average_pool(_pad_past(x, n_frames - 1), n_frames, strides=1, padding="valid")
+        ops.average_pool(_add_past(x, n_frames - 1), n_frames, strides=1, padding="valid")
         for x in (mean, ops.ones_like(mean))
     )
     return ops.sqrt(total / share + EPSILON)
 
 
-def _pad_past(x: Tensor, n_frames: int) -> Tensor:
-    """Add frames of zeros before the first of [batch, n_frames, ...]."""
-    return ops.pad(x, ((0, 0), (n_frames, 0), *[(0, 0)] * (x.ndim - 2)))
+def _add_past(x: Tensor, n_frames: int) -> Tensor:
+    return PastFrames(n_frames, dtype=keras.backend.standardize_dtype(x.dtype))(x)
+
+
+class PastFrames(layers.Layer):
+    """Add the frames before the first one to [batch, n_frames, ...].
+
+    They are zeros, as before the beginning of a recording. Where a recording is processed in
+    pieces, `before` holds the last frames of the piece before, and `last` those of this piece.
+    """
+
+    def __init__(self, n_frames: int, **options: Any) -> None:
+        """Add `n_frames`, at least one."""
+        super().__init__(**options)
+        self.n_frames = n_frames
+        self.before: Tensor = None
+        self.last: Tensor = None
+
+    def call(self, x: Tensor) -> Tensor:
+        """Return [batch, n_before + n_frames, ...]."""
+        if self.before is None:
+            return ops.pad(x, ((0, 0), (self.n_frames, 0), *[(0, 0)] * (x.ndim - 2)))
+        joined = ops.concatenate([self.before, x], axis=1)
+        self.last = joined[:, -self.n_frames :]
+        return joined
 
 
 def skip_autoencoder_mask(stft: Tensor, params: SkipAutoencoderParams, frame_rate: float) -> Tensor:
@@ -195,9 +217,10 @@ def _conv2d(x: Tensor, width: int, size: tuple[int, int], causal: bool, **option
     """
     if not causal:
         return Convolution(width, size, padding="same", **options)(x)
-    n_past = (size[0] - 1) * options.get("dilation_rate", (1, 1))[0]
+    if n_past := (size[0] - 1) * options.get("dilation_rate", (1, 1))[0]:
+        x = _add_past(x, n_past)
     n_bands = (size[1] - 1) // 2  # the same padding as above: the number of bands is even
-    x = ops.pad(x, ((0, 0), (n_past, 0), (n_bands, n_bands), (0, 0)))
+    x = ops.pad(x, ((0, 0), (0, 0), (n_bands, n_bands), (0, 0)))
     return Convolution(width, size, padding="valid", **options)(x)
 
 

@@ -70,15 +70,30 @@ MaskFunction = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class MaskNetwork:
-    """A network.
+    """A network, and faster ways to run it, where it has them.
 
-    Where it runs on several grids of frames, `one_grid` runs on one of them and interpolates, in a
-    fraction of the time. The masks then depend on `spec.stride` more frames each way.
+    A network that runs on several grids of frames has `one_grid`, which runs on one of them and
+    interpolates. Its masks depend on `spec.stride` more frames each way.
+
+    A causal network may have `start`, which begins a recording: it returns a function that takes
+    the recording piece by piece, and needs no frames before a piece. All pieces but the last have a
+    multiple of `spec.stride` frames.
     """
 
     mask: MaskFunction
     spec: NetworkSpec
     one_grid: MaskFunction | None = None
+    start: Callable[[], MaskFunction] | None = None
+
+    def wrapped(self, wrap: Callable[[MaskFunction], MaskFunction]) -> "MaskNetwork":
+        """Return the network with `wrap` applied to each function that computes masks."""
+        one_grid, start = self.one_grid, self.start
+        return replace(
+            self,
+            mask=wrap(self.mask),
+            one_grid=None if one_grid is None else wrap(one_grid),
+            start=None if start is None else lambda: wrap(start()),
+        )
 
 
 def with_frame_shifts(network: MaskNetwork, n_shifts: int) -> MaskNetwork:
@@ -93,13 +108,8 @@ def with_frame_shifts(network: MaskNetwork, n_shifts: int) -> MaskNetwork:
     if n_shifts == 1:
         return network
 
-    def mask(stft: np.ndarray) -> np.ndarray:
-        n_batch, n_frames, n_bins = stft.shape[:3]
-        padded = np.pad(stft, ((0, 0), (0, -n_frames % n_shifts), (0, 0), (0, 0)))
-        grids = padded.reshape(n_batch, -1, n_shifts, n_bins, 2).swapaxes(1, 2)
-        masks = network.mask(np.ascontiguousarray(grids.reshape(n_batch * n_shifts, -1, n_bins, 2)))
-        interleaved = masks.reshape(n_batch, n_shifts, -1, n_bins).swapaxes(1, 2)
-        return interleaved.reshape(n_batch, -1, n_bins)[:, :n_frames]
+    def on_all_grids(mask: MaskFunction) -> MaskFunction:
+        return lambda stft: _mask_on_grids(mask, stft, n_shifts)
 
     def one_grid(stft: np.ndarray) -> np.ndarray:
         masks = network.mask(np.ascontiguousarray(stft[:, ::n_shifts]))
@@ -115,7 +125,17 @@ def with_frame_shifts(network: MaskNetwork, n_shifts: int) -> MaskNetwork:
         stride=spec.stride * n_shifts,
         frame_shifts=1,
     )
-    return MaskNetwork(mask, closer, one_grid)
+    return replace(network.wrapped(on_all_grids), spec=closer, one_grid=one_grid)
+
+
+def _mask_on_grids(mask: MaskFunction, stft: np.ndarray, n_shifts: int) -> np.ndarray:
+    """Return masks of all frames: every `n_shifts`-th frame belongs to one grid."""
+    n_batch, n_frames, n_bins = stft.shape[:3]
+    padded = np.pad(stft, ((0, 0), (0, -n_frames % n_shifts), (0, 0), (0, 0)))
+    grids = padded.reshape(n_batch, -1, n_shifts, n_bins, 2).swapaxes(1, 2)
+    masks = mask(np.ascontiguousarray(grids.reshape(n_batch * n_shifts, -1, n_bins, 2)))
+    interleaved = masks.reshape(n_batch, n_shifts, -1, n_bins).swapaxes(1, 2)
+    return interleaved.reshape(n_batch, -1, n_bins)[:, :n_frames]
 
 
 def interpolate_frames(masks: np.ndarray, step: int, n_frames: int) -> np.ndarray:
@@ -138,8 +158,11 @@ def with_mask_power(network: MaskNetwork, power: float) -> MaskNetwork:
     """
     if power == 1:
         return network
-    spec = replace(network.spec, mask_power=1.0)
-    return MaskNetwork(lambda stft: network.mask(stft) ** np.float32(power), spec)
+
+    def raised(mask: MaskFunction) -> MaskFunction:
+        return lambda stft: mask(stft) ** np.float32(power)
+
+    return replace(network.wrapped(raised), spec=replace(network.spec, mask_power=1.0))
 
 
 def to_metadata(spec: NetworkSpec) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Process the audio of one request, and check its limits while the audio is decoded."""
 
-import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from denoise.inference.audio_io import AudioFormat
 from denoise.inference.file_denoiser import Options, Report, denoise_file
 from denoise.inference.reader import probe, reading
 from denoise.inference.streaming import Stream
-from denoise.network.spec import MaskNetwork
+from denoise.network.spec import MaskFunction, MaskNetwork
 from denoise.server.accepted_formats import MEDIA_TYPES, advise
 from denoise.server.limits import Deadline, Limits
 from denoise.server.problems import ProblemError
@@ -114,11 +113,14 @@ class Worker:
     def _network_with_deadline(self) -> MaskNetwork:
         """Return the network with a check of the deadline before each block."""
 
-        def mask(spectrograms: np.ndarray) -> np.ndarray:
-            self.deadline.check()
-            return self.network.mask(spectrograms)
+        def with_deadline(mask: MaskFunction) -> MaskFunction:
+            def checked(spectrograms: np.ndarray) -> np.ndarray:
+                self.deadline.check()
+                return mask(spectrograms)
 
-        return dataclasses.replace(self.network, mask=mask)
+            return checked
+
+        return self.network.wrapped(with_deadline)
 
 
 def read_format(path: Path, limits: Limits) -> AudioFormat:
