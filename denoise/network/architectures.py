@@ -121,6 +121,8 @@ def past_level(power: Tensor, n_frames: int) -> Tensor:
 
 
 def _add_past(x: Tensor, n_frames: int) -> Tensor:
+    if n_frames == 0:
+        return x
     return PastFrames(n_frames, dtype=keras.backend.standardize_dtype(x.dtype))(x)
 
 
@@ -217,8 +219,7 @@ def _conv2d(x: Tensor, width: int, size: tuple[int, int], causal: bool, **option
     """
     if not causal:
         return Convolution(width, size, padding="same", **options)(x)
-    if n_past := (size[0] - 1) * options.get("dilation_rate", (1, 1))[0]:
-        x = _add_past(x, n_past)
+    x = _add_past(x, (size[0] - 1) * options.get("dilation_rate", (1, 1))[0])
     n_bands = (size[1] - 1) // 2  # the same padding as above: the number of bands is even
     x = ops.pad(x, ((0, 0), (0, 0), (n_bands, n_bands), (0, 0)))
     return Convolution(width, size, padding="valid", **options)(x)
