@@ -27,6 +27,8 @@ def refine_phase(masked: Stft, params: SpectrogramParams, n_iterations: int) -> 
 
     The frames at both ends are refined as those of a waveform that begins and ends there.
     """
+    if n_iterations == 0:
+        return masked
     frames, wanted = masked, magnitude(masked)
     for _ in range(n_iterations):
         signal, weights = overlap_add_sums(frames, params)
