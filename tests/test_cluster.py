@@ -106,6 +106,7 @@ def test_a_killed_worker_changes_no_byte(inputs: Inputs, cluster: Cluster) -> No
             assert inputs.features(f"{cache} on a cluster", cache, workers) == alone
 
 
+@pytest.mark.slow
 def test_features_are_complete_if_a_worker_is_killed_meanwhile(
     inputs: Inputs,  # noqa: F811
     cluster: Cluster,

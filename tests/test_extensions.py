@@ -84,6 +84,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
+@pytest.mark.slow
 def test_the_pipeline_uses_each_extension(project: Project) -> None:
     provenance = json.loads((project.folder / "data/corpus.json").read_text())
     assert provenance["source"] == "tape"
@@ -99,6 +100,7 @@ def test_the_pipeline_uses_each_extension(project: Project) -> None:
     assert "segmental_snr_db" in breakdown["improvement"]["over_noisy"]
 
 
+@pytest.mark.slow
 def test_an_edit_runs_the_stages_that_can_use_the_extension(project: Project) -> None:
     path = project.folder / "extensions/metrics/segmental_snr_db.py"
     path.write_text(path.read_text() + "\n# the same\n")

@@ -61,6 +61,7 @@ def kill_in(project: Project, is_at_work: Callable[[], bool]) -> None:
 
 
 @posix_only
+@pytest.mark.slow
 def test_killed_stages_resume_and_end_with_the_same_bytes(
     undamaged: Project, tmp_path: Path
 ) -> None:
@@ -142,7 +143,9 @@ def limit_file_size() -> None:
 
 
 @posix_only
-@pytest.mark.parametrize("stage", ["download", "features", "train"])
+@pytest.mark.parametrize(
+    "stage", ["download", "features", pytest.param("train", marks=pytest.mark.slow)]
+)
 def test_a_full_disk_is_named_and_keeps_the_former_files(
     project: Project, undamaged: Project, stage: str
 ) -> None:

@@ -102,7 +102,10 @@ def document_of(token: str = "") -> dict[str, Any]:
     return document
 
 
-@pytest.mark.parametrize("token", ["", TOKEN], ids=["open", "with a token"])
+@pytest.mark.parametrize(
+    "token",
+    [pytest.param("", id="open"), pytest.param(TOKEN, id="with a token", marks=pytest.mark.slow)],
+)
 def test_the_document_matches_the_routes(token: str) -> None:
     findings = check_server(document_of(token), token)
     assert findings.failures == set(), "\n".join(findings.messages)
@@ -125,6 +128,7 @@ def falsify(document: dict[str, Any]) -> None:
     paths["/v1/gone"] = {"get": copy.deepcopy(paths["/livez"]["get"])}
 
 
+@pytest.mark.slow
 def test_contradictions_are_found() -> None:
     document = document_of()
     falsify(document)

@@ -290,6 +290,7 @@ def test_changed_evaluation_snrs_rerun_the_evaluation_only(louder: list[str]) ->
     assert louder == ["evaluate"]
 
 
+@pytest.mark.slow
 def test_reference_and_griffin_lim_run(project: Project) -> None:
     changes = {"model.architecture": "reference", "reconstruction": "griffin_lim"}
     with params(project, {**changes, "train.epochs": 1}):

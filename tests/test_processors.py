@@ -92,6 +92,7 @@ def start(*emulator: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
 
 
+@pytest.mark.slow  # three trainings at once, two of them in an emulator
 @pytest.mark.skipif(not shutil.which(EMULATOR), reason=f"needs {EMULATOR}: apt install qemu-user")
 def test_a_few_steps_of_training_are_equal_on_other_processors() -> None:
     processes = [start(), *(start(EMULATOR, "-cpu", name) for name in PROCESSORS)]

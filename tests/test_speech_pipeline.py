@@ -15,6 +15,8 @@ from tests.speechlike import voice
 PEOPLE = ("anna", "bob", "carl", "dora", "eve")
 RATE = 8000
 
+pytestmark = pytest.mark.slow  # a whole pipeline, besides that of tests/test_pipeline.py
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:

@@ -35,7 +35,7 @@ COMMITTED = load_params(ROOT / "params.yaml")
 
 
 def tiny(architecture: str, epochs: int = 8) -> Params:
-    network = dataclasses.replace(COMMITTED.model.skip_autoencoder, channels=8)
+    network = dataclasses.replace(COMMITTED.model.skip_autoencoder, channels=8, dilations=(1, 2))
     model = dataclasses.replace(
         COMMITTED.model, architecture=architecture, skip_autoencoder=network
     )

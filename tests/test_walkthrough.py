@@ -88,32 +88,38 @@ def report(folder: Path) -> Report:
     return content
 
 
+@pytest.mark.slow
 def test_it_shows_pictures_players_and_tables(report: Report) -> None:
     assert report["pictures"] == 5
     assert report["players"] == 3 + 2 + 3 + 5
     assert len(report["tables"]) == 3
 
 
+@pytest.mark.slow
 def test_it_writes_nothing_where_it_runs(report: Report, folder: Path) -> None:
     assert list((folder / "empty").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_it_prints_the_snr_that_it_asked_for(report: Report) -> None:
     assert re.search(r"^SNR: 3\.00 dB$", report["printed"], re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_the_small_network_is_the_smaller_one(report: Report) -> None:
     found = re.findall(r"^(\w+): ([\d,]+) weights$", report["printed"], re.MULTILINE)
     weights = {name: int(count.replace(",", "")) for name, count in found}
     assert 10_000 < weights["small"] < weights["committed"] / 2
 
 
+@pytest.mark.slow
 def test_training_lowers_the_validation_loss(report: Report) -> None:
     losses = [float(loss) for loss in re.findall(r"validation (-?[\d.]+)", report["printed"])]
     assert len(losses) == 10
     assert losses[-1] < min(losses[:3]) - 1
 
 
+@pytest.mark.slow
 def test_the_trained_network_improves_the_test_clips(report: Report) -> None:
     by_noise = {row["noise"]: row for row in report["tables"][1]}
     assert set(by_noise) == {"white", "pink", "babble"}
@@ -125,6 +131,7 @@ def test_the_trained_network_improves_the_test_clips(report: Report) -> None:
         assert row["estoi_denoised"] > row["estoi_wiener"] > row["estoi_noisy"]
 
 
+@pytest.mark.slow
 def test_the_new_speaker_s_scores_are_what_the_text_says(report: Report) -> None:
     scores = {(row["noise"], row["network"]): row["si_sdr_db"] for row in report["tables"][2]}
     for network in ("briefly trained", "digits", "built-in"):

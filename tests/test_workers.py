@@ -92,6 +92,7 @@ def test_workers_have_equal_weights_after_every_kind_of_batch() -> None:
     assert "[{'of': 0}]" in one  # the chief's history
 
 
+@pytest.mark.slow
 def test_two_workers_take_the_steps_that_two_shards_take() -> None:
     assert run_steps("2")[0] == run_steps("1")[0]
 
