@@ -70,7 +70,7 @@ def main() -> None:
         write_noise(short_file, 1)
         write_noise(long_file, options.long)
         for name, model in (("onnxruntime", options.onnx), ("TensorFlow", options.saved_model)):
-            program = [sys.executable, "-m", "denoise", "--quiet", "--overwrite"]
+            program = [sys.executable, "-m", "denoise", "--quiet", "--overwrite", "--threads", "1"]
             command = [*program, "--model", str(model), "-o", str(Path(folder) / "out.wav")]
             runs = [measure([*command, str(short_file)]) for _ in range(options.repeats)]
             best = min(runs, key=lambda usage: usage.cpu_seconds)

@@ -24,6 +24,7 @@ from denoise.cli.main import main
 from denoise.cli.results import Summary, format_outcome
 from denoise.errors import DenoiseError
 from denoise.inference.audio_io import AudioFormat, Encoding
+from denoise.inference.denoiser import Denoiser
 from denoise.inference.file_denoiser import Progress, Report
 from denoise.network.spec import MaskNetwork
 from denoise.version import __version__
@@ -199,6 +200,7 @@ def test_an_impossible_command_is_refused_before_any_work(
         ["a.wav", "--strength", "1.1"],
         ["a.wav", "--strength", "nan"],
         ["a.wav", "--jobs", "0"],
+        ["a.wav", "--threads", "0"],
         ["a.wav", "--format", "m4a"],
         ["a.wav", "--overwrite", "--skip-existing"],
         ["a.wav", "-q", "-v"],
@@ -455,6 +457,27 @@ def test_more_jobs_give_the_same_bytes(model: Path, monkeypatch: pytest.MonkeyPa
     for path in Path("one").iterdir():
         assert path.read_bytes() == Path("four", path.name).read_bytes()
     assert thread_counts == [1, 4]
+
+
+@pytest.mark.parametrize(
+    ("options", "n_threads"),
+    [([], 6), (["--jobs", "4"], 3), (["--jobs", "9"], 1), (["--threads", "2"], 2)],
+    ids=str,
+)
+def test_all_jobs_share_the_threads(
+    options: list[str], n_threads: int, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded_with = []
+
+    def load_denoiser(path: str | None, threads: int) -> Denoiser:
+        loaded_with.append(threads)
+        return Denoiser.load(path)
+
+    monkeypatch.setattr(cli, "load_denoiser", load_denoiser)
+    monkeypatch.setattr(cli, "count_cores", lambda: 6)
+    write_recording("a.wav")
+    assert run_denoise(model, "a.wav", "-q", *options) == 0
+    assert loaded_with == [n_threads]
 
 
 def test_jobs_run_in_parallel_and_stop_on_an_interrupt() -> None:

@@ -247,6 +247,25 @@ def test_numbers_of_other_types_and_ranges_are_refused(
         make_denoiser().stream(**{"sample_rate": RATE, **options})
 
 
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "2", None, float("nan")], ids=str)
+def test_a_number_of_threads_out_of_range_is_refused(threads: Any) -> None:
+    with pytest.raises(ValueError, match="number of threads"):
+        Denoiser.load(threads=threads)
+
+
+def test_a_long_array_gives_the_bytes_of_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    noisy, denoiser = make_noise(25 * RATE, 2), make_denoiser(0.5)
+    expected = denoiser.denoise(noisy, RATE)
+    monkeypatch.setattr("denoise.inference.denoiser.PIECE_SECONDS", 7)
+    np.testing.assert_array_equal(denoiser.denoise(noisy, RATE), expected)
+
+
+def test_the_number_of_threads_changes_no_byte() -> None:
+    noisy = make_noise(3 * RATE)
+    expected = Denoiser.load().denoise(noisy, RATE)
+    np.testing.assert_array_equal(Denoiser.load(threads=3).denoise(noisy, RATE), expected)
+
+
 def test_numbers_may_be_those_of_numpy() -> None:
     expected = make_denoiser(0.5).denoise(make_noise(999), 44_100, 0.5)
     numbers = (np.int64(44_100), np.float64(44_100), 44_100.0)

@@ -20,6 +20,7 @@ from denoise.cli.recordings import Request
 from denoise.cli.results import Summary, format_outcome
 from denoise.cli.stdio import Files, check_terminals, open_files, user_names_in_errors
 from denoise.errors import DenoiseError, ModelError, UsageError
+from denoise.util.cores import count_cores
 
 if TYPE_CHECKING:  # numpy, onnxruntime and soundfile are imported only when needed
     from denoise.cli.batch_runner import DenoiseTask, Outcome
@@ -144,12 +145,20 @@ def _run_plan(plan: Plan, options: argparse.Namespace, verbosity: int) -> Iterat
             console.print_line(f"{task.target_name} exists: skipped", VERBOSE)
         if not plan.tasks:
             return
-        denoiser = load_denoiser(options.model)
+        denoiser = load_denoiser(options.model, _network_threads(options))
         with open_files(plan.tasks) as files:
             denoise_task = _make_denoise_task(denoiser, files, options, console)
             for outcome in run_tasks(denoise_task, plan.tasks, options.jobs):
                 console.print_line(*format_outcome(outcome, verbosity >= VERBOSE))
                 yield outcome
+
+
+def _network_threads(options: argparse.Namespace) -> int:
+    """Return on how many threads the network runs: those of all jobs add up to `--threads`.
+
+    A job has a thread of its own and shares the others.
+    """
+    return max(1, (options.threads or count_cores()) - options.jobs + 1)
 
 
 def _make_denoise_task(

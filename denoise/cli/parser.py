@@ -44,8 +44,8 @@ def strength(text: str) -> float:
     return value
 
 
-def jobs(text: str) -> int:
-    """Parse a number of jobs, 1 or more. argparse shows this function's name in its errors."""
+def count(text: str) -> int:
+    """Parse a number, 1 or more. argparse shows this function's name in its errors."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
@@ -141,10 +141,17 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "-j",
         "--jobs",
-        type=jobs,
+        type=count,
         default=1,
         metavar="N",
         help="number of files to process at a time (default: 1)",
+    )
+    group.add_argument(
+        "--threads",
+        type=count,
+        metavar="N",
+        help="number of threads to compute on, for all files together (default: the number of CPU "
+        "cores); the output does not depend on it",
     )
     group.add_argument("--json", action="store_true", help="print a JSON report to standard output")
     verbosity = group.add_mutually_exclusive_group()

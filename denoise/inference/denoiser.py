@@ -10,9 +10,11 @@ from denoise.dsp.audio import Waveform
 from denoise.errors import ModelError
 from denoise.inference import remux as video
 from denoise.inference.file_denoiser import Options, Progress, Report, denoise_file
-from denoise.inference.samples import to_waveform
+from denoise.inference.samples import to_waveform, to_whole_number
 from denoise.inference.streaming import BLOCK_SECONDS, Stream
 from denoise.network.spec import MaskNetwork
+
+PIECE_SECONDS = 60  # of an array that are denoised at a time, so that memory grows little
 
 
 @dataclass(frozen=True)
@@ -27,16 +29,21 @@ class Denoiser:
     network: MaskNetwork
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str] | None = None) -> "Denoiser":
+    def load(cls, path: str | os.PathLike[str] | None = None, threads: int = 1) -> "Denoiser":
         """Load the built-in model, or the one at `path`: an ONNX file or a saved model's folder.
 
-        The train stage writes a saved model, which runs on TensorFlow. Raises ModelError if there
-        is no valid model, and if a package that it needs is not installed.
+        An ONNX file runs on `threads` threads; their number changes the time, not the result. The
+        train stage writes a saved model, which runs on TensorFlow and its threads. Raises
+        ModelError if there is no valid model, and if a package that it needs is not installed, and
+        ValueError for a number of threads that is not 1 or more.
         """
+        n_threads = to_whole_number(threads, "number of threads")
+        if n_threads < 1:
+            raise ValueError(f"The number of threads is {threads}. It must be 1 or more.")
         if path is not None and not os.fspath(path):
             raise ModelError("The name of the model is empty. Pass a file, a folder or None.")
         try:
-            return cls(_load_network(path))
+            return cls(_load_network(path, n_threads))
         except ModuleNotFoundError as error:
             raise ModelError(
                 f"The model needs {error.name}, which is not installed. A saved model needs the "
@@ -61,7 +68,9 @@ class Denoiser:
         """
         channels = to_waveform(waveform)
         stream = self.stream(sample_rate, channels.shape[1], strength, residual)
-        denoised = np.concatenate([stream.feed(channels), stream.flush()])
+        starts = range(0, len(channels), PIECE_SECONDS * int(sample_rate))
+        pieces = np.split(channels, starts[1:])
+        denoised = np.concatenate([*map(stream.feed, pieces), stream.flush()])
         return denoised.reshape(np.shape(waveform))
 
     def denoise_file(
@@ -107,7 +116,7 @@ class Denoiser:
         return Stream(self.network, sample_rate, channels, strength, residual, block_seconds)
 
 
-def _load_network(path: str | os.PathLike[str] | None) -> MaskNetwork:
+def _load_network(path: str | os.PathLike[str] | None, n_threads: int) -> MaskNetwork:
     """Load a network; raises ModelError, and ModuleNotFoundError for a package that is missing."""
     if path is not None and os.path.isdir(path):  # noqa: PTH112 - Path raises if a name is too long
         from denoise.network.saved_model import load_network  # TensorFlow takes seconds to load
@@ -115,4 +124,4 @@ def _load_network(path: str | os.PathLike[str] | None) -> MaskNetwork:
         return load_network(path)
     from denoise.inference import onnx_runtime  # a saved model does not need onnxruntime
 
-    return onnx_runtime.load_network(onnx_runtime.BUILT_IN if path is None else path)
+    return onnx_runtime.load_network(onnx_runtime.BUILT_IN if path is None else path, n_threads)

@@ -41,15 +41,17 @@ BUILT_IN = (
 ) / "denoiser.onnx"
 
 
-def load_network(path: str | os.PathLike[str]) -> MaskNetwork:
+def load_network(path: str | os.PathLike[str], n_threads: int = 1) -> MaskNetwork:
     """Load an ONNX file that the export stage wrote; raises ModelError if it is not one.
 
-    The network runs on the calling thread only, so that many calls can run in parallel.
+    The network runs on the calling thread and `n_threads - 1` others, which all calls share. The
+    masks are the same for any number of threads.
     """
     if not os.path.isfile(path):  # noqa: PTH113 - Path's raises if a name is too long
         raise ModelError(f"No model at {path}. Pass another path, or run dvc repro export.")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = n_threads, 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads wait idle
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])

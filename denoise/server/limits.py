@@ -1,7 +1,6 @@
 """The limits of one request, and its deadline; and the limits of all jobs."""
 
 import math
-import os
 import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -10,16 +9,10 @@ from denoise.dsp import formats
 from denoise.dsp.audio import MAX_CHANNELS, RATES, out_of_range
 from denoise.server.accepted_formats import list_extensions
 from denoise.server.problems import ProblemError
+from denoise.util.cores import count_cores
 
 MIB = 2**20
 HOUR_SECONDS = 3600
-
-
-def count_cores() -> int:
-    """Return the number of CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def round_up_to_milliseconds(seconds: float) -> float:
