@@ -34,6 +34,7 @@ from tests.test_server import LONG, NOISY, WAV, client_of, decode, form, make_co
 posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no such file modes")
 SOUND = encode(NOISY, "WAV", "PCM_16", RATE)  # as float, WAV would have the time in it
 STEREO = encode(np.zeros((RATE * 12, 2)), "FLAC", "PCM_16", RATE)  # longer than the limit
+THREE_BLOCKS = 0.1 * np.random.default_rng(1).standard_normal((RATE * 24, 1))
 
 
 class Gate:
@@ -215,9 +216,9 @@ def test_an_error_of_the_server_is_logged_and_reveals_nothing(
 
 def test_progress_is_a_share_of_the_recording(jobs_folder: Path) -> None:
     gate = Gate()
-    context = open_context(jobs_folder, gate.network)
+    context = open_context(jobs_folder, gate.network, channel_seconds=30.0)
     client = client_of(context)
-    content = encode(np.zeros((RATE * 18, 1)), "WAV", "PCM_U8", RATE)
+    content = encode(THREE_BLOCKS, "WAV", "PCM_U8", RATE)
     url = submit(client, data=content)
     seen = []
     for n_blocks in range(1, 50):
@@ -231,7 +232,7 @@ def test_progress_is_a_share_of_the_recording(jobs_folder: Path) -> None:
     shares = [each["progress"] or 0 for each in seen]
     assert len(set(shares)) > 2 and shares == sorted(shares) and shares[-1] == 1
     for each in seen:
-        assert each["seconds_done"] == pytest.approx((each["progress"] or 0) * 18, abs=0.01)
+        assert each["seconds_done"] == pytest.approx((each["progress"] or 0) * 24, abs=0.01)
     close(context)
 
 
@@ -645,10 +646,10 @@ def test_events_tell_each_change_until_the_end(
 ) -> None:
     monkeypatch.setattr(events, "POLL_SECONDS", 0.001)
     gate = Gate()
-    context = open_context(jobs_folder, gate.network)
+    context = open_context(jobs_folder, gate.network, channel_seconds=30.0)
     client = client_of(context)
     with context.work_queue.worker(Deadline(60)):
-        url = submit(client, data=encode(np.zeros((RATE * 18, 1)), "WAV", "PCM_U8", RATE))
+        url = submit(client, data=encode(THREE_BLOCKS, "WAV", "PCM_U8", RATE))
         response = client.get(f"{url}/events", buffered=False)
         found: list[tuple[str, dict[str, Any]]] = []
         reader = threading.Thread(target=lambda: found.extend(read_events(response)))
@@ -733,15 +734,15 @@ def test_a_saved_job_is_read_again() -> None:
 
 
 def test_a_running_job_has_time_in_proportion_to_its_audio() -> None:
-    """The test network takes 0.2 s per block, which together is longer than the deadline."""
+    """The test network takes 0.3 s per block, which together is longer than the deadline."""
 
     def mask(spectrograms: np.ndarray) -> np.ndarray:
-        time.sleep(0.2)
+        time.sleep(0.3)
         return np.full(spectrograms.shape[:-1], 0.5, np.float32)
 
     slow = dataclasses.replace(gain_network(0.5), mask=mask)
-    client = client_of(make_context(slow, deadline_seconds=0.5))
-    content = encode(np.zeros((RATE * 18, 1)), "WAV", "PCM_U8", RATE)
+    client = client_of(make_context(slow, deadline_seconds=0.5, channel_seconds=30.0))
+    content = encode(THREE_BLOCKS, "WAV", "PCM_U8", RATE)
     assert problem_of(client.post("/v1/denoise", data=content), 504)["limit"] == 0.5
     assert finish(client, submit(client, data=content))["state"] == "done"
 
@@ -753,7 +754,8 @@ def test_a_job_that_is_too_slow_fails() -> None:
 
     slow = dataclasses.replace(gain_network(0.5), mask=mask)
     client = client_of(make_context(slow, deadline_seconds=0.1))
-    wide = encode(np.tile(NOISY[:400], (1, 4)))  # a block per channel, and little audio
+    gains = np.float32([1, 0.9, 0.8, 0.7])  # the masks of equal channels are computed once
+    wide = encode(NOISY[:400] * gains)  # a block per channel, and little audio
     problem = finish(client, submit(client, data=wide))["problem"]
     assert (problem["type"], problem["status"]) == ("urn:denoise:too-slow", 504)
     assert 0.1 < problem["limit"] < problem["actual"]

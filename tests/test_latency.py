@@ -94,7 +94,7 @@ def test_the_latency_is_a_bound_at_other_rates(rate: int) -> None:
     assert 0.5 * stream.latency_seconds < late <= stream.latency_seconds
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     network=st.sampled_from(NETWORKS),
     n_frames=st.integers(1, 6),

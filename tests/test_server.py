@@ -415,8 +415,8 @@ def test_reported_seconds_are_rounded_up(seconds: float, rounded: float) -> None
     assert round_up_to_milliseconds(seconds) == rounded
 
 
-LONG = encode(np.tile(NOISY, (50, 1)), "OGG", "VORBIS", RATE)  # four blocks
-WIDE = encode(np.tile(NOISY, (1, 4)))  # one block per channel, all at the end
+LONG = encode(np.tile(NOISY, (50, 1)), "OGG", "VORBIS", RATE)  # two blocks
+WIDE = encode(NOISY * np.float32([1, 0.9, 0.8, 0.7]))  # one block per channel, all at the end
 
 
 @pytest.mark.parametrize("path", ["/v1/denoise", "/"])
@@ -426,14 +426,14 @@ def test_504_stops_the_processing(path: str, sound: bytes) -> None:
 
     def mask(spectrograms: np.ndarray) -> np.ndarray:
         calls.append(1)
-        time.sleep(0.3)
+        time.sleep(0.6)
         return spectrograms[..., 0]
 
     slow = dataclasses.replace(gain_network(1), mask=mask)
     client = client_of(make_context(slow, deadline_seconds=0.5))
     problem = problem_of(client.post(path, **form(sound)), 504)
     assert problem["limit"] == 0.5 < problem["actual"]
-    assert len(calls) in (1, 2)
+    assert len(calls) == 1
 
 
 def test_temporary_files_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,7 +100,7 @@ def test_blocks_start_at_multiples_of_the_stride(stride: int) -> None:
         return np.ones(spectrograms.shape[:-1], np.float32)
 
     spec = NetworkSpec(RATE, PARAMS, receptive_field_frames=4, stride=stride)
-    run_stream(BlockDenoiser(MaskNetwork(mask, spec)), iter([make_noise(150_000)]))
+    run_stream(BlockDenoiser(MaskNetwork(mask, spec)), iter([make_noise(250_000)]))
     block, margin = block_frames(spec), spec.margin_frames
     assert block % stride == 0 and margin % stride == 0
     assert margin >= 4
@@ -118,12 +118,41 @@ def test_pieces_of_any_size_give_the_same_bytes_at_any_rate(rate: int, channels:
         np.testing.assert_array_equal(streamed, once)
 
 
+def test_equal_channels_are_computed_once_for_as_long_as_they_are_equal() -> None:
+    n_computed = 0
+
+    def mask(spectrograms: np.ndarray) -> np.ndarray:
+        nonlocal n_computed
+        n_computed += 1
+        return mask_from_neighbours(spectrograms)
+
+    counted = MaskNetwork(mask, SPEC)
+
+    def denoise(samples: np.ndarray) -> tuple[np.ndarray, int]:
+        nonlocal n_computed
+        n_computed = 0
+        stream = Stream(counted, RATE, samples.shape[1])
+        return run_stream(stream, split(samples, [RATE])), n_computed
+
+    left, other = make_noise(40 * RATE, 1), 0.5 * make_noise(40 * RATE, 1)[::-1]
+    alone, n_blocks = denoise(left)
+    both, n_calls = denoise(np.hstack([left, left]))
+    np.testing.assert_array_equal(both, np.hstack([alone, alone]))
+    assert n_calls == n_blocks > 3
+    half = len(left) // 2
+    right = np.concatenate([left[:half], other[half:]])
+    both, n_calls = denoise(np.hstack([left, right]))
+    np.testing.assert_array_equal(both, np.hstack([alone, denoise(right)[0]]))
+    assert n_blocks < n_calls < 2 * n_blocks
+
+
 def test_memory_does_not_grow_with_the_stream() -> None:
     stream = Stream(NETWORK, 16_000, 2)
     sizes = []
     for _ in range(40):
         stream.feed(make_noise(16_000, 2))
         sizes.append(sum(len(each._samples) for each in stream._denoisers) + len(stream._noisy))
+        assert not any(function._masks for function in stream._equal_channels._functions)
     longest = 2 * (block_frames(SPEC) + 2 * SPEC.margin_frames + 2) * PARAMS.hop_length
     assert max(sizes) < 3 * longest
     assert max(sizes[20:]) <= 1.02 * max(sizes[:20])

@@ -25,7 +25,7 @@ FrameObserver = Callable[[Stft, Magnitude], None]
 Masking = Callable[[int, Magnitude], tuple[Stft, Magnitude]]
 """Maps the number of a frame and masks from that frame on to the frames and masks to multiply."""
 
-BLOCK_SECONDS = 6.0
+BLOCK_SECONDS = 10.0
 MAX_BLOCK_SECONDS = 60.0
 MIRROR_SECONDS = 1.0  # how much of a recording's end is mirrored, for the network to look ahead
 
@@ -75,11 +75,13 @@ class BlockDenoiser:
         observe: FrameObserver | None = None,
         masking: Masking | None = None,
         n_iterations: int = 0,
+        n_extra: int = 0,
     ) -> None:
         """Start a new waveform; `observe` is called for each block of frames, in order.
 
         The masks are applied to the frames that they were computed from, or to those that `masking`
-        returns for them. Then the phases are refined in `n_iterations`.
+        returns for them. Then the phases are refined in `n_iterations`. The first block is longer
+        than the others by `n_extra` frames, so that the end of each later block is, too.
         """
         self._spec = network.spec
         self._mask = network.mask if network.start is None else network.start()
@@ -89,7 +91,7 @@ class BlockDenoiser:
         self._phase_margin = phase_margin_frames(network.spec, n_iterations)
         self._lookahead = lookahead_frames(network.spec, n_iterations)
         self._spectrogram = network.spec.spectrogram
-        self._block_frames = block_frames(network.spec, block_seconds)
+        self._block_frames, self._n_extra = block_frames(network.spec, block_seconds), n_extra
         self._padding = self._spectrogram.n_fft // 2
         self._samples = np.zeros(self._padding, np.float32)  # from frame _first_frame on
         self._first_frame = 0  # the first frame whose samples are still kept
@@ -134,9 +136,14 @@ class BlockDenoiser:
         n_mirrored = min(n_mirrored, self._n_received - 1, len(self._samples) - 1)
         return self._samples[::-1][1 : n_mirrored + 1]
 
+    def _block_end(self) -> int:
+        """Return the end of the frames of the next block."""
+        n_extra = self._n_extra if self._next_frame == 0 else 0
+        return self._next_frame + self._block_frames + n_extra
+
     def _context_end(self) -> int:
         """Return the end of the frames that the next block needs, its context included."""
-        return self._next_frame + self._block_frames + self._lookahead
+        return self._block_end() + self._lookahead
 
     def _trim(self, parts: list[Waveform]) -> Waveform:
         """Join samples; drop the padding before the waveform and whatever lies after its end."""
@@ -152,7 +159,7 @@ class BlockDenoiser:
         The waveform has `count` frames, if that is known; those after it are context only.
         """
         spectrogram = self._spectrogram
-        end = min(context_end, self._next_frame + self._block_frames)
+        end = min(context_end, self._block_end())
         end = end if count is None else min(end, count)
         last_start = (context_end - self._first_frame - 1) * spectrogram.hop_length
         noisy = stft_uncentred(self._samples[: last_start + spectrogram.n_fft], spectrogram)

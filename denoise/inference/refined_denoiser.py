@@ -20,7 +20,6 @@ from denoise.dsp.stft import Magnitude, Stft
 from denoise.inference.block_denoiser import (
     BlockDenoiser,
     FrameObserver,
-    block_frames,
     lookahead_frames,
 )
 from denoise.network.spec import MaskNetwork, with_mask_power
@@ -64,7 +63,8 @@ class RefinedDenoiser:
         """Start a new waveform; `observe` is called for each block of frames, in order."""
         first_pass = FirstPass(network.spec.spectrogram.n_bins)
         first, second = with_mask_power(network, FIRST_POWER), second_network(network)
-        self._first = BlockDenoiser(first, block_seconds, first_pass.add)
+        n_extra = second_lookahead_frames(network)
+        self._first = BlockDenoiser(first, block_seconds, first_pass.add, n_extra=n_extra)
         self._second = BlockDenoiser(
             second, block_seconds, observe, first_pass.multiply, N_ITERATIONS
         )
@@ -80,7 +80,7 @@ class RefinedDenoiser:
 
 def is_refined(network: MaskNetwork) -> bool:
     """Tell whether the results of a network are refined."""
-    return network.one_grid is not None and not network.spec.causal
+    return network.one_grid is not None
 
 
 def second_network(network: MaskNetwork) -> MaskNetwork:
@@ -105,16 +105,19 @@ def make_denoiser(
     return BlockDenoiser(network, block_seconds, observe)
 
 
-def total_lookahead_frames(network: MaskNetwork, block_seconds: float) -> int:
-    """Return how many frames after a block must have arrived before the block is denoised.
+def total_lookahead_frames(network: MaskNetwork) -> int:
+    """Return how many frames after a block must have arrived before the block is denoised."""
+    n_frames = lookahead_frames(network.spec)
+    return n_frames + second_lookahead_frames(network) if is_refined(network) else n_frames
 
-    The second pass of a block waits until the first pass has completed the samples that it looks
-    ahead to, and the first pass works in whole blocks.
+
+def second_lookahead_frames(network: MaskNetwork) -> int:
+    """Return how many frames after a block the first pass must have denoised for the second pass.
+
+    The blocks of the first pass end as many frames later than those of the second. So the second
+    pass waits for no further block. It is a multiple of the network's stride.
     """
     spec, spectrogram = network.spec, network.spec.spectrogram
-    if not is_refined(network):
-        return lookahead_frames(spec)
-    n_block = block_frames(spec, block_seconds)
-    second = lookahead_frames(second_network(network).spec, N_ITERATIONS)
-    n_samples = (second - 1) * spectrogram.hop_length + 2 * (spectrogram.n_fft // 2)
-    return lookahead_frames(spec) + n_block * -(-n_samples // (n_block * spectrogram.hop_length))
+    n_frames = lookahead_frames(second_network(network).spec, N_ITERATIONS)
+    n_samples = (n_frames - 1) * spectrogram.hop_length + 2 * (spectrogram.n_fft // 2)
+    return spec.stride * -(-n_samples // (spec.stride * spectrogram.hop_length))

@@ -1,7 +1,7 @@
 """What inference must know of a network beside its weights, and how an ONNX file carries it."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
@@ -72,8 +72,8 @@ MaskFunction = Callable[[np.ndarray], np.ndarray]
 class MaskNetwork:
     """A network, and faster ways to run it, where it has them.
 
-    A network that runs on several grids of frames has `one_grid`, which runs on one of them and
-    interpolates. Its masks depend on `spec.stride` more frames each way.
+    A network that runs on several grids of frames has `one_grid`, unless it is causal. It runs on
+    one of them and interpolates. Its masks depend on `spec.stride` more frames each way.
 
     A causal network may have `start`, which begins a recording: it returns a function that takes
     the recording piece by piece, and needs no frames before a piece. All pieces but the last have a
@@ -104,12 +104,9 @@ def with_frame_shifts(network: MaskNetwork, n_shifts: int) -> MaskNetwork:
     better than one grid and takes `n_shifts` times the time. Raises ValueError if `n_shifts` does
     not divide the hop.
     """
-    spec = network.spec
+    spec, start = network.spec, network.start
     if n_shifts == 1:
         return network
-
-    def on_all_grids(mask: MaskFunction) -> MaskFunction:
-        return lambda stft: _mask_on_grids(mask, stft, n_shifts)
 
     def one_grid(stft: np.ndarray) -> np.ndarray:
         masks = network.mask(np.ascontiguousarray(stft[:, ::n_shifts]))
@@ -125,17 +122,29 @@ def with_frame_shifts(network: MaskNetwork, n_shifts: int) -> MaskNetwork:
         stride=spec.stride * n_shifts,
         frame_shifts=1,
     )
-    return replace(network.wrapped(on_all_grids), spec=closer, one_grid=one_grid)
+    return MaskNetwork(
+        _on_grids([network.mask] * n_shifts),
+        closer,
+        one_grid=None if spec.causal else one_grid,
+        start=None if start is None else lambda: _on_grids([start() for _ in range(n_shifts)]),
+    )
 
 
-def _mask_on_grids(mask: MaskFunction, stft: np.ndarray, n_shifts: int) -> np.ndarray:
-    """Return masks of all frames: every `n_shifts`-th frame belongs to one grid."""
-    n_batch, n_frames, n_bins = stft.shape[:3]
-    padded = np.pad(stft, ((0, 0), (0, -n_frames % n_shifts), (0, 0), (0, 0)))
-    grids = padded.reshape(n_batch, -1, n_shifts, n_bins, 2).swapaxes(1, 2)
-    masks = mask(np.ascontiguousarray(grids.reshape(n_batch * n_shifts, -1, n_bins, 2)))
-    interleaved = masks.reshape(n_batch, n_shifts, -1, n_bins).swapaxes(1, 2)
-    return interleaved.reshape(n_batch, -1, n_bins)[:, :n_frames]
+def _on_grids(grid_masks: Sequence[MaskFunction]) -> MaskFunction:
+    """Return a function that computes the masks of all frames from functions for one grid each.
+
+    Of n grids, each has every n-th frame. They are computed one after the other, since the memory
+    that a network takes grows with its input.
+    """
+    n_grids = len(grid_masks)
+
+    def masks_of(stft: np.ndarray) -> np.ndarray:
+        masks = np.empty(stft.shape[:3], np.float32)
+        for first, mask in enumerate(grid_masks[: stft.shape[1]]):
+            masks[:, first::n_grids] = mask(np.ascontiguousarray(stft[:, first::n_grids]))
+        return masks
+
+    return masks_of
 
 
 def interpolate_frames(masks: np.ndarray, step: int, n_frames: int) -> np.ndarray:

@@ -1,0 +1,53 @@
+"""Compute the masks of equal channels once.
+
+The channels of a stereo recording are often equal, since a phone or a headset has one microphone.
+Each channel is denoised by itself, so the network would get the same input once for each of them.
+"""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+
+from denoise.dsp.stft import Magnitude
+from denoise.network.spec import MaskFunction, MaskNetwork
+
+
+class RememberedMasks:
+    """A function that computes masks, and returns those of an input that it has had before."""
+
+    def __init__(self, mask: MaskFunction) -> None:
+        """Start without masks."""
+        self._mask = mask
+        self._masks: dict[bytes, Magnitude] = {}
+
+    def __call__(self, stft: np.ndarray) -> Magnitude:
+        """Map float32 [1, n_frames, n_bins, 2] to masks, float32 [1, n_frames, n_bins]."""
+        key = hashlib.sha256(stft.tobytes()).digest()
+        if key not in self._masks:
+            self._masks[key] = self._mask(stft)
+        return self._masks[key]
+
+    def forget(self) -> None:
+        """Discard the masks."""
+        self._masks.clear()
+
+
+class EqualChannels:
+    """The network of several channels, each of which is denoised by itself.
+
+    The masks of a piece are kept until `forget_masks`, which must be called when all channels have
+    been denoised.
+    """
+
+    def __init__(self, network: MaskNetwork) -> None:
+        """Take the network of one channel."""
+        mask = RememberedMasks(network.mask)
+        one_grid = None if network.one_grid is None else RememberedMasks(network.one_grid)
+        self._functions = [function for function in (mask, one_grid) if function is not None]
+        self.network = replace(network, mask=mask, one_grid=one_grid)
+
+    def forget_masks(self) -> None:
+        """Discard the masks of the last piece."""
+        for function in self._functions:
+            function.forget()
