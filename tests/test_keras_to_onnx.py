@@ -147,6 +147,7 @@ def test_an_export_leaves_the_network_as_it_was() -> None:
     assert to_onnx(model, {}) == to_onnx(model, {})
 
 
+@pytest.mark.slow
 def test_another_process_gives_same_bytes() -> None:
     script = (
         "import hashlib; from tests.test_keras_to_onnx import random_network, to_onnx;"

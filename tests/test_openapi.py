@@ -104,8 +104,9 @@ def document_of(token: str = "") -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "token",
-    [pytest.param("", id="open"), pytest.param(TOKEN, id="with a token", marks=pytest.mark.slow)],
+    [pytest.param("", id="open"), pytest.param(TOKEN, id="with a token")],
 )
+@pytest.mark.slow
 def test_the_document_matches_the_routes(token: str) -> None:
     findings = check_server(document_of(token), token)
     assert findings.failures == set(), "\n".join(findings.messages)

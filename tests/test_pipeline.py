@@ -203,6 +203,7 @@ def test_changed_code_reruns_the_stages_that_import_it(
         assert stages_to_run(project) == stages
 
 
+@pytest.mark.slow
 def test_changed_noise_reruns_features_and_training(project: Project) -> None:
     with params(project, {"noise.weights.pink": 0}):
         assert ran(project.dvc("repro", "features")) == ["features"]
@@ -210,6 +211,7 @@ def test_changed_noise_reruns_features_and_training(project: Project) -> None:
     assert_served(project, "features")
 
 
+@pytest.mark.slow
 def test_noise_recordings_are_used_for_training_and_evaluation(
     project: Project, tmp_path: Path
 ) -> None:
@@ -282,10 +284,12 @@ def louder(project: Project) -> list[str]:
     return ran(output)
 
 
+@pytest.mark.slow
 def test_changed_epochs_rerun_training_and_the_former_value_is_cached(shorter: list[str]) -> None:
     assert shorter == ["train", "export", "evaluate"]
 
 
+@pytest.mark.slow
 def test_changed_evaluation_snrs_rerun_the_evaluation_only(louder: list[str]) -> None:
     assert louder == ["evaluate"]
 
@@ -301,6 +305,7 @@ def test_reference_and_griffin_lim_run(project: Project) -> None:
 
 
 @pytest.mark.usefixtures("shorter", "louder")
+@pytest.mark.slow
 def test_experiments_compare(project: Project) -> None:
     table = csv.DictReader(io.StringIO(project.dvc("exp", "show", "--csv")))
     assert {"shorter", "louder"} <= {row["Experiment"] for row in table}
@@ -323,6 +328,7 @@ def test_experiments_compare(project: Project) -> None:
         "exp show --only-changed --drop Created|acc|.*/",
     ],
 )
+@pytest.mark.slow
 def test_tables_of_dvc_fit_100_columns(project: Project, command: str) -> None:
     lines = project.dvc(*command.split()).splitlines()
     assert "si_sdri_db" in "".join(lines)

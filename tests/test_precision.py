@@ -108,6 +108,7 @@ def test_nothing_is_cast_in_float32(architecture: str) -> None:
 
 
 @pytest.mark.parametrize("architecture", ["skip_autoencoder", "reference"])
+@pytest.mark.slow
 def test_training_is_that_in_float32_but_for_the_rounding(
     architecture: str, tmp_path: Path
 ) -> None:
@@ -144,6 +145,7 @@ def check_that_the_saved_model_runs_in_float32(
     assert {layer.compute_dtype for layer in loaded.layers} == {"float32"}
 
 
+@pytest.mark.slow
 def test_training_twice_gives_equal_weights_and_resumes_from_a_checkpoint(tmp_path: Path) -> None:
     def take_steps(training: TrainStep) -> list[np.ndarray]:
         for _ in range(2):

@@ -52,6 +52,7 @@ def test_digits_that_differ_are_recognised(recogniser: DigitRecognisers) -> None
     assert validate(noise_trained, unseen)[1] > 0.9
 
 
+@pytest.mark.slow
 def test_weights_repeat_and_depend_on_the_seed(
     recogniser: DigitRecognisers, tiny_params: Params
 ) -> None:

@@ -177,6 +177,7 @@ def test_denoiser_keeps_length_and_helps(trained, tmp_path: Path, rate: int) -> 
         assert si_sdr_db(clean, denoiser.denoise(noisy, rate)) > si_sdr_db(clean, noisy) + 1
 
 
+@pytest.mark.slow
 def test_same_seed_same_weights_and_an_interrupted_training_too(
     caches: Path, tmp_path: Path
 ) -> None:
@@ -301,6 +302,7 @@ def test_a_loss_that_is_not_finite_is_an_error_that_names_the_batch(bad: float) 
         mean_loss(lambda stft, pair: next(losses), batches, "epoch 1/2")
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_ends_and_keeps_the_last_good_epoch(
     caches: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,7 @@ def run_steps(*options: str) -> list[str]:
     return [output.partition("result ")[2] for output, _ in outputs]
 
 
+@pytest.mark.slow
 def test_workers_have_equal_weights_after_every_kind_of_batch() -> None:
     one, other = run_steps("2", "normalised")
     assert one == other
