@@ -102,10 +102,7 @@ def document_of(token: str = "") -> dict[str, Any]:
     return document
 
 
-@pytest.mark.parametrize(
-    "token",
-    [pytest.param("", id="open"), pytest.param(TOKEN, id="with a token")],
-)
+@pytest.mark.parametrize("token", ["", TOKEN], ids=["open", "with a token"])
 @pytest.mark.slow
 def test_the_document_matches_the_routes(token: str) -> None:
     findings = check_server(document_of(token), token)

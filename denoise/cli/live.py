@@ -17,6 +17,7 @@ from denoise.cli.model import load_denoiser
 from denoise.cli.parser import strength
 from denoise.cli.recordings import check_name
 from denoise.errors import UsageError
+from denoise.util.cores import count_cores
 from denoise.util.paths import is_same_file
 
 if TYPE_CHECKING:  # numpy and soundfile are imported only when there is something to denoise
@@ -141,7 +142,7 @@ def _run(options: argparse.Namespace, stack: ExitStack) -> "LiveReport":
     needs_device = options.play is None or options.record is None
     sounddevice = sound_device.load() if needs_device else None
     recording = None if options.play is None else stack.enter_context(reading(Path(options.play)))
-    denoiser = load_denoiser(options.model)
+    denoiser = load_denoiser(options.model, count_cores())
     live_format = _choose_format(denoiser, options, recording)
     rate, channels = live_format.sample_rate, live_format.channels
     stream = denoiser.stream(

@@ -81,7 +81,7 @@ class BlockDenoiser:
 
         The masks are applied to the frames that they were computed from, or to those that `masking`
         returns for them. Then the phases are refined in `n_iterations`. The first block is longer
-        than the others by `n_extra` frames, so that the end of each later block is, too.
+        than the others by `n_extra` frames, so all blocks end so many frames later.
         """
         self._spec = network.spec
         self._mask = network.mask if network.start is None else network.start()

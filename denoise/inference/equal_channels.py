@@ -42,10 +42,13 @@ class EqualChannels:
 
     def __init__(self, network: MaskNetwork) -> None:
         """Take the network of one channel."""
-        mask = RememberedMasks(network.mask)
-        one_grid = None if network.one_grid is None else RememberedMasks(network.one_grid)
-        self._functions = [function for function in (mask, one_grid) if function is not None]
-        self.network = replace(network, mask=mask, one_grid=one_grid)
+        self._functions: list[RememberedMasks] = []
+        # What `start` returns keeps past frames, so its masks depend on more than its input.
+        self.network = replace(network.wrapped(self._remembering), start=network.start)
+
+    def _remembering(self, mask: MaskFunction) -> RememberedMasks:
+        self._functions.append(RememberedMasks(mask))
+        return self._functions[-1]
 
     def forget_masks(self) -> None:
         """Discard the masks of the last piece."""
