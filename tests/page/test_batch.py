@@ -83,6 +83,23 @@ def test_a_row_is_listened_to_while_the_rows_stay(page: Page) -> None:
     assert waiting.value.suggested_filename == "first-denoised.wav"
 
 
+def test_listening_to_one_does_not_end_the_others(page: Page) -> None:
+    count = 0
+
+    def hold(route: Route) -> None:
+        nonlocal count
+        count += 1
+        if count == 1:
+            route.continue_()
+
+    page.route("**/v1/denoise*", hold)
+    choose_all(page, {"first.wav": WAV, "second.wav": WAV})
+    listen = page.get_by_role("button", name="Listen to first.wav")
+    expect(listen).to_be_disabled()
+    page.get_by_role("button", name="Cancel").click()
+    expect(listen).to_be_enabled()
+
+
 def test_a_single_file_replaces_the_rows(page: Page) -> None:
     choose_all(page, {"first.wav": WAV, "second.wav": WAV})
     expect(page.get_by_role("heading", name="2 of 2 cleaned")).to_be_visible()

@@ -82,20 +82,30 @@ def test_a_job_that_fails_tells_why(page: Page, deleted: list[str]) -> None:
     wait_for(page, lambda: deleted)
 
 
-def test_a_server_that_starts_anew_is_waited_for(page: Page) -> None:
-    failures = [503, 0, 502]
+@pytest.mark.parametrize(
+    ("method", "pattern", "failures"),
+    [
+        ("POST", "**/v1/jobs?*", [503]),
+        ("GET", "**/v1/jobs/*", [503, 0, 502]),
+        ("GET", "**/v1/jobs/*/result", [504, 0]),
+    ],
+)
+def test_a_server_that_is_busy_or_starts_anew_is_waited_for(
+    page: Page, method: str, pattern: str, failures: list[int]
+) -> None:
+    left = list(failures)
 
     def fail_at_first(route: Route) -> None:
-        if route.request.method != "GET" or not failures:
+        if route.request.method != method or not left:
             route.continue_()
-        elif status := failures.pop():
+        elif status := left.pop():
             respond(status, "<html>")(route)
         else:
             route.abort()
 
-    page.route("**/v1/jobs/*", fail_at_first)
+    page.route(pattern, fail_at_first)
     made = clean(page)
-    assert made["extension"] == "wav" and failures == []
+    assert made["extension"] == "wav" and left == []
 
 
 def test_a_job_that_the_server_has_lost_is_an_error(page: Page) -> None:

@@ -198,8 +198,11 @@ def test_recording_excludes_playback_and_other_files(page: Page) -> None:
     expect(page.get_by_role("button", name="Pause")).to_be_hidden()
     choose(page, name="other.wav")
     expect(page.get_by_role("alert")).to_contain_text("Stop or discard the recording first.")
+    download = page.get_by_role("button", name="Download", exact=True)
+    expect(download).to_be_disabled()  # it might have the recording cleaned once more
     page.get_by_role("button", name="Discard").click()
     expect(page.get_by_role("alert")).to_be_hidden()
+    expect(download).to_be_enabled()
 
 
 @pytest.mark.parametrize(

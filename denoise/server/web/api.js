@@ -49,7 +49,7 @@ export async function ask(path) {
 }
 
 /**
- * Have a recording cleaned, and wait while the server is busy, for so many tries.
+ * Have a recording cleaned; a server that is busy is asked again, up to `tries` times in all.
  *
  * tell(what, share) hears of "sending", "cleaning", "receiving" and "waiting"; share is 0 to 1, or
  * null where it is not known. Returns what readResult does; throws a Problem, or the
@@ -57,9 +57,14 @@ export async function ask(path) {
  */
 export async function denoise(file, query, tell, signal, tries = TRIES) {
   const path = `v1/denoise?${new URLSearchParams(query)}`;
+  return whileBusy(() => send(path, file, tell, signal), tell, signal, tries);
+}
+
+/** Return what request() returns; call it again as long as the server is too busy for it. */
+export async function whileBusy(request, tell, signal, tries = TRIES) {
   for (let left = tries - 1; ; left -= 1) {
     try {
-      return await send(path, file, tell, signal);
+      return await request();
     } catch (problem) {
       if (problem.status !== 503 || left === 0) throw problem;
       tell("waiting", null);

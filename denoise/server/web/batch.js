@@ -20,6 +20,11 @@ export class Batch {
     this.#count();
   }
 
+  /** Hold the buttons that play a result: cleaning it for the player would end what is under way. */
+  hold(isHeld) {
+    for (const row of this.#rows) row.hold(isHeld);
+  }
+
   /** Show no rows. */
   clear() {
     this.#rows = [];
@@ -31,6 +36,7 @@ export class Batch {
    * the next follows; only a token that is missing, or the signal, ends it: that is thrown.
    */
   async run(signal) {
+    this.hold(true);
     try {
       for (const row of this.#rows.filter(({ isDone }) => !isDone)) {
         await this.#runOne(row, signal);
@@ -38,6 +44,7 @@ export class Batch {
       }
     } finally {
       for (const row of this.#rows) row.stop();
+      this.hold(false);
     }
     return this.#rows;
   }
@@ -84,6 +91,10 @@ class Row {
     this.#save.addEventListener("click", () => this.save());
     this.element = node("li", {});
     this.element.append(name, this.#state, this.#listen, this.#save);
+  }
+
+  hold(isHeld) {
+    this.#listen.disabled = isHeld;
   }
 
   begin() {

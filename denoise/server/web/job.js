@@ -1,27 +1,45 @@
 /** Long recordings as jobs of the server: no proxy's timeout and no restart loses them. */
 
-import { Problem, credentials, pause, readResult, refusal, transfer } from "./api.js";
+import { Problem, credentials, pause, readResult, refusal, transfer, whileBusy } from "./api.js";
 
 const POLL_SECONDS = 0.7;
-const MOST_FAILURES = 60; // of polls in a row, while a server restarts
+const MOST_FAILURES = 60; // of requests in a row, while a server restarts
 const ACCEPTED = 202;
+const UNAVAILABLE = [0, 502, 503, 504]; // no answer, or that of a proxy
 
 /** Have a recording cleaned as a job; the arguments, the result and the errors are those of `denoise`. */
 export async function denoiseAsJob(file, query, tell, signal) {
-  const request = await transfer("POST", `v1/jobs?${new URLSearchParams(query)}`, { body: file, tell, signal });
-  if (request.status !== ACCEPTED) throw await refusal(request);
-  const { url } = JSON.parse(await request.response.text());
+  const url = await whileBusy(() => create(file, query, tell, signal), tell, signal);
   const path = url.replace(/^\//, ""); // the page may lie in a folder of a proxy
   const remove = () => fetch(path, { method: "DELETE", headers: credentials(), keepalive: true }).catch(() => {});
   addEventListener("pagehide", remove); // nobody will fetch the result
   try {
     await untilDone(path, tell, signal);
-    const answer = await transfer("GET", `${path}/result`, { tell, signal });
-    if (answer.status !== 200) throw await refusal(answer);
-    return readResult(answer);
+    return await fetchResult(path, tell, signal);
   } finally {
     removeEventListener("pagehide", remove);
     remove();
+  }
+}
+
+/** Create a job; returns the path of its state. */
+async function create(file, query, tell, signal) {
+  const request = await transfer("POST", `v1/jobs?${new URLSearchParams(query)}`, { body: file, tell, signal });
+  if (request.status !== ACCEPTED) throw await refusal(request);
+  return JSON.parse(await request.response.text()).url;
+}
+
+/** Fetch the result; a server that is not available is asked again. */
+async function fetchResult(path, tell, signal) {
+  for (let failures = 0; ; failures += 1) {
+    try {
+      const answer = await transfer("GET", `${path}/result`, { tell, signal });
+      if (answer.status !== 200) throw await refusal(answer);
+      return readResult(answer);
+    } catch (problem) {
+      if (!UNAVAILABLE.includes(problem.status) || failures === MOST_FAILURES) throw problem;
+      await pause(POLL_SECONDS, signal);
+    }
   }
 }
 

@@ -91,7 +91,7 @@ async function openAll(files) {
   byId("result").hidden = true;
   batch.load(files);
   settle("download-all");
-  const rows = await attempt((signal) => batch.run(signal), { again: () => openAll(files) });
+  const rows = await attempt((signal) => batch.run(signal));
   if (rows) byId("status").textContent = byId("batch-title").textContent;
 }
 
@@ -133,8 +133,14 @@ async function record() {
   if (!started) return;
   recorder = started;
   byId("longest").textContent = limits ? `of ${clock(mostSeconds(), 0)} at most` : "";
-  byId("play").disabled = true; // the microphone would hear it
+  hold(true);
   show("recording", "stop");
+}
+
+/** While the microphone is on, nothing is played, which it would hear, and nothing cleaned. */
+function hold(isRecording) {
+  byId("play").disabled = byId("download").disabled = isRecording;
+  batch.hold(isRecording);
 }
 
 function follow(seconds, levelDb) {
@@ -151,7 +157,7 @@ function mostSeconds() {
 function endRecording() {
   const ending = recorder;
   recorder = null;
-  byId("play").disabled = false;
+  hold(false);
   return ending;
 }
 
