@@ -6,6 +6,7 @@ seconds in Retry-After and tries again; this wait counts as latency.
 """
 
 import argparse
+import http.client
 import io
 import queue
 import statistics
@@ -57,7 +58,7 @@ def send(url: str, body: bytes, result: LoadResult) -> None:
                 time.sleep(float(error.headers["Retry-After"]))
                 continue
             is_complete = False
-        except OSError:
+        except (OSError, http.client.HTTPException):  # no answer, or a part of one
             is_complete = False
         result.failed += not is_complete
         result.latencies.append(time.monotonic() - started)

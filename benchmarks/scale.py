@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -33,9 +32,8 @@ STAGES = ("sample", "features", "train", "export", "train_recogniser", "evaluate
 
 
 class Cost(NamedTuple):
-    """What a stage took: seconds by the clock and of the processor, and MB of memory and disk."""
+    """What a stage took: seconds of the processor, and MB of memory and disk."""
 
-    seconds: float
     processor_seconds: float
     memory_mb: float
     disk_mb: float
@@ -46,14 +44,12 @@ def run_stage(folder: Path, stage: str) -> Cost:
     pipeline = yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))
     entry = pipeline["stages"][stage]
     words = entry["cmd"].split()
-    started = time.monotonic()
     process = subprocess.Popen([sys.executable, *words[1:]], cwd=folder)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"{stage} failed.")
     unit = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
     return Cost(
-        time.monotonic() - started,
         usage.ru_utime + usage.ru_stime,
         usage.ru_maxrss * unit / 1e6,
         disk_mb(folder, entry),

@@ -1,4 +1,4 @@
-"""Measures the training time of the default network and of the published autoencoder.
+"""Measures the training time of the default network and of the reference autoencoder.
 
 Both are trained in turns, by the pipeline's own stages in processes of their own, for a few epochs;
 the time of a whole training is extrapolated. Run `python -m benchmarks.training` after `dvc repro`.
@@ -22,8 +22,10 @@ import yaml
 from benchmarks.cost import describe_machine, status_mb
 from denoise.errors import DenoiseError
 from presets.__main__ import load_preset
+from presets.keys import set_value
 
 ROOT = Path(__file__).parent.parent
+SHORT = {"train.frozen_batch_norm_fraction": 0.0, "train.fine_tuning.epochs": 0}
 
 
 @dataclass
@@ -38,8 +40,9 @@ class Trainee:
 
     @property
     def epochs(self) -> int:
-        """The epochs of the whole training."""
-        return int(self.params["train"]["epochs"])
+        """The epochs of the whole training, fine-tuning included."""
+        train = self.params["train"]
+        return int(train["epochs"] + train["fine_tuning"]["epochs"])
 
     def seconds(self) -> float:
         """Return the seconds of the whole training, start-up included."""
@@ -50,11 +53,7 @@ def with_params(tree: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str,
     """Return a copy of params with `overrides`, by their dotted keys."""
     changed: dict[str, Any] = yaml.safe_load(yaml.safe_dump(tree))
     for key, value in overrides.items():
-        section = changed
-        *path, leaf = key.split(".")
-        for name in path:
-            section = section[name]
-        section[leaf] = value
+        set_value(changed, key, value)
     return changed
 
 
@@ -84,9 +83,7 @@ def train(trainee: Trainee, folder: Path, n_epochs: int) -> None:
     """Train for a few epochs; record the time of each and the peak memory."""
     few = folder / "few.yaml"
     # Epochs with frozen batch-norm take as long, but the first of them compiles a second graph.
-    shortened = with_params(
-        trainee.params, {"train.epochs": n_epochs, "train.frozen_batch_norm_fraction": 0.0}
-    )
+    shortened = with_params(trainee.params, SHORT | {"train.epochs": n_epochs})
     few.write_text(yaml.safe_dump(shortened), encoding="utf-8")
     ends = [time.monotonic()]
     running = stage(

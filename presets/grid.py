@@ -153,11 +153,21 @@ def read_results(grid: Grid, metrics: Sequence[str]) -> dict[str, list[Interval]
             advice = f"`dvc queue logs {name}` says why it failed, `dvc queue status` what waits"
             raise UsageError(f"{name} has no result: {advice}.") from error
         for key, value in cell.items():
-            if (found := _look_up(params, key)) != value:
+            if _numbers_in(found := _look_up(params, key)) != _numbers_in(value):
                 raise UsageError(f"{name} ran with {key}={found}, not {value}: choose a --name.")
         for metric in metrics:
             results[metric].append(improvement(table, metric))
     return results
+
+
+def _numbers_in(value: Any) -> Any:
+    """Return a value with the texts that are numbers as such: YAML reads 1e-5 as text."""
+    if isinstance(value, list):
+        return [_numbers_in(each) for each in value]
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def render_table(grid: Grid, metric: str, intervals: Sequence[Interval]) -> list[str]:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from matplotlib.image import imread
 
 from denoise.errors import ParamsError, UsageError
+from presets import grid
 from presets.grid import Axis, Grid, improvement, main, panels, render_table, split_values
 from presets.grid_picture import draw, positions
 from tests.closures import ROOT
@@ -27,6 +29,20 @@ INTERVALS = [{"mean": m, "low": m - 1, "high": m + 1} for m in (1.0, 2.0, 3.0, 4
 def test_commas_inside_brackets_belong_to_the_value() -> None:
     assert split_values("1,2.5,yes") == ["1", "2.5", "yes"]
     assert split_values("[1, 2],[3],[[4,5],[6]]") == ["[1, 2]", "[3]", "[[4,5],[6]]"]
+
+
+@pytest.mark.parametrize("written", ["0.001", "1e-03", "1.0e-3"])
+def test_a_number_is_the_same_however_it_is_written(
+    written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = f"train: {{learning_rate: {written}, rates: [{written}]}}"
+    axes = ("train.learning_rate=1e-3,1e-4", "train.rates=[1e-3],[1e-4]")
+    (first, *_) = Grid("grid", tuple(map(Axis.parse, axes))).cells.items()
+    monkeypatch.setattr(grid, "read_table", lambda *_: pd.DataFrame())
+    monkeypatch.setattr("dvc.api.read", lambda *_, **__: params)
+    grid.read_results(SimpleNamespace(cells=dict([first])), [])
+    with pytest.raises(UsageError, match="ran with"):
+        grid.read_results(SimpleNamespace(cells={"grid-1": {"train.learning_rate": 0.1}}), [])
 
 
 @pytest.mark.parametrize("text", ["a", "a=", "a=1", "=1,2", "a=1,,2", "a=1,1"])

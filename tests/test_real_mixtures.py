@@ -197,6 +197,13 @@ def test_speech_gets_one_level_and_rate(tmp_path: Path) -> None:
     assert active_level_db(speech, RATE) == pytest.approx(-26, abs=0.01)
 
 
+@pytest.mark.parametrize("n_samples", [100, RATE])
+def test_speech_that_is_too_short_is_refused(tmp_path: Path, n_samples: int) -> None:
+    write(tmp_path / "a.wav", noise(0, 1.0)[:n_samples])
+    with pytest.raises(AudioError, match="at least 2 s are needed"):
+        read_speech(tmp_path / "a.wav", RATE)
+
+
 def test_music_is_the_beginning_of_a_recording(tmp_path: Path) -> None:
     write(tmp_path / "long.wav", noise(0, 14.0))
     assert len(read_music(tmp_path / "long.wav", RATE)) == 10 * RATE

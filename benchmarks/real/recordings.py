@@ -94,11 +94,16 @@ def read_speech(path: Path, sample_rate: int) -> Waveform:
     waveform = remove_dc(read_mono(path, sample_rate, MAX_READ_SECONDS))
     if is_silent(waveform):
         raise AudioError("It is silent.")
+    _check_length(waveform, sample_rate)
     utterance = _cut_in_pause(_trim(waveform, sample_rate), sample_rate)
-    seconds = len(utterance) / sample_rate
+    _check_length(utterance, sample_rate)
+    return scale_to_level(utterance, sample_rate)
+
+
+def _check_length(speech: Waveform, sample_rate: int) -> None:
+    seconds = len(speech) / sample_rate
     if seconds < MIN_SECONDS:
         raise AudioError(f"{seconds:.1f} s of speech; at least {MIN_SECONDS:g} s are needed.")
-    return scale_to_level(utterance, sample_rate)
 
 
 def read_music(path: Path, sample_rate: int) -> Waveform:
