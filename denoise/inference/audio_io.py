@@ -105,9 +105,15 @@ class Source:
     def blocks(self) -> Iterator[Waveform]:
         """Yield at least one block, float32 [n_samples, n_channels], up to the file's end.
 
-        Raises AudioError as `read_blocks` does, and for a decoder that stops before.
+        Raises AudioError as `read_blocks` does, and for a decoder that stops before, and
+        DenoiseError where the disk fails.
         """
-        return self._read()
+        try:
+            yield from self._read()
+        except OSError as error:
+            raise DenoiseError(
+                f"{self.path} cannot be read: {describe_os_error(error)}."
+            ) from error
 
 
 class Sink:
@@ -140,7 +146,7 @@ class Sink:
         if self._sound.format in LIMITED_FORMATS and self._file.tell() > MAX_BYTES:
             raise DenoiseError(
                 f"{self._sound.format} files hold at most 4 GiB, and this recording needs more. "
-                "Give the output the extension .w64, or pass --format flac."
+                "W64 and FLAC files may be longer."
             )
 
 

@@ -33,17 +33,17 @@ class Container(NamedTuple):
     """A container by FFmpeg's name, and whether libsndfile reads it."""
 
     name: str
-    is_sndfile_s: bool
+    is_read_by_sndfile: bool
 
 
-SNDFILE_S = {"wav", "w64", "aiff", "au", "caf", "flac", "ogg", "mp3"}
+READ_BY_SNDFILE = {"wav", "w64", "aiff", "au", "caf", "flac", "ogg", "mp3"}
 
 
 def sniff(file: BinaryIO) -> Container | None:
     """Return the container of a seekable file, or None if it is unknown."""
     file.seek(0)
     name = _name(file)
-    return None if name is None else Container(name, name in SNDFILE_S)
+    return None if name is None else Container(name, name in READ_BY_SNDFILE)
 
 
 def has_index_first(file: BinaryIO) -> bool:

@@ -165,5 +165,5 @@ def writing_errors(target: Path) -> Iterator[None]:
     except OSError as error:
         raise DenoiseError(
             f"{target} cannot be written: {describe_os_error(error)}. No partial file was kept. "
-            "Free some space, or choose another place with -o."
+            "Free some space, or choose another place."
         ) from error

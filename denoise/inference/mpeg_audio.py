@@ -41,18 +41,18 @@ class Frame(NamedTuple):
 class Stream:
     """One stream of a file: where it starts and ends, and how many samples its frames hold.
 
-    Its header, if it has one, says at `told_at` that it has `told_frames` frames, and behind them
-    that it has `told_bytes` bytes; 0 stands for nothing.
+    A VBR header, if it has one, gives the number of frames, `header_frames`, at `header_offset` and
+    the number of bytes, `header_bytes`, behind it; 0 stands for a number that it does not give.
     """
 
     start: int
     end: int = 0
     n_frames: int = 0
     n_samples: int = 0
-    told_at: int = 0
-    told_frames: int = 0
-    told_bytes: int = 0
-    max_frame_samples: int = field(default=0, repr=False)
+    header_offset: int = 0
+    header_frames: int = 0
+    header_bytes: int = 0
+    last_frame_samples: int = field(default=0, repr=False)
 
 
 def parse_header(head: bytes) -> Frame | None:
@@ -97,7 +97,7 @@ def find_streams(file: BinaryIO, n_bytes: int) -> list[Stream]:
         else:
             streams[-1].n_frames += 1
             streams[-1].n_samples += frame.n_samples
-            streams[-1].max_frame_samples = frame.n_samples
+            streams[-1].last_frame_samples = frame.n_samples
     if streams:
         streams[-1].end = n_bytes
     return [stream for stream in streams if stream.n_samples]
@@ -126,12 +126,12 @@ def _read_info(file: BinaryIO, info: int, stream: Stream) -> None:
     file.seek(info)
     header = file.read(18)
     if header.startswith(b"VBRI"):
-        stream.told_at = info + 14
-        stream.told_frames = int.from_bytes(header[14:18], "big")
+        stream.header_offset = info + 14
+        stream.header_frames = int.from_bytes(header[14:18], "big")
     elif len(header) == 18 and header[7] & 1:
-        stream.told_at = info + 8
-        stream.told_frames = int.from_bytes(header[8:12], "big")
-        stream.told_bytes = int.from_bytes(header[12:16], "big") if header[7] & 2 else 0
+        stream.header_offset = info + 8
+        stream.header_frames = int.from_bytes(header[8:12], "big")
+        stream.header_bytes = int.from_bytes(header[12:16], "big") if header[7] & 2 else 0
 
 
 def _find_items(file: BinaryIO) -> Iterator[tuple[int, Frame | None]]:

@@ -70,7 +70,7 @@ def probe(path: Path) -> tuple[AudioFormat, Encoding]:
     """
     with path.open("rb") as file, ExitStack() as stack:
         container = sniff(file)
-        if container is not None and container.is_sndfile_s:
+        if container is not None and container.is_read_by_sndfile:
             part = find_parts(file, container.name)[0]
             try:
                 sound = stack.enter_context(soundfile.SoundFile(_as_file(path, file, part)))
@@ -83,14 +83,14 @@ def probe(path: Path) -> tuple[AudioFormat, Encoding]:
 
 def _open(path: Path, file: BinaryIO, stack: ExitStack) -> Source:
     """Open a recording; `stack` closes it."""
-    container = sniff(file) if path.is_file() else None  # a pipe cannot be read twice
-    if container is not None and not container.is_sndfile_s:
+    container = sniff(file)
+    if container is not None and not container.is_read_by_sndfile:
         return _open_media(path, file, container, stack)
     parts = None if container is None else find_parts(file, container.name)
     first: SystemPath | BinaryIO = SystemPath(path)
     if parts is not None:
         first = _as_file(path, file, parts[0])
-    if path.is_file() and _is_named_mpeg(path) and not has_frames(file):
+    if _is_named_mpeg(path) and not has_frames(file):
         file.seek(0)
         first = file  # without the name, for which libsndfile would try libmpg123
     try:

@@ -108,13 +108,14 @@ def find_parts(file: BinaryIO, container: str) -> list[Part]:
 def _find_mp3_parts(file: BinaryIO, n_bytes: int) -> list[Part]:
     parts = []
     for stream in mpeg_audio.find_streams(file, n_bytes):
-        fewest = max(0, stream.n_samples - MP3_SLACK_FRAMES * stream.max_frame_samples)
-        replaced, n_told = {}, _before_id3v1(file, stream.end) - stream.start
-        told_at = stream.told_at - stream.start
-        if 0 < stream.told_frames < stream.n_frames:  # the decoder would stop there
-            replaced[told_at] = stream.n_frames.to_bytes(4, "big")
-        if stream.told_bytes and abs(n_told / stream.told_bytes - 1) > MP3_TOLERANCE:
-            replaced[told_at + 4] = n_told.to_bytes(4, "big")  # the decoder would print a warning
+        fewest = max(0, stream.n_samples - MP3_SLACK_FRAMES * stream.last_frame_samples)
+        replaced, n_used = {}, _before_id3v1(file, stream.end) - stream.start
+        header_offset = stream.header_offset - stream.start
+        if 0 < stream.header_frames < stream.n_frames:  # the decoder would stop there
+            replaced[header_offset] = stream.n_frames.to_bytes(4, "big")
+        if stream.header_bytes and abs(n_used / stream.header_bytes - 1) > MP3_TOLERANCE:
+            # The decoder would print a warning.
+            replaced[header_offset + 4] = n_used.to_bytes(4, "big")
         parts.append(Part(stream.start, stream.end, replaced, min_samples=fewest))
     return parts or [Part(0, n_bytes, {})]
 

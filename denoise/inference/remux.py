@@ -24,9 +24,9 @@ from denoise.inference.reader import trim
 from denoise.inference.sound_encoder import SoundEncoder, choose_codec
 from denoise.inference.streaming import Stream
 from denoise.inference.video_streams import (
+    copy_sound_metadata,
     copy_streams,
     describe_losses,
-    describe_sound,
     is_cover,
     is_filler,
     read_covers,
@@ -49,7 +49,7 @@ def has_picture(path: str | os.PathLike[str]) -> bool:
     try:
         with Path(path).open("rb") as file:
             container = sniff(file)
-            if container is None or container.is_sndfile_s:
+            if container is None or container.is_read_by_sndfile:
                 return False
             av = media.load()
             with media.open_container(av, file, container.name) as opened:
@@ -210,7 +210,7 @@ def _write(
             def add_sound() -> SoundEncoder:
                 settings = (choice, sound.sample_rate, job.start_seconds)
                 encoder = SoundEncoder(av, output, *settings)
-                describe_sound(encoder.stream, sound.stream, output)
+                copy_sound_metadata(encoder.stream, sound.stream, output)
                 return encoder
 
             streams = (job.others, output, job.covers, sound.stream.index)

@@ -110,7 +110,7 @@ def _copy(stream: Any, source: Any, output: Any) -> Any:
             copy.codec_context.sample_aspect_ratio = stream.sample_aspect_ratio  # for MP4 and MOV
         if tag := _codec_tag(stream, source, output):
             copy.codec_context.codec_tag = tag
-    describe(copy, stream, output)
+    copy_metadata(copy, stream, output)
     return copy
 
 
@@ -126,7 +126,7 @@ def _codec_tag(stream: Any, source: Any, output: Any) -> str | None:
     return None
 
 
-def describe(copy: Any, stream: Any, output: Any) -> None:
+def copy_metadata(copy: Any, stream: Any, output: Any) -> None:
     """Give a stream the metadata and the disposition of another one."""
     metadata = _kept(stream.metadata)
     if output.format.name in formats.MOV_FAMILY and "name" in metadata:
@@ -135,9 +135,9 @@ def describe(copy: Any, stream: Any, output: Any) -> None:
     copy.disposition = stream.disposition.value
 
 
-def describe_sound(copy: Any, stream: Any, output: Any) -> None:
-    """Do the same as `describe` for a re-encoded stream, whose statistics have changed."""
-    describe(copy, stream, output)
+def copy_sound_metadata(copy: Any, stream: Any, output: Any) -> None:
+    """Do the same as `copy_metadata` for a re-encoded stream, whose statistics have changed."""
+    copy_metadata(copy, stream, output)
     for name in list(copy.metadata):
         if name.lower().startswith(STATISTICS):
             del copy.metadata[name]

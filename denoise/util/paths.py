@@ -93,11 +93,11 @@ def replacing_output(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _temporary_name(name: str) -> str:
-    """Return the name of a hidden file that no other file of this process has."""
+    """Return the name of a hidden file that no other process or thread uses."""
     encoded = os.fsencode(name)
     if len(encoded) > MAX_NAME_BYTES:
         name = hashlib.sha256(encoded).hexdigest()
-    return f".{name}.{os.getpid()}.partial"
+    return f".{name}.{os.urandom(8).hex()}.partial"
 
 
 def _hand_down(former: Path, new: Path) -> None:
