@@ -5,6 +5,7 @@ WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 COPY denoise denoise
 COPY general/models general/models
+COPY general/live/models general/live/models
 RUN pip install --no-cache-dir '.[server]' && rm -rf /source/*
 
 RUN useradd --system --no-create-home denoise

@@ -10,13 +10,16 @@ else
 endif
 IN_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro general test slow bench setup site reproduce lock clean
+.PHONY: repro general live test slow bench setup site reproduce lock clean
 
 repro: .venv/.pipeline ## train the denoiser on the built-in voices: the whole pipeline
 	$(IN_VENV) dvc repro
 
 general: .venv/.pipeline ## train the general model on open recordings: two and a quarter hours, and 0.6 GB from the network
 	cd general && $(IN_VENV) dvc repro
+
+live: .venv/.pipeline ## train the causal model of denoise live, on the same recordings
+	cd general/live && $(IN_VENV) dvc repro
 
 test: .venv/.test ## lint, type-check and test
 	$(IN_VENV) ruff check .
@@ -60,7 +63,7 @@ clean: ## remove the environment and all that is not in git, DVC's cache excepte
 	rm -rf .venv .scratch data/corpus.zip data/corpus.json data/noise.zip data/noise.json data/features
 	rm -rf models/denoiser models/recogniser metrics/audio
 	rm -rf data/.*.partial models/.*.partial metrics/.*.partial
-	cd general && git clean -qdfX data models metrics
+	cd general && git clean -qdfX data models metrics live
 
 .venv/.pipeline: requirements.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.13 is needed. Try make PYTHON=path/to/python3.12."; exit 1; }

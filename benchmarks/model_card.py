@@ -1,4 +1,4 @@
-"""Write the figures of both model cards from the metrics: `python -m benchmarks.model_card`.
+"""Write the figures of the model cards from the metrics: `python -m benchmarks.model_card`.
 
 A card is `MODEL_CARD.md` beside the exported model. Its figures stand between two comments, and
 come from `metrics/evaluation/breakdown.json` of the same pipeline. A test compares the two.
@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.table import METRICS, Tree, format_cell, overall_table, read_breakdown
 
 ROOT = Path(__file__).parent.parent
-PIPELINES = ("", "general")
+PIPELINES = ("", "general", "general/live")
 BEGIN = "<!-- written by python -m benchmarks.model_card -->"
 END = "<!-- end of what is written -->"
 GROUPS = {"by_noise": "noise", "by_snr_db": "SNR", "by_gender": "gender", "by_digit": "digit"}

@@ -712,15 +712,49 @@ def test_an_error_in_the_temporary_folder_is_reported(
     assert run_denoise(model, "-", "-o", "x.wav") == 1
 
 
-def test_the_wheel_contains_every_package_and_the_network() -> None:
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("options", [["-o", "-"], ["--json", "--dry-run"], ["--dry-run"]])
+def test_a_full_standard_output_is_an_error_in_one_line(model: Path, options: list[str]) -> None:
+    write_recording("a.wav")
+    command = [sys.executable, "-m", "denoise", "a.wav", "--model", str(model), *options]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    expected = "denoise: Standard output cannot be written: No space left on device."
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, expected)
+    assert "Traceback" not in done.stderr
+
+
+def test_without_a_temporary_folder_the_error_names_the_remedy(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(**_: object) -> None:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    replace_stdio(monkeypatch, b"x")
+    monkeypatch.setattr("tempfile.TemporaryDirectory", refuse)
+    assert run_denoise(model, "-", "-o", "x.wav") == 1
+    assert "No usable temporary directory found. Free some space, or set the environment" in (
+        capsys.readouterr().err
+    )
+
+
+def test_the_wheel_contains_every_package_and_both_networks() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     packages = {
         ".".join(path.parent.relative_to(ROOT).parts)
         for path in (ROOT / "denoise").rglob("__init__.py")
     }
-    assert set(settings["packages"]) == packages | {"denoise.models"}
-    assert settings["package-dir"]["denoise.models"] == "general/models"
-    assert settings["package-data"]["denoise.models"] == ["*.onnx", "*.md"]
+    models = {"denoise.models": "general/models", "denoise.models.live": "general/live/models"}
+    assert set(settings["packages"]) == packages | set(models)
+    for package, folder in models.items():
+        assert settings["package-dir"][package] == folder
+        assert settings["package-data"][package] == ["*.onnx", "*.md"]
     assert settings["package-data"]["denoise.corpus"] == ["open_data.yaml"]  # the attributions
 
 

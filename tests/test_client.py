@@ -15,7 +15,10 @@ from typing import Any
 
 import pytest
 
+from denoise.cli import client
 from denoise.cli.main import main
+from denoise.errors import UsageError
+from denoise.server.cli import serve
 from tests.closures import ROOT
 from tests.project import wait_until
 
@@ -230,6 +233,17 @@ def test_the_token_comes_from_the_option_or_the_environment(
         "Bearer one",
         "Bearer two",
     ]
+
+
+@pytest.mark.parametrize("token", ["schlüssel", "two\n", " padded", "padded "])
+def test_a_token_that_no_header_can_hold_is_refused_by_both_sides(
+    token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DENOISE_TOKEN", token)
+    with pytest.raises(UsageError, match="printable ASCII"):
+        client.run(["http://127.0.0.1:1", "a.wav", "-o", "b.wav"])
+    with pytest.raises(UsageError, match="printable ASCII"):
+        serve([])
 
 
 def test_a_busy_server_is_tried_again_after_the_time_it_gives(

@@ -23,7 +23,7 @@ def test_what_the_image_copies_exists_and_is_not_ignored() -> None:
     copied = [
         name for line in re.findall(r"^COPY (.*) \S+$", DOCKERFILE, re.M) for name in line.split()
     ]
-    assert {"denoise", "general/models", "pyproject.toml"} <= set(copied)
+    assert {"denoise", "general/models", "general/live/models", "pyproject.toml"} <= set(copied)
     kept = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     for name in copied:
         assert (ROOT / name).exists()

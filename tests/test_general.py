@@ -1,7 +1,10 @@
-"""The general model: its pipeline is that of dvc.yaml, and its card names everybody it owes to."""
+"""The shipped models: their pipelines are that of dvc.yaml, and their data are credited."""
 
+import os
 import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,53 +15,81 @@ from denoise.corpus.archive import Utterance
 from denoise.corpus.open_catalogue import attributions, read_catalogue
 from denoise.errors import CorpusError
 from denoise.inference import onnx_runtime
+from denoise.inference.built_in import BUILT_IN, GENERAL, LIVE, path_of
+from denoise.inference.denoiser import Denoiser
 from denoise.noise.archive import create_noise_archive
 from denoise.params_file import load_params
-from presets.general import render
+from presets.pipelines import PIPELINES, render
 from tests.closures import ROOT
 from tests.corpora import wav, write_recordings
 from tests.test_structure import STAGES, leaves
 
-GENERAL = ROOT / "general"
-PIPELINE = yaml.safe_load((GENERAL / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-CARD = (GENERAL / "models" / "MODEL_CARD.md").read_text(encoding="utf-8")
+FOLDERS = {"general": ROOT / "general", "live": ROOT / "general" / "live"}
+CARD = (ROOT / "general" / "models" / "MODEL_CARD.md").read_text(encoding="utf-8")
+OWN_PARAMS = ("model", "train", "export", "portable")  # those of the live model; it shares the rest
 MAX_BYTES = 4_000_000
 
 
-def test_its_pipeline_is_written_from_dvc_yaml() -> None:
-    assert (GENERAL / "dvc.yaml").read_text(encoding="utf-8") == render()
+def read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_its_stages_write_into_its_folder(stage: str) -> None:
-    here, there = PIPELINE[stage], STAGES[stage]
+TREES = {name: read(folder / "params.yaml") for name, folder in FOLDERS.items()}
+STAGES_OF = {name: read(folder / "dvc.yaml")["stages"] for name, folder in FOLDERS.items()}
+
+
+def test_the_pipelines_are_written_from_dvc_yaml() -> None:
+    assert [ROOT / pipeline.folder for pipeline in PIPELINES] == list(FOLDERS.values())
+    for pipeline in PIPELINES:
+        path = ROOT / pipeline.folder / "dvc.yaml"
+        assert path.read_text(encoding="utf-8") == render(pipeline)
+
+
+@pytest.mark.parametrize(
+    ("name", "stage"), [(name, stage) for name, stages in STAGES_OF.items() for stage in stages]
+)
+def test_the_stages_write_into_the_folder_of_their_pipeline(name: str, stage: str) -> None:
+    folder, here, there = FOLDERS[name], STAGES_OF[name][stage], STAGES[stage]
     assert {k: v for k, v in here.items() if k not in ("cmd", "deps")} == {
         k: v for k, v in there.items() if k not in ("cmd", "deps")
     }
+    own, up = folder.relative_to(ROOT).as_posix(), os.path.relpath(ROOT, folder)
     assert here["cmd"].startswith(
-        f"cd .. && python -m stages.{stage} --params general/params.yaml "
+        f"cd {up} && python -m stages.{stage} --params {own}/params.yaml "
     )
     paths = re.findall(r"--\w+ (\S+)", here["cmd"])
     assert {path.split("/")[0] for path in paths} <= {"general", "denoise"}
     for dep in here["deps"]:
-        is_result = dep.split("/")[0] in ("data", "models", "metrics")
-        assert is_result or (GENERAL / dep).exists(), dep
+        relative = Path(os.path.relpath(folder / dep, ROOT))
+        if relative.parts[0] != "general":
+            assert (ROOT / relative).exists(), dep
+        elif dep.startswith(".."):  # a result of the pipeline above, whose stage makes it
+            parts = os.path.relpath(relative, "general")
+            assert any(parts in (str(out), *out) for out in outs_of("general")), dep
 
 
-def test_its_params_hold_every_key_and_are_valid() -> None:
-    trees = [
-        yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
-        for folder in (GENERAL, ROOT)
-    ]
-    assert leaves(trees[0]) == leaves(trees[1])
-    params = load_params(GENERAL / "params.yaml")
-    assert params.download.open.mirrors == ""
+def outs_of(name: str) -> list[Any]:
+    """Return what the stages of a pipeline write, as dvc.yaml names it: a path, or a mapping."""
+    kinds = ("outs", "metrics", "plots")
+    return [out for s in STAGES_OF[name].values() for kind in kinds for out in s.get(kind, [])]
 
 
-def test_its_lock_belongs_to_its_params() -> None:
-    lock = yaml.safe_load((GENERAL / "dvc.lock").read_text(encoding="utf-8"))["stages"]
-    tree = yaml.safe_load((GENERAL / "params.yaml").read_text(encoding="utf-8"))
-    assert list(lock) == list(PIPELINE)
+@pytest.mark.parametrize("name", FOLDERS)
+def test_the_params_hold_every_key_and_are_valid(name: str) -> None:
+    assert leaves(TREES[name]) == leaves(read(ROOT / "params.yaml"))
+    assert load_params(FOLDERS[name] / "params.yaml").download.open.mirrors == ""
+
+
+def test_the_live_model_is_trained_on_the_data_of_the_general_one() -> None:
+    for key in set(TREES["general"]) - set(OWN_PARAMS):
+        assert TREES["live"][key] == TREES["general"][key], key
+    assert TREES["live"]["model"]["skip_autoencoder"]["causal"]
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_the_lock_belongs_to_the_params(name: str) -> None:
+    lock, tree = read(FOLDERS[name] / "dvc.lock")["stages"], TREES[name]
+    assert list(lock) == list(STAGES_OF[name])
     for stage, entry in lock.items():
         for key, value in entry.get("params", {}).get("params.yaml", {}).items():
             section = tree
@@ -67,14 +98,29 @@ def test_its_lock_belongs_to_its_params() -> None:
             assert section == value, f"{stage}: {key}"
 
 
-def test_the_built_in_network_is_small_and_hears_wide_band_speech() -> None:
-    assert GENERAL / "models" / "denoiser.onnx" == onnx_runtime.BUILT_IN
-    assert onnx_runtime.BUILT_IN.stat().st_size < MAX_BYTES
-    assert onnx_runtime.load_network(onnx_runtime.BUILT_IN).spec.sample_rate == 16_000
+@pytest.mark.parametrize("name", FOLDERS)
+def test_the_built_in_network_is_small_and_hears_wide_band_speech(name: str) -> None:
+    assert FOLDERS[name] / "models" / "denoiser.onnx" == BUILT_IN[name]
+    assert BUILT_IN[name].stat().st_size < MAX_BYTES
+    spec = onnx_runtime.load_network(BUILT_IN[name]).spec
+    assert spec.sample_rate == 16_000
+    assert (spec.lookahead_frames == 0) == (name == LIVE)
+
+
+def test_a_built_in_model_is_loaded_by_its_name_and_a_file_of_that_name_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(BUILT_IN[GENERAL], LIVE)
+    assert Denoiser.load().network.spec == Denoiser.load(GENERAL).network.spec
+    assert Denoiser.load(LIVE).network.spec.lookahead_frames == 0
+    for path in ("./live", Path(LIVE)):
+        assert Denoiser.load(path).network.spec == Denoiser.load(GENERAL).network.spec
+    assert path_of("live.onnx") == "live.onnx"
 
 
 def test_the_card_names_all_whose_recordings_were_used() -> None:
-    download = load_params(GENERAL / "params.yaml").download
+    download = load_params(FOLDERS["general"] / "params.yaml").download
     catalogue = read_catalogue()
     entries = [catalogue[name] for name in (*download.open.speech, *download.open.noise)]
     assert [line for line in attributions(entries) if line not in CARD] == []

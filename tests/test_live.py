@@ -16,6 +16,7 @@ import soundfile
 
 from denoise.cli.main import main
 from denoise.inference import sound_device
+from denoise.inference.built_in import LIVE
 from denoise.inference.denoiser import Denoiser
 from denoise.inference.live import LiveReport, PacedBlocks, choose_format, run, split_blocks
 from denoise.network.spec import MaskNetwork
@@ -169,14 +170,26 @@ def test_files_take_the_place_of_devices(folder: Path, capsys: pytest.CaptureFix
     assert printed[-1].startswith("denoise: 8 blocks, ")
 
 
-def test_a_network_that_looks_ahead_suggests_a_causal_one(
+def test_a_network_that_looks_ahead_suggests_the_causal_one(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["live", *FILES[:-2]]) == 0
+    assert main(["live", *FILES[:-1], "general"]) == 0
     printed = capsys.readouterr().err
-    assert re.search(r"blocks of 496 ms, latency 5\d{3} ms.*\n.*A causal model", printed)
-    assert main(["live", *FILES, "--overwrite"]) == 0
-    assert "causal" not in capsys.readouterr().err
+    assert re.search(r"blocks of 496 ms, latency 5\d{3} ms.*\n.*--model live needs none", printed)
+
+
+def test_without_an_option_the_live_model_denoises(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write("talk.wav", make_noise(16_000), 16_000, subtype="FLOAT")
+    assert main(["live", *FILES[:-2]]) == 0
+    start, report = capsys.readouterr().err.splitlines()
+    assert re.search(r"blocks of 32 ms, latency \d\d ms; ", start)
+    assert report.startswith("denoise: 32 blocks, ")
+    denoised, _ = soundfile.read("out.wav", dtype="float32")
+    expected = Denoiser.load(LIVE).denoise(make_noise(16_000)[:, 0], 16_000)
+    np.testing.assert_allclose(denoised[-16_000:], expected, atol=1e-4)
+    assert np.sqrt(np.mean(expected**2)) < 0.03
 
 
 @pytest.mark.parametrize(
@@ -189,6 +202,7 @@ def test_a_network_that_looks_ahead_suggests_a_causal_one(
         (["--play", "talk.wav", "--record", "talk.wav"], "talk.wav is the input itself"),
         (["--record", "talk.wav"], "talk.wav already exists. Pass --overwrite"),
         (["--record", "out.wav", "--rate", "3"], "3 Hz are not supported"),
+        (["--record", "out.wav", "--rate", "0"], "0 Hz are not supported"),
     ],
 )
 def test_an_impossible_command_is_refused(
@@ -324,10 +338,32 @@ def test_a_device_that_fails_later_is_an_error(
     def fail(*_: object) -> None:
         raise PortAudioError("Device unavailable")
 
-    monkeypatch.setattr(StandInStream, "read", fail)
+    monkeypatch.setattr(StandInStream, "write", fail)
     monkeypatch.setitem(sys.modules, "sounddevice", make_sounddevice())
     assert main(["live", "--model", "half.onnx"]) == 1
     assert "A sound device failed: Device unavailable" in capsys.readouterr().err
+
+
+def test_what_was_heard_before_the_microphone_failed_is_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    n_read = 0
+
+    def read(_: object, n_samples: int) -> tuple[np.ndarray, bool]:
+        nonlocal n_read
+        n_read += 1
+        if n_read > 3:
+            raise PortAudioError("Device unavailable")
+        return np.full((n_samples, 1), 0.5, np.float32), False
+
+    monkeypatch.setattr(StandInStream, "read", read)
+    monkeypatch.setitem(sys.modules, "sounddevice", make_sounddevice())
+    assert main(["live", "--model", "half.onnx", "--record", "out.wav"]) == 1
+    printed = capsys.readouterr().err.splitlines()
+    assert printed[-2].startswith("denoise: 3 blocks, 0 too late")
+    assert printed[-1].startswith("denoise: The microphone failed: Device unavailable.")
+    played, _ = soundfile.read("out.wav")
+    assert np.count_nonzero(played > 0.2) >= 3 * 256 - 20
 
 
 def test_devices_are_listed(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks.model_card import PIPELINES
 from tests.closures import ROOT, module_files
 
 CONFIG = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
@@ -28,7 +29,7 @@ def test_every_document_is_a_page() -> None:
     nav = CONFIG.partition("\nnav:")[2].partition("\ntheme:")[0]
     pages = set(re.findall(r": (\S+\.md)$", nav, flags=re.MULTILINE))
     documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
-    cards = [ROOT / folder / "models" / "MODEL_CARD.md" for folder in ("", "general")]
+    cards = [ROOT / folder / "models" / "MODEL_CARD.md" for folder in PIPELINES]
     assert pages >= {path.relative_to(ROOT).as_posix() for path in documents + cards}
 
 

@@ -4,7 +4,6 @@ It imports the standard library only: no model, no numpy.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from denoise.cli.server_job import JobConnection
 from denoise.cli.stdio import Files, check_terminals, open_files, user_names_in_errors
 from denoise.dsp import formats
 from denoise.errors import DenoiseError, UsageError
-from denoise.server.protocol import TOKEN_VARIABLE
+from denoise.server.protocol import TOKEN_VARIABLE, read_token
 
 MAX_TIMEOUT_SECONDS = 1e6  # systems have limits of their own
 
@@ -98,8 +97,8 @@ def run(arguments: Sequence[str]) -> int:
     options = make_parser().parse_args(arguments)
     make_base(options.url)
     kind = JobConnection if options.job else Connection
-    connection = kind(options.url, _token(options), options.retries, options.timeout)
-    plan = make_plan(_make_request(options))
+    connection = kind(options.url, read_token(options.token), options.retries, options.timeout)
+    plan = make_plan(Request.from_options(options))
     queries = {task: _make_query(options, task) for task in plan.tasks}
     check_terminals(plan.tasks)
     with open_files(plan.tasks) as files:
@@ -108,12 +107,6 @@ def run(arguments: Sequence[str]) -> int:
         for task in plan.tasks:
             _denoise(connection, queries[task], task, files)
     return 0
-
-
-def _make_request(options: argparse.Namespace) -> Request:
-    existing = "overwrite" if options.overwrite else "skip" if options.skip_existing else "refuse"
-    output = (options.output, options.suffix, options.format, options.residual)
-    return Request(tuple(options.inputs), *output, existing)
 
 
 def _denoise(connection: Connection, query: dict[str, str], task: Task, files: Files) -> None:
@@ -137,7 +130,7 @@ def _denoise_several(
             _denoise(connection, queries[task], task, files)
         except DenoiseError as error:
             print_line(f"denoise: {task.source_name}: {error}", sys.stderr)
-            if isinstance(error.__cause__, ServerUnusableError):
+            if isinstance(error, ServerUnusableError):
                 break
         else:
             n_done += 1
@@ -173,11 +166,3 @@ def _choose_format(options: argparse.Namespace, task: Task) -> str | None:
             f"The server does not write {task.target.suffix} files. Pass --format wav."
         )
     return None
-
-
-def _token(options: argparse.Namespace) -> str | None:
-    """Return the server's token; raises UsageError if no header can hold it."""
-    token: str | None = options.token or os.environ.get(TOKEN_VARIABLE) or None
-    if token is not None and not (token.isascii() and token.isprintable()):
-        raise UsageError("A token consists of printable ASCII characters; this one does not.")
-    return token

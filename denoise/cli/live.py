@@ -17,6 +17,7 @@ from denoise.cli.model import load_denoiser
 from denoise.cli.parser import strength
 from denoise.cli.recordings import check_name
 from denoise.errors import UsageError
+from denoise.inference.built_in import LIVE
 from denoise.util.cores import count_cores
 from denoise.util.paths import is_same_file
 
@@ -28,8 +29,8 @@ if TYPE_CHECKING:  # numpy and soundfile are imported only when there is somethi
 MAX_BLOCK_MS = 10_000.0
 BLOCK_MS, LOOKAHEAD_BLOCK_MS = 32.0, 500.0  # defaults; each block needs its whole look-ahead anew
 CAUSAL = (
-    "denoise: most of the latency is the audio after each sample that the model needs. A causal "
-    "model has a shorter one: see model.skip_autoencoder.causal in docs/command.md"
+    "denoise: most of the latency is the audio after each sample that the model needs. "
+    "--model live needs none"
 )
 
 
@@ -40,7 +41,11 @@ def make_parser(file_completion: Mapping[str, str] | None = None) -> argparse.Ar
         description="Denoise a microphone in real time and play the result, until Ctrl-C.",
         conflict_handler="resolve",  # groups inherit it, and tcsh's script merges all parsers
     )
-    model = parser.add_argument("--model", help="an ONNX file or the folder of a saved model")
+    model = parser.add_argument(
+        "--model",
+        default=LIVE,
+        help="live, general (better, seconds late), an ONNX file or a saved model (default: live)",
+    )
     parser.add_argument(
         "--strength",
         type=strength,
@@ -50,7 +55,7 @@ def make_parser(file_completion: Mapping[str, str] | None = None) -> argparse.Ar
     )
     parser.add_argument(
         "--block-ms",
-        type=_block_ms,
+        type=milliseconds,
         metavar="MS",
         help="length of the blocks in milliseconds; shorter blocks give a shorter delay but need "
         "more computing (default: 32, or 500 for a model that looks ahead)",
@@ -90,7 +95,8 @@ def _device(text: str) -> int | str:
     return int(text) if text.isdecimal() else text
 
 
-def _block_ms(text: str) -> float:
+def milliseconds(text: str) -> float:
+    """Parse the length of a block. argparse shows this function's name in its errors."""
     value = float(text)
     if not 0 < value <= MAX_BLOCK_MS:
         raise argparse.ArgumentTypeError(f"{text} is not in the range 0 to {MAX_BLOCK_MS:g}")
@@ -113,6 +119,8 @@ def run_live(arguments: Sequence[str]) -> int:
     with ExitStack() as stack:
         report = _run(options, stack)
     _print_report(report)
+    if report.failure is not None:
+        raise report.failure
     return 0
 
 
@@ -162,7 +170,8 @@ def _choose_format(
     from denoise.dsp.audio import out_of_range
     from denoise.inference.live import choose_format
 
-    rate, channels = options.rate or denoiser.network.spec.sample_rate, 1
+    channels = 1
+    rate = denoiser.network.spec.sample_rate if options.rate is None else options.rate
     if recording is not None:
         rate, channels = recording.audio_format.sample_rate, recording.audio_format.channels
     if excess := out_of_range(rate, channels):
@@ -202,7 +211,8 @@ def _open_input(
         return live.PacedBlocks(blocks, live_format.sample_rate), 0.0
     opened = sound_device.opened(sounddevice, "input", options.input, live_format)
     stream = stack.enter_context(opened)
-    return sound_device.Microphone(stream, live_format), stream.latency
+    microphone = sound_device.Microphone(stream, live_format, sounddevice.PortAudioError)
+    return microphone, stream.latency
 
 
 @contextmanager

@@ -18,7 +18,13 @@ from denoise.cli.model import load_denoiser
 from denoise.cli.parser import make_parser
 from denoise.cli.recordings import Request
 from denoise.cli.results import Summary, format_outcome
-from denoise.cli.stdio import Files, check_terminals, open_files, user_names_in_errors
+from denoise.cli.stdio import (
+    Files,
+    check_terminals,
+    open_files,
+    output_errors,
+    user_names_in_errors,
+)
 from denoise.errors import DenoiseError, ModelError, UsageError
 from denoise.util.cores import count_cores
 
@@ -99,7 +105,7 @@ def _fail(error: object, status: int) -> int:
 
 def denoise_files(options: argparse.Namespace) -> int:
     """Plan, load the model, denoise all files and report; return the exit status."""
-    plan = make_plan(_make_request(options))
+    plan = make_plan(Request.from_options(options, options.remux))
     if options.json and not options.dry_run and any(task.target is None for task in plan.tasks):
         raise UsageError("--json and the recording cannot both use standard output. Omit --json.")
     check_terminals(plan.tasks, options.dry_run)
@@ -110,27 +116,27 @@ def denoise_files(options: argparse.Namespace) -> int:
     outcomes = list(_run_plan(plan, options, verbosity))
     summary = Summary(plan, outcomes, time.perf_counter() - started)
     if options.json:
-        print(summary.to_json())
+        _print_json(summary)
     if plan.n_files > 1 and (summary.n_failed or verbosity > QUIET):
         print(summary, file=sys.stderr)
     return SOME_FAILED if summary.n_failed else DONE
 
 
-def _make_request(options: argparse.Namespace) -> Request:
-    existing = "overwrite" if options.overwrite else "skip" if options.skip_existing else "refuse"
-    output = (options.output, options.suffix, options.format, options.residual)
-    return Request(tuple(options.inputs), *output, existing, options.remux)
+def _print_json(summary: Summary) -> None:
+    with output_errors():
+        print(summary.to_json(), flush=True)
 
 
 def _print_plan(plan: Plan, as_json: bool) -> int:
     """Print what would be done; return the exit status."""
     if as_json:
-        print(Summary(plan).to_json())
+        _print_json(Summary(plan))
     else:
-        for task in plan.tasks:
-            print_line(f"would write {task.target_name} from {task.source_name}", sys.stdout)
-        for task in plan.skipped:
-            print_line(f"would skip {task.source_name}: {task.target_name} exists", sys.stdout)
+        with output_errors():
+            for task in plan.tasks:
+                print_line(f"would write {task.target_name} from {task.source_name}", sys.stdout)
+            for task in plan.skipped:
+                print_line(f"would skip {task.source_name}: {task.target_name} exists", sys.stdout)
     for failure in plan.failures:
         print_line(f"denoise: {failure.error}", sys.stderr)
     return SOME_FAILED if plan.failures else DONE
@@ -156,7 +162,8 @@ def _run_plan(plan: Plan, options: argparse.Namespace, verbosity: int) -> Iterat
 def _network_threads(options: argparse.Namespace) -> int:
     """Return on how many threads the network runs: those of all jobs add up to `--threads`.
 
-    A job has a thread of its own and shares the others.
+    A job has a thread of its own and shares the others. So there are as many threads as jobs at
+    least.
     """
     return max(1, (options.threads or count_cores()) - options.jobs + 1)
 

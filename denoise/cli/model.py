@@ -8,8 +8,8 @@ if TYPE_CHECKING:  # numpy and onnxruntime are imported only when needed
     from denoise.inference.denoiser import Denoiser
 
 
-def load_denoiser(model: str | None, threads: int) -> "Denoiser":
-    """Load the model at a path, or the built-in one; raises ModelError if it is not valid."""
+def load_denoiser(model: str, threads: int) -> "Denoiser":
+    """Load the model of a built-in name or at a path; raises ModelError if it is not valid."""
     try:
         from denoise.inference.denoiser import Denoiser
     except ModuleNotFoundError as error:

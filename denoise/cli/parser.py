@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Mapping
 
 from denoise.dsp import formats
+from denoise.inference.built_in import GENERAL
 from denoise.version import __version__
 
 SHELLS = ("bash", "zsh", "tcsh")
@@ -79,7 +80,11 @@ def _add_denoising(
     parser: argparse.ArgumentParser, file_completion: Mapping[str, str] | None
 ) -> None:
     group = parser.add_argument_group("denoising")
-    model = group.add_argument("--model", help="another model: an ONNX file or a saved model")
+    model = group.add_argument(
+        "--model",
+        default=GENERAL,
+        help="general, live (faster but worse), an ONNX file or a saved model (default: general)",
+    )
     model.complete = file_completion  # type: ignore[attr-defined]  # shtab reads it
     group.add_argument(
         "--strength",
@@ -150,8 +155,8 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
         "--threads",
         type=count,
         metavar="N",
-        help="number of threads to compute on, for all files together (default: the number of CPU "
-        "cores); the output does not depend on it",
+        help="number of threads to compute on, for all files together, but at least one for each "
+        "(default: the number of CPU cores); the output does not depend on it",
     )
     group.add_argument("--json", action="store_true", help="print a JSON report to standard output")
     verbosity = group.add_mutually_exclusive_group()

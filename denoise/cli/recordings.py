@@ -1,5 +1,6 @@
 """Find the recordings that the inputs of a command name: files, folders and patterns."""
 
+import argparse
 import glob
 import os
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,15 @@ class Request:
     residual: bool = False
     existing: str = "refuse"
     remux: bool = False
+
+    @classmethod
+    def from_options(cls, options: argparse.Namespace, remux: bool = False) -> "Request":
+        """Return the request of a command line."""
+        existing = (
+            "overwrite" if options.overwrite else "skip" if options.skip_existing else "refuse"
+        )
+        output = (options.output, options.suffix, options.format, options.residual)
+        return cls(tuple(options.inputs), *output, existing, remux)
 
     @property
     def output_suffixes(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 Both are stored in temporary files on disk, so that memory does not grow with their length.
 """
 
+import os
 import shutil
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from denoise.cli.io_plan import Task
 from denoise.errors import DenoiseError, UsageError
 
 Files = Mapping[Task, tuple[Path, Path]]
+SPACE = "Free some space, or set the environment variable TMPDIR to another folder."
 
 
 def check_terminals(tasks: Sequence[Task], is_dry_run: bool = False) -> None:
@@ -44,7 +46,7 @@ def user_names_in_errors(task: Task, source: Path, target: Path) -> Iterator[Non
         yield
     except DenoiseError as error:
         text = str(error).replace(str(source), task.source_name)
-        raise DenoiseError(text.replace(str(target), task.target_name)) from error
+        raise type(error)(text.replace(str(target), task.target_name)) from error
 
 
 @contextmanager
@@ -53,18 +55,25 @@ def open_files(tasks: Sequence[Task]) -> Iterator[Files]:
 
     A temporary file takes the place of standard input and output. At the end, if the one for
     standard output was written, it is sent there as a whole. Raises DenoiseError if standard input
-    is empty or cannot be stored.
+    is empty or cannot be stored, and if standard output cannot be written.
     """
     if all(task.source and task.target for task in tasks):
         yield {task: (task.source, task.target) for task in tasks if task.source and task.target}
         return
     (task,) = tasks
-    with tempfile.TemporaryDirectory(prefix="denoise-") as folder:
+    with _temporary_folder() as folder:
         source = task.source or _store_input(Path(folder) / "in")
         target = task.target or Path(folder) / "out"
         yield {task: (source, target)}
         if task.target is None and target.exists():
             _send_to_output(target)
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="denoise-")
+    except OSError as error:  # no folder for temporary files can be written to
+        raise DenoiseError(f"No temporary folder can be made: {error.strerror}. {SPACE}") from error
 
 
 def _store_input(path: Path) -> Path:
@@ -74,8 +83,7 @@ def _store_input(path: Path) -> Path:
             shutil.copyfileobj(sys.stdin.buffer, file)
     except OSError as error:
         raise DenoiseError(
-            f"Standard input cannot be stored in {path.parent.parent}: {error.strerror}. Free some "
-            "space, or set the environment variable TMPDIR to another folder."
+            f"Standard input cannot be stored in {path.parent.parent}: {error.strerror}. {SPACE}"
         ) from error
     if path.stat().st_size == 0:
         raise DenoiseError("Standard input is empty.")
@@ -83,6 +91,22 @@ def _store_input(path: Path) -> Path:
 
 
 def _send_to_output(path: Path) -> None:
-    with path.open("rb") as file:
+    with path.open("rb") as file, output_errors():
         shutil.copyfileobj(file, sys.stdout.buffer)
-    sys.stdout.buffer.flush()
+        sys.stdout.buffer.flush()
+
+
+@contextmanager
+def output_errors() -> Iterator[None]:
+    """Raise DenoiseError where standard output cannot be written, as on a full disk.
+
+    What is left in its buffer is dropped, or Python would try again at its end. A reader that is
+    gone stays a BrokenPipeError.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise DenoiseError(f"Standard output cannot be written: {error.strerror}.") from error

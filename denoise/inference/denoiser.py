@@ -9,6 +9,7 @@ import numpy.typing as npt
 from denoise.dsp.audio import Waveform
 from denoise.errors import ModelError
 from denoise.inference import remux as video
+from denoise.inference.built_in import GENERAL, path_of
 from denoise.inference.file_denoiser import Options, Progress, Report, denoise_file
 from denoise.inference.samples import to_waveform, to_whole_number
 from denoise.inference.streaming import BLOCK_SECONDS, Stream
@@ -29,9 +30,11 @@ class Denoiser:
     network: MaskNetwork
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str] | None = None, threads: int = 1) -> "Denoiser":
-        """Load the built-in model, or the one at `path`: an ONNX file or a saved model's folder.
+    def load(cls, model: str | os.PathLike[str] = GENERAL, threads: int = 1) -> "Denoiser":
+        """Load a built-in model, "general" or "live", or the one at the path `model`.
 
+        "general" gives the better result and looks ahead about four seconds. "live" is causal,
+        and takes a fraction of the time. A path is that of an ONNX file or a saved model's folder.
         An ONNX file runs on `threads` threads; their number changes the time, not the result. The
         train stage writes a saved model, which runs on TensorFlow and its threads. Raises
         ModelError if there is no valid model, and if a package that it needs is not installed, and
@@ -40,10 +43,10 @@ class Denoiser:
         n_threads = to_whole_number(threads, "number of threads")
         if n_threads < 1:
             raise ValueError(f"The number of threads is {threads}. It must be 1 or more.")
-        if path is not None and not os.fspath(path):
-            raise ModelError("The name of the model is empty. Pass a file, a folder or None.")
+        if not os.fspath(model):
+            raise ModelError("The name of the model is empty. Pass a file, a folder or a name.")
         try:
-            return cls(_load_network(path, n_threads))
+            return cls(_load_network(path_of(model), n_threads))
         except ModuleNotFoundError as error:
             raise ModelError(
                 f"The model needs {error.name}, which is not installed. A saved model needs the "
@@ -105,8 +108,8 @@ class Denoiser:
         """Return a stream that denoises audio in pieces, with the same result as one pass.
 
         Feed it all pieces, then flush it. Its `latency_seconds` say how late its output is: with
-        the built-in model 14 seconds, of which shorter blocks save most. For live use, take a
-        causal model and blocks of 0.016 to 0.064 s.
+        the general model 14 seconds, of which shorter blocks save most. For live use, take the
+        model "live" and blocks of 0.016 to 0.064 s.
 
         >>> stream = Denoiser.load().stream(16_000, channels=1)
         >>> pieces = [stream.feed(np.zeros((1000, 1), np.float32)) for _ in range(5)]
@@ -116,12 +119,12 @@ class Denoiser:
         return Stream(self.network, sample_rate, channels, strength, residual, block_seconds)
 
 
-def _load_network(path: str | os.PathLike[str] | None, n_threads: int) -> MaskNetwork:
+def _load_network(path: str | os.PathLike[str], n_threads: int) -> MaskNetwork:
     """Load a network; raises ModelError, and ModuleNotFoundError for a package that is missing."""
-    if path is not None and os.path.isdir(path):  # noqa: PTH112 - Path raises if a name is too long
+    if os.path.isdir(path):  # noqa: PTH112 - Path raises if a name is too long
         from denoise.network.saved_model import load_network  # TensorFlow takes seconds to load
 
         return load_network(path)
     from denoise.inference import onnx_runtime  # a saved model does not need onnxruntime
 
-    return onnx_runtime.load_network(onnx_runtime.BUILT_IN if path is None else path, n_threads)
+    return onnx_runtime.load_network(path, n_threads)

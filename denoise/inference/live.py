@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from denoise.dsp.audio import Waveform
+from denoise.errors import DenoiseError
 from denoise.inference.audio_io import Sink
 from denoise.inference.streaming import Stream, block_frames, delay_samples
 from denoise.network.spec import MaskNetwork
@@ -23,7 +24,8 @@ class Input(Protocol):
     def read(self) -> tuple[Waveform, bool] | None:
         """Wait for the next block, float32 [n_samples, n_channels]; None at the end.
 
-        The second value tells whether it was read too late: further input waits or is lost.
+        The second value tells whether it was read too late: further input waits or is lost. Raises
+        InputFailedError.
         """
 
 
@@ -53,12 +55,17 @@ class LiveFormat:
         return (self.n_block + self.n_delay) / self.sample_rate
 
 
+class InputFailedError(DenoiseError):
+    """The microphone failed. What was heard before is kept."""
+
+
 @dataclass(frozen=True)
 class LiveReport:
     """How many blocks were played, and how many of them were read or played too late."""
 
     n_blocks: int
     n_late: int
+    failure: InputFailedError | None = None  # why the input ended, if it failed
 
 
 def choose_format(
@@ -84,18 +91,27 @@ def run(
 ) -> LiveReport:
     """Denoise what `source` gives and play it in `sink`, until the end or until `should_stop`.
 
-    The output begins with `n_delay` samples of silence, and ends with all that was heard.
+    The output begins with `n_delay` samples of silence, and ends with all that was heard, even if
+    the input fails.
     """
     pending = np.zeros((live_format.n_delay, live_format.channels), np.float32)
     n_blocks = n_late = 0
-    while not should_stop() and (heard := source.read()) is not None:
+    failure = None
+    while not should_stop():
+        try:
+            heard = source.read()
+        except InputFailedError as error:
+            failure = error
+            break
+        if heard is None:
+            break
         block, was_late = heard
         pending = np.concatenate([pending, stream.feed(block)])
         ready, pending = np.split(pending, [len(block)])
         was_late = sink.write(ready) or was_late
         n_blocks, n_late = n_blocks + 1, n_late + was_late
     sink.write(np.concatenate([pending, stream.flush()]))
-    return LiveReport(n_blocks, n_late)
+    return LiveReport(n_blocks, n_late, failure)
 
 
 class PacedBlocks:

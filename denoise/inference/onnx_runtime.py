@@ -5,7 +5,6 @@ the only module that imports onnxruntime, because it switches off onnxruntime's 
 """
 
 import os
-from pathlib import Path
 
 import numpy as np
 
@@ -34,11 +33,6 @@ LOADING_ERRORS: tuple[type[Exception], ...] = (
     ValueError,
     ParamsError,
 )
-_PACKAGE = Path(__file__).parent.parent
-_MODELS = _PACKAGE / "models"  # in an installed package; a checkout has general/models
-BUILT_IN = (
-    _MODELS if _MODELS.is_dir() else _PACKAGE.parent / "general" / "models"
-) / "denoiser.onnx"
 
 
 def load_network(path: str | os.PathLike[str], n_threads: int = 1) -> MaskNetwork:

@@ -11,7 +11,7 @@ import numpy as np
 
 from denoise.dsp.audio import Waveform
 from denoise.errors import DenoiseError, UsageError
-from denoise.inference.live import LiveFormat
+from denoise.inference.live import InputFailedError, LiveFormat
 
 RESERVE_BLOCKS = 1  # played while a block is denoised
 LISTING = "denoise live --list-devices shows the devices."
@@ -43,13 +43,20 @@ def list_devices(sounddevice: Any) -> str:
 class Microphone:
     """An input device that blocks until it has heard a block."""
 
-    def __init__(self, stream: Any, live_format: LiveFormat) -> None:
-        """Take an input stream of sounddevice that has been started."""
+    def __init__(self, stream: Any, live_format: LiveFormat, error_type: type[Exception]) -> None:
+        """Take an input stream of sounddevice that has been started, and the error it raises."""
         self._stream, self._n_block = stream, live_format.n_block
+        self._error_type = error_type
 
     def read(self) -> tuple[Waveform, bool]:
-        """Return the next block; it is late if samples before it were lost."""
-        block, has_overflowed = self._stream.read(self._n_block)
+        """Return the next block; it is late if samples before it were lost.
+
+        Raises InputFailedError if the device fails, such as one that is unplugged.
+        """
+        try:
+            block, has_overflowed = self._stream.read(self._n_block)
+        except self._error_type as error:
+            raise InputFailedError(f"The microphone failed: {error}. {LISTING}") from error
         return np.nan_to_num(block), bool(has_overflowed)
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denoise.errors import UsageError
+from denoise.inference.built_in import GENERAL
 from denoise.server.access_log import FORMATS, start_log
 from denoise.server.host_check import Hosts, is_loopback, parse
 from denoise.server.limits import MIB, Limits
 from denoise.server.origin import Origin
-from denoise.server.protocol import TOKEN_VARIABLE
+from denoise.server.protocol import TOKEN_VARIABLE, read_token
 
 if TYPE_CHECKING:  # Flask, waitress and prometheus_client are optional dependencies
     from denoise.server.waitress_server import Server
@@ -55,7 +56,11 @@ def make_parser(file_completion: Mapping[str, str] | None = None) -> argparse.Ar
         default="text",
         help="how the log on standard error is written (default: text)",
     )
-    model = parser.add_argument("--model", help="an ONNX file or the folder of a saved model")
+    model = parser.add_argument(
+        "--model",
+        default=GENERAL,
+        help="general, live (faster but worse), an ONNX file or a saved model (default: general)",
+    )
     model.complete = file_completion  # type: ignore[attr-defined]  # shtab reads it
     parser.add_argument(
         "--token", help=f"token that clients must send (default: ${TOKEN_VARIABLE})"
@@ -76,18 +81,18 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     for name, convert, default, text in (
         ("--workers", _positive_count, DEFAULTS.workers, "requests processed at a time"),
         ("--queue", _count, DEFAULTS.queue, "requests that may wait; more are refused"),
-        ("--deadline", _seconds, DEFAULTS.deadline_seconds, "seconds that a request may take"),
+        ("--deadline", _duration, DEFAULTS.deadline_seconds, "seconds that a request may take"),
         ("--max-body-mib", _mebibytes, DEFAULTS.body_bytes // MIB, "size of a body in MiB"),
         (
             "--max-channel-seconds",
-            _seconds,
+            _duration,
             DEFAULTS.channel_seconds,
             "seconds of audio, summed over channels: by default an hour in stereo",
         ),
         ("--max-channels", _channels, DEFAULTS.channels, "number of audio channels"),
         ("--max-jobs", _job_count, DEFAULTS.jobs, "jobs that are kept"),
         ("--max-jobs-mib", _mebibytes, DEFAULTS.jobs_bytes // MIB, "size of all jobs in MiB"),
-        ("--job-hours", _seconds, DEFAULTS.job_hours, "hours for which an ended job is kept"),
+        ("--job-hours", _duration, DEFAULTS.job_hours, "hours for which an ended job is kept"),
     ):
         group.add_argument(
             name, type=convert, default=default, metavar="N", help=f"{text} (default: {default:g})"
@@ -95,7 +100,11 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 
 
 def _number(convert: type, text: str, minimum: float, maximum: float) -> float:
-    number: float = convert(text)
+    try:
+        number: float = convert(text)
+    except ValueError as error:
+        kind = "a whole number" if convert is int else "a number"
+        raise argparse.ArgumentTypeError(f"{text} is not {kind}") from error
     if not minimum <= number <= maximum:
         raise argparse.ArgumentTypeError(f"{text} is not in the range {minimum:g} to {maximum:g}")
     return number
@@ -141,18 +150,20 @@ def _channels(text: str) -> int:
     return int(_number(int, text, 1, DEFAULTS.channels))
 
 
-def _seconds(text: str) -> float:
+def _duration(text: str) -> float:
     return _number(float, text, 0.001, 1e6)
 
 
 def serve(arguments: Sequence[str]) -> int:
     """Serve until a signal, and return 0.
 
-    Raises UsageError where the server cannot listen or cannot use the folder for jobs.
+    Raises UsageError for a token that no client can send, and where the server cannot listen or
+    cannot use the folder for jobs.
     """
     options = make_parser().parse_args(arguments)
-    server = _make_server(options)
-    if not is_loopback(options.host) and _token(options) is None:
+    token = read_token(options.token)
+    server = _make_server(options, token)
+    if not is_loopback(options.host) and token is None:
         print(
             f"denoise: no token is set: anyone who can reach {options.host} can use this server",
             file=sys.stderr,
@@ -162,11 +173,7 @@ def serve(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _token(options: argparse.Namespace) -> str | None:
-    return options.token or os.environ.get(TOKEN_VARIABLE) or None
-
-
-def _make_server(options: argparse.Namespace) -> "Server":
+def _make_server(options: argparse.Namespace, token: str | None) -> "Server":
     try:
         from denoise.server.context import ServerContext
         from denoise.server.cross_origin import Origins
@@ -182,7 +189,7 @@ def _make_server(options: argparse.Namespace) -> "Server":
     hosts = Hosts(options.host, frozenset(options.allow_host))
     origins = Origins(frozenset(options.allow_origin))
     folder = options.jobs_dir or (default_folder(options.port) if options.port else None)
-    context = ServerContext(network, _make_limits(options), _token(options), hosts, origins, folder)
+    context = ServerContext(network, _make_limits(options), token, hosts, origins, folder)
     try:
         return Server(context, options.host, options.port)
     except (OSError, ValueError) as error:  # ValueError: the host has no address

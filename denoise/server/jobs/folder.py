@@ -69,7 +69,7 @@ def _open_lock(path: Path) -> IO[bytes]:
     file = lock.open("r+b")
     try:
         _lock(file)
-    except OSError as error:
+    except (BlockingIOError, PermissionError) as error:
         file.close()
         raise UsageError(
             f"Another server keeps its jobs in {path}. Choose another folder with --jobs-dir."
