@@ -367,10 +367,11 @@ def test_missing_recogniser_is_reported(tmp_path: Path) -> None:
 
 
 def test_training_time_is_extrapolated_from_the_first_epochs() -> None:
-    tree = {"train": {"epochs": 5}}
+    tree = {"train": {"epochs": 4, "fine_tuning": {"epochs": 1}}}
     ours = training.Trainee("ours", tree, first=[12.0, 14.0, 30.0], later=[10.0, 11.0, 90.0])
     assert ours.seconds() == 14 + 4 * 11
-    longer = training.Trainee("reference", {"train": {"epochs": 25}}, [40.0], [30.0])
+    whole = {"train": {"epochs": 25, "fine_tuning": {"epochs": 0}}}
+    longer = training.Trainee("reference", whole, [40.0], [30.0])
     assert "| ours | 5 | 11.0 | 58 |" in training.render(ours, longer)
     assert "8% of the reference's time" in training.render(ours, longer)
 

@@ -274,7 +274,7 @@ def test_unusable_files_are_errors(tmp_path: Path) -> None:
     for names, message in [
         (("missing.wav", "out.wav"), r"missing\.wav cannot be read: No such file"),
         (("text.wav", "out.wav"), r"text\.wav: This is no audio"),
-        (("in.wav", "in.wav/out.wav"), r"out\.wav cannot be written: .*-o"),
+        (("in.wav", "in.wav/out.wav"), r"out\.wav cannot be written: .*another place"),
         (("in.wav", "./in.wav"), "the input itself"),
     ]:
         with pytest.raises(DenoiseError, match=message):
