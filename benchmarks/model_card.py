@@ -7,9 +7,10 @@ come from `metrics/evaluation/breakdown.json` of the same pipeline. A test compa
 from pathlib import Path
 
 from benchmarks.table import METRICS, Tree, format_cell, overall_table, read_breakdown
+from presets import pipelines
 
 ROOT = Path(__file__).parent.parent
-PIPELINES = ("", "general", "general/live")
+PIPELINES = ("", *(pipeline.folder for pipeline in pipelines.PIPELINES))
 BEGIN = "<!-- written by python -m benchmarks.model_card -->"
 END = "<!-- end of what is written -->"
 GROUPS = {"by_noise": "noise", "by_snr_db": "SNR", "by_gender": "gender", "by_digit": "digit"}

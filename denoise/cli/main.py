@@ -21,6 +21,7 @@ from denoise.cli.results import Summary, format_outcome
 from denoise.cli.stdio import (
     Files,
     check_terminals,
+    drop_output,
     open_files,
     output_errors,
     user_names_in_errors,
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DenoiseError as error:
         return _fail(error, SOME_FAILED)
     except BrokenPipeError:  # the reader of standard output has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return SOME_FAILED
     except Terminated:
         return _fail("terminated; no partial output was kept", TERMINATED)

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 
 from denoise.dsp import formats
-from denoise.inference.built_in import GENERAL
+from denoise.inference import built_in
 from denoise.version import __version__
 
 SHELLS = ("bash", "zsh", "tcsh")
@@ -80,11 +80,7 @@ def _add_denoising(
     parser: argparse.ArgumentParser, file_completion: Mapping[str, str] | None
 ) -> None:
     group = parser.add_argument_group("denoising")
-    model = group.add_argument(
-        "--model",
-        default=GENERAL,
-        help="general, live (faster but worse), an ONNX file or a saved model (default: general)",
-    )
+    model = group.add_argument("--model", default=built_in.GENERAL, help=built_in.HELP)
     model.complete = file_completion  # type: ignore[attr-defined]  # shtab reads it
     group.add_argument(
         "--strength",

@@ -96,17 +96,21 @@ def _send_to_output(path: Path) -> None:
         sys.stdout.buffer.flush()
 
 
+def drop_output() -> None:
+    """Drop what is left in the buffer of standard output, which Python would write at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 @contextmanager
 def output_errors() -> Iterator[None]:
     """Raise DenoiseError where standard output cannot be written, as on a full disk.
 
-    What is left in its buffer is dropped, or Python would try again at its end. A reader that is
-    gone stays a BrokenPipeError.
+    A reader that is gone stays a BrokenPipeError.
     """
     try:
         yield
     except BrokenPipeError:
         raise
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         raise DenoiseError(f"Standard output cannot be written: {error.strerror}.") from error

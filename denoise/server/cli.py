@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denoise.errors import UsageError
-from denoise.inference.built_in import GENERAL
+from denoise.inference import built_in
 from denoise.server.access_log import FORMATS, start_log
 from denoise.server.host_check import Hosts, is_loopback, parse
 from denoise.server.limits import MIB, Limits
@@ -56,11 +56,7 @@ def make_parser(file_completion: Mapping[str, str] | None = None) -> argparse.Ar
         default="text",
         help="how the log on standard error is written (default: text)",
     )
-    model = parser.add_argument(
-        "--model",
-        default=GENERAL,
-        help="general, live (faster but worse), an ONNX file or a saved model (default: general)",
-    )
+    model = parser.add_argument("--model", default=built_in.GENERAL, help=built_in.HELP)
     model.complete = file_completion  # type: ignore[attr-defined]  # shtab reads it
     parser.add_argument(
         "--token", help=f"token that clients must send (default: ${TOKEN_VARIABLE})"
