@@ -5,14 +5,11 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from benchmarks.methods import OURS, is_oracle
 from benchmarks.verdicts import NO_DIFFERENCE, WORSE
-from denoise.evaluation.plots import DOTS_PER_INCH, RC_PARAMS
-from denoise.util.atomic import replacing
+from denoise.evaluation.plots import png_figure
 
 Tree = Mapping[str, Any]
 
@@ -45,11 +42,7 @@ def draw(tree: Tree, path: str | os.PathLike[str]) -> None:
     """Plot the mean and interval of every method, metric and condition, as a PNG file."""
     metrics = tree["metrics"]
     n_rows = -(-len(metrics) // COLUMNS)
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(RC_PARAMS)
-        size = (11.0, 0.9 + n_rows * _panel_inches(tree))
-        figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
+    with png_figure(path, 11.0, 0.9 + n_rows * _panel_inches(tree)) as figure:
         panels = figure.subplots(n_rows, COLUMNS, squeeze=False).ravel()
         for axes, metric in zip(panels, metrics, strict=False):
             _draw_metric(axes, tree, metric)
@@ -58,8 +51,6 @@ def draw(tree: Tree, path: str | os.PathLike[str]) -> None:
         figure.suptitle(CAPTION, x=0.01, ha="left", fontsize=11)
         entries = panels[0].get_legend_handles_labels()
         figure.legend(*entries, loc="outside lower center", ncols=4, fontsize=10)
-        with replacing(path) as temporary:
-            figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
 def _panel_inches(tree: Tree) -> float:

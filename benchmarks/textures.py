@@ -9,17 +9,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from denoise.dsp.audio import Waveform
 from denoise.dsp.stft import magnitude, stft
-from denoise.evaluation.plots import COLOUR_MAP, DOTS_PER_INCH, RC_PARAMS
+from denoise.evaluation.plots import COLOUR_MAP, DOTS_PER_INCH, png_figure
 from denoise.noise.textures import MODELS, draw_model, textures
 from denoise.params import SpectrogramParams
-from denoise.util.atomic import replacing
 
 GALLERY = Path(".scratch/textures.png")
 MIXTURE = "textures"
@@ -56,20 +53,14 @@ def plot_gallery(
     names: Sequence[str], seed: int, n_samples: int, sample_rate: int, path: Path
 ) -> None:
     """Plot the spectrogram of one draw per name; the scale ends RANGE_DB below each peak."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(RC_PARAMS)
-        n_rows = -(-len(names) // COLUMNS)
-        size = (4.0 * COLUMNS, 2.3 * n_rows)
-        figure = Figure(figsize=size, dpi=DOTS_PER_INCH * 0.75, layout="constrained")
+    n_rows = -(-len(names) // COLUMNS)
+    with png_figure(path, 4.0 * COLUMNS, 2.3 * n_rows, DOTS_PER_INCH * 0.75) as figure:
         panels = figure.subplots(n_rows, COLUMNS, sharex=True, sharey=True).ravel()
         for number, (axes, name) in enumerate(zip(panels, names, strict=False)):
             _draw_panel(axes, draw(name, seed + number, n_samples, sample_rate), sample_rate)
             axes.set_title(name, loc="left", fontsize=11)
         figure.supxlabel("Time (s)", fontsize=11)
         figure.supylabel("Frequency (kHz)", fontsize=11)
-        with replacing(path) as temporary:
-            figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
 def _draw_panel(axes: Axes, waveform: Waveform, sample_rate: int) -> None:

@@ -20,6 +20,10 @@ class AudioError(DenoiseError):
     """Audio cannot be decoded, or it cannot be used, because it is silent for example."""
 
 
+class FileSizeError(DenoiseError):
+    """A recording is longer than a file of its format can be."""
+
+
 class ModelError(DenoiseError):
     """A saved model is missing, incomplete or of another format."""
 

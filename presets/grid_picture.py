@@ -5,13 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from denoise.evaluation.plots import RC_PARAMS
-from denoise.util.atomic import replacing
+from denoise.evaluation.plots import png_figure
 
 # Okabe & Ito's palette, which colour-blind people can distinguish; markers help in grey.
 STYLES = (
@@ -40,11 +37,7 @@ class Panel:
 
 def draw(panels: Sequence[Panel], path: str | os.PathLike[str]) -> None:
     """Write the picture as a PNG file on white, whose bytes depend on the results alone."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(RC_PARAMS)
-        size = (max(7.0, 4.6 * len(panels)), 4.2)
-        figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
+    with png_figure(path, max(7.0, 4.6 * len(panels)), 4.2, DOTS_PER_INCH) as figure:
         all_axes = figure.subplots(1, len(panels), squeeze=False).ravel()
         for axes, panel in zip(all_axes, panels, strict=True):
             _draw_panel(axes, panel)
@@ -52,8 +45,6 @@ def draw(panels: Sequence[Panel], path: str | os.PathLike[str]) -> None:
         if len(panels[0].lines) > 1:
             entries = all_axes[0].get_legend_handles_labels()
             figure.legend(*entries, loc="outside lower center", ncols=4, fontsize=10)
-        with replacing(path) as temporary:
-            figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
 def positions(values: Sequence[str]) -> np.ndarray | None:

@@ -110,6 +110,15 @@ def test_every_format_is_read_and_written(client: FlaskClient, choice: str) -> N
     assert len(decode(again)[0]) == len(NOISY)
 
 
+def test_a_result_too_large_for_its_format_names_formats_that_hold_it(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("denoise.inference.audio_io.MAX_BYTES", 1000)
+    problem = problem_of(client.post("/v1/denoise?format=wav", data=WAV), 422)
+    assert "at most 4 GiB" in problem["detail"] and "FLAC" in problem["detail"]
+    assert client.post("/v1/denoise?format=flac", data=WAV).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("name", "plain", "full"),
     [

@@ -4,16 +4,13 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from benchmarks.methods import OURS
 from benchmarks.real.report import HEADLINES
 from benchmarks.verdicts import NO_DIFFERENCE, WORSE
-from denoise.evaluation.plots import DOTS_PER_INCH, RC_PARAMS
-from denoise.util.atomic import replacing
+from denoise.evaluation.plots import png_figure
 
 Tree = Mapping[str, Any]
 
@@ -34,14 +31,7 @@ def draw(tree: Tree, path: str | os.PathLike[str]) -> None:
     order = sort_methods(tree)
     n_rows = -(-len(panels) // COLUMNS)
     row_inches = 0.8 + 0.22 * len(order)
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(RC_PARAMS)
-        figure = Figure(
-            figsize=(13.0, 0.9 + (n_rows + 1.2) * row_inches),
-            dpi=DOTS_PER_INCH,
-            layout="constrained",
-        )
+    with png_figure(path, 13.0, 0.9 + (n_rows + 1.2) * row_inches) as figure:
         parts: Any = figure.subfigures(2, 1, height_ratios=(n_rows, 1.2))
         top, bottom = parts
         grid = top.subplots(n_rows, COLUMNS, squeeze=False, sharey=True).ravel()
@@ -57,8 +47,6 @@ def draw(tree: Tree, path: str | os.PathLike[str]) -> None:
             label = tree["metrics"][metric]["label"]
             axes.set_title(f"{label} by {title}", loc="left", fontsize=11)
         figure.suptitle(CAPTION, x=0.01, ha="left", fontsize=10)
-        with replacing(path) as temporary:
-            figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
 def _has(tree: Tree, table: str, condition: str, metric: str) -> bool:

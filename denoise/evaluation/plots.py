@@ -57,7 +57,7 @@ def plot_spectrograms(
     params = _spectrogram_params(sample_rate)
     spectrograms = _spectrograms_db(list(waveforms.values()), params)
     seconds = max(len(waveform) for waveform in waveforms.values()) / sample_rate
-    with _figure(path, 8, 1.2 + 2.1 * len(spectrograms)) as figure:
+    with png_figure(path, 8, 1.2 + 2.1 * len(spectrograms)) as figure:
         panels = figure.subplots(len(spectrograms), 1, sharex=True, sharey=True, squeeze=False)
         for axes, name, level in zip(panels[:, 0], waveforms, spectrograms, strict=True):
             image = _draw_spectrogram(axes, level, params.hop_length / sample_rate, sample_rate / 2)
@@ -77,7 +77,7 @@ def plot_improvement_by_snr(table: pd.DataFrame, path: str | os.PathLike[str]) -
     and the ends of its interval, `<method>_low` and `<method>_high`.
     """
     offset = np.ptp(table["snr_db"]) / 160  # keeps the error bars of the two methods apart
-    with _figure(path, 7, 4.5) as figure:
+    with png_figure(path, 7, 4.5) as figure:
         axes = figure.subplots()
         axes.axhline(0, linewidth=1.5, **METHOD_STYLES["noisy"])
         _draw_improvement(axes, table, "wiener", -offset)
@@ -95,7 +95,7 @@ def plot_learning_curve(history: pd.DataFrame, path: str | os.PathLike[str]) -> 
     `history` has the columns epoch, loss, validation_loss.
     """
     best = history.loc[history["validation_loss"].idxmin()]
-    with _figure(path, 7, 4.5) as figure:
+    with png_figure(path, 7, 4.5) as figure:
         axes = figure.subplots()
         for column, method, label in (
             ("loss", "wiener", "training"),
@@ -113,15 +113,18 @@ def plot_learning_curve(history: pd.DataFrame, path: str | os.PathLike[str]) -> 
 
 
 @contextmanager
-def _figure(path: str | os.PathLike[str], width: float, height: float) -> Iterator[Figure]:
-    """Yield a figure of a size in inches, and write it to `path` at the end.
+def png_figure(
+    path: str | os.PathLike[str], width: float, height: float, dots_per_inch: float = DOTS_PER_INCH
+) -> Iterator[Figure]:
+    """Yield a figure of a size in inches, and write it to `path` as a PNG file at the end.
 
-    The user's own matplotlib style is ignored, and the PNG does not name the software's version.
+    The user's own matplotlib style is ignored, and the PNG does not name the software's version,
+    so the bytes depend on what is drawn alone.
     """
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(RC_PARAMS)
-        figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
+        figure = Figure(figsize=(width, height), dpi=dots_per_inch, layout="constrained")
         yield figure
         with replacing(path) as temporary:
             figure.savefig(temporary, format="png", metadata={"Software": None})

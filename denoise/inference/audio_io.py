@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 
 from denoise.dsp.audio import Waveform
-from denoise.errors import DenoiseError
+from denoise.errors import DenoiseError, FileSizeError
 from denoise.inference import exact_header
 from denoise.inference.bit_rate import encoder_settings
 
@@ -134,7 +134,7 @@ class Sink:
     def write(self, samples: Waveform) -> None:
         """Write float32 [n_samples, n_channels].
 
-        Raises OSError if the disk cannot store them, DenoiseError if the format cannot.
+        Raises OSError if the disk cannot store them, FileSizeError if the format cannot.
         """
         if self._sound.subtype not in UNCLIPPED_SUBTYPES:
             self.clipped_samples += int(np.count_nonzero(np.abs(samples) > 1))
@@ -144,7 +144,7 @@ class Sink:
         self.n_samples += len(samples)
         self._file.check()
         if self._sound.format in LIMITED_FORMATS and self._file.tell() > MAX_BYTES:
-            raise DenoiseError(
+            raise FileSizeError(
                 f"{self._sound.format} files hold at most 4 GiB, and this recording needs more. "
                 "W64 and FLAC files may be longer."
             )

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from denoise.dsp.audio import Waveform
-from denoise.errors import AudioError, DenoiseError
+from denoise.errors import AudioError, DenoiseError, FileSizeError
 from denoise.inference.audio_io import AudioFormat
 from denoise.inference.file_denoiser import Options, Report, denoise_file
 from denoise.inference.reader import probe, reading
@@ -155,6 +155,8 @@ def _errors_as_problems() -> Iterator[None]:
             raise ProblemError("bad-audio", str(cause)) from error
         detail = "The recording is damaged: it cannot be decoded to its end."
         raise ProblemError("bad-audio", detail) from error
+    except FileSizeError as error:
+        raise ProblemError("bad-audio", str(error)) from error
     except DenoiseError as error:
         if isinstance(error.__cause__, OSError):  # the server's own disk
             raise error.__cause__ from None
