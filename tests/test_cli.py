@@ -201,6 +201,7 @@ def test_an_impossible_command_is_refused_before_any_work(
         ["a.wav", "--strength", "nan"],
         ["a.wav", "--jobs", "0"],
         ["a.wav", "--threads", "0"],
+        ["a.wav", "--threads", "1099511627776"],
         ["a.wav", "--format", "m4a"],
         ["a.wav", "--overwrite", "--skip-existing"],
         ["a.wav", "-q", "-v"],

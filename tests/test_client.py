@@ -355,6 +355,7 @@ def read_all() -> dict[str, bytes]:
         (["http://127.0.0.1:1/?a=1", "talk.wav", "-o", "x.wav"], 2, "what follows ? or #"),
         (["http://127.0.0.1:1/#a", "talk.wav", "-o", "x.wav"], 2, "what follows ? or #"),
         (["http://127.0.0.1:1/\u00e9", "talk.wav", "-o", "x.wav"], 1, "does not answer"),
+        (["http://\u0142\u00f3d\u017a.invalid:1", "talk.wav", "-o", "x.wav"], 1, "does not answer"),
         (["http://127.0.0.1:1", "", "-o", "x.wav"], 2, "An input has an empty name"),
         (["http://127.0.0.1:1", "talk.wav", "-o", ""], 2, "The output has an empty name"),
         (["http://127.0.0.1:1", "a\0", "-o", "x.wav"], 2, "contains a null character"),

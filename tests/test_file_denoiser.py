@@ -127,7 +127,10 @@ def test_a_file_gives_the_same_samples_as_an_array(
     ("source", "target", "choice", "expected"),
     [
         ("in.wav:WAV:PCM_24", "out.flac", None, ("FLAC", "PCM_24")),
-        ("in.wav:WAV:FLOAT", "out.flac", None, ("FLAC", "PCM_16")),
+        ("in.wav:WAV:FLOAT", "out.flac", None, ("FLAC", "PCM_24")),
+        ("in.wav:WAV:PCM_32", "out.flac", None, ("FLAC", "PCM_24")),
+        ("in.wav:WAV:DOUBLE", "out", "flac", ("FLAC", "PCM_24")),
+        ("in.wav:WAV:FLOAT", "out.ogg", None, ("OGG", "VORBIS")),
         ("in.wav:WAV:FLOAT", "out.aif", None, ("AIFF", "FLOAT")),
         ("in.wav:WAV:FLOAT", "out", None, ("WAV", "FLOAT")),
         ("in.wav:WAV:PCM_16", "out.OGG", None, ("OGG", "VORBIS")),
@@ -255,6 +258,12 @@ def test_a_header_without_a_length(tmp_path: Path) -> None:
     )
     assert lengths == {None}
     assert report.n_samples == len(read_samples(tmp_path / "out.flac")) == 100_000
+
+
+def test_a_format_that_is_none_is_an_error(tmp_path: Path) -> None:
+    source = write_recording(tmp_path / "in.wav", make_noise(100), RATE, "WAV", "PCM_16")
+    with pytest.raises(DenoiseError, match=r"'m4a' is not a format: choose wav, flac"):
+        Denoiser(HALF).denoise_file(source, tmp_path / "out.wav", format="m4a")
 
 
 def test_more_than_four_gibibytes_of_wav_are_refused(

@@ -18,7 +18,14 @@ from denoise.cli.main import main
 from denoise.inference import sound_device
 from denoise.inference.built_in import LIVE
 from denoise.inference.denoiser import Denoiser
-from denoise.inference.live import LiveReport, PacedBlocks, choose_format, run, split_blocks
+from denoise.inference.live import (
+    LiveFormat,
+    LiveReport,
+    PacedBlocks,
+    choose_format,
+    run,
+    split_blocks,
+)
 from denoise.network.spec import MaskNetwork
 from tests.closures import ROOT
 from tests.networks import RATE, SPEC, gain_network, write_halving_model
@@ -376,6 +383,26 @@ def test_devices_are_listed(
     assert sound_device.list_devices(nothing) == "no sound devices"
 
 
+def test_devices_that_cannot_be_listed_are_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> str:
+        raise PortAudioError("Host error")
+
+    failing = SimpleNamespace(query_devices=fail, PortAudioError=PortAudioError)
+    monkeypatch.setitem(sys.modules, "sounddevice", failing)
+    assert main(["live", "--list-devices"]) == 1
+    assert "cannot be listed: Host error." in capsys.readouterr().err
+
+
+def test_samples_that_are_not_finite_are_limited_to_full_scale() -> None:
+    heard = np.array([[np.nan], [np.inf], [-np.inf], [0.5]], np.float32)
+    stream = SimpleNamespace(read=lambda n_samples: (heard, False))
+    live_format = LiveFormat(RATE, 1, 0.016, 4, 0)
+    block, _ = sound_device.Microphone(stream, live_format, PortAudioError).read()
+    assert block[:, 0].tolist() == [0, 1, -1, 0.5]
+
+
 @pytest.mark.parametrize("arguments", [[], ["--list-devices"], FILES[:2], FILES[2:4]])
 def test_a_missing_sounddevice_says_what_to_install(
     folder: Path,
@@ -397,6 +424,17 @@ def test_a_missing_portaudio_says_what_to_install(
     assert main(["live"]) == 2
     printed = capsys.readouterr().err
     assert "PortAudio library not found" in printed and "apt install libportaudio2" in printed
+
+
+def test_a_sound_system_that_does_not_start_is_an_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "class PortAudioError(Exception): pass\nraise PortAudioError('no server')"
+    (folder / "sounddevice.py").write_text(text)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    assert main(["live"]) == 2
+    assert "The sound system does not start: no server." in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a console's Ctrl-C cannot be sent to one process")

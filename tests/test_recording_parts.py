@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from denoise.errors import AudioError
-from denoise.inference import reader
+from denoise.errors import AudioError, DenoiseError
+from denoise.inference import chunk_sizes, reader
 from denoise.inference.audio_io import AudioFormat, Encoding, can_write, writing
 from denoise.inference.file_denoiser import denoise_file
 from denoise.inference.mpeg_audio import find_streams, parse_header
+from denoise.inference.part_file import Part, PartFile
 from denoise.inference.reader import reading, trim
 from tests.networks import gain_network
 
@@ -229,6 +230,126 @@ def test_a_wav_that_was_never_closed_is_read_to_its_end(
         encoded[4:8] = struct.pack("<I", riff_size)
     n_samples = len(read_bytes(tmp_path, bytes(encoded)))
     assert n_samples in (N, N + 1)  # a chunk that follows floats of an odd size
+
+
+def make_wav(said: int, audio: bytes, trailing: bytes = b"") -> bytes:
+    """Return a mono WAV file of 16 bits with tags, whose header says `said` bytes of audio."""
+    tags = b"LIST" + struct.pack("<I", 18) + b"INFOINAM" + struct.pack("<I", 6) + b"Title\0"
+    fmt = b"fmt " + struct.pack("<IHHIIHH", 16, 1, 1, RATE, 2 * RATE, 2, 16)
+    start = b"RIFF" + struct.pack("<I", said) + b"WAVE"
+    return start + fmt + tags + b"data" + struct.pack("<I", said) + audio + trailing
+
+
+@pytest.mark.parametrize("trailing", [b"", b"junk\x04\0\0\0abcd"])
+@pytest.mark.parametrize("kind", ["zero", "largest", "last bits"])
+def test_a_wav_longer_than_its_size_can_say_is_read_to_its_end(
+    kind: str, trailing: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The largest size of a chunk is a stand-in, since 4 GiB take long to read."""
+    largest = 2**15 - 1
+    monkeypatch.setattr(chunk_sizes, "MAX_SIZE", largest)
+    monkeypatch.setattr(chunk_sizes, "MAX_TRAILER_BYTES", 1000)
+    audio = (make_speech() * 32_767).astype("<i2")
+    said = {"zero": 0, "largest": largest, "last bits": audio.nbytes % (largest + 1)}[kind]
+    path = tmp_path / "in.wav"
+    path.write_bytes(make_wav(said, audio.tobytes(), trailing if kind == "last bits" else b""))
+    with reading(path) as source:
+        assert source.declared_samples == N
+        assert source.tags["title"] == "Title"
+    np.testing.assert_array_equal(read_all(path)[:, 0] * np.float32(2**15), audio[:, 0])
+
+
+@pytest.mark.parametrize("said", [0, 2**32 - 1, (5 * 2**30) % 2**32])
+def test_five_gibibytes_of_wav_are_declared(said: int, tmp_path: Path) -> None:
+    path = tmp_path / "in.wav"
+    header = make_wav(said, b"")
+    with path.open("wb") as file:
+        file.write(header)
+        file.truncate(len(header) + 5 * 2**30)  # a sparse file
+    with reading(path) as source:
+        assert source.declared_samples == 5 * 2**29
+        assert source.encoding == Encoding("RF64", "PCM_16")
+
+
+def test_sizes_that_a_format_cannot_hold_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunk_sizes, "MAX_SIZE", 10_000)
+    big_endian = bytearray(soundfile_bytes("WAV", endian="BIG"))
+    at = big_endian.index(b"data") + 4
+    big_endian[at : at + 4] = bytes(4)
+    aiff = bytearray(soundfile_bytes("AIFF"))
+    at = aiff.index(b"SSND") + 4
+    aiff[at : at + 4] = (8).to_bytes(4, "big")
+    for encoded in (big_endian, aiff):
+        with pytest.raises(AudioError, match="longer than its header can say"):
+            read_bytes(tmp_path, bytes(encoded))
+
+
+def soundfile_bytes(name: str, endian: str = "FILE") -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, make_speech(), RATE, format=name, endian=endian)
+    return file.getvalue()
+
+
+def test_a_wav_that_was_never_closed_may_be_named_mp3(tmp_path: Path) -> None:
+    encoded = bytearray(encode("WAV", "PCM_16"))
+    at = encoded.index(b"data") + 4
+    encoded[at : at + 4] = bytes(4)
+    assert len(read_bytes(tmp_path, bytes(encoded), "in.mp3")) == N
+
+
+class FailingFile(io.BytesIO):
+    """A file on a disk that fails behind `n_good` bytes."""
+
+    n_good = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell() >= self.n_good:
+            raise OSError(5, "Input/output error")
+        return super().read(size)
+
+
+@pytest.mark.parametrize("n_good", [0, 30_000])
+def test_a_disk_that_fails_is_no_end_of_a_part(n_good: int) -> None:
+    encoded = encode("WAV", "PCM_16")
+    file = FailingFile(encoded)
+    file.n_good = len(encoded)
+    part_file = PartFile(file, Part(0, len(encoded), {}))
+    with soundfile.SoundFile(part_file) as sound:
+        file.n_good = n_good
+        with pytest.raises(OSError, match="Input/output error"):
+            list(reader._read_part(sound, Part(0, len(encoded), {}), part_file))
+
+
+def test_a_disk_that_fails_on_opening_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(file: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    (tmp_path / "in.wav").write_bytes(encode("WAV", "PCM_16"))
+    monkeypatch.setattr(reader, "sniff", fail)
+    with pytest.raises(DenoiseError, match=r"in\.wav cannot be read: Input/output error\."):
+        read_all(tmp_path / "in.wav")
+
+
+@pytest.mark.parametrize(
+    "encoded", [b"fLaC\0\0\0\x22", b"OggS\0\2" + bytes(21) + b"OggS\0\0" + bytes(21)]
+)
+def test_a_file_of_very_many_recordings_is_refused_soon(encoded: bytes, tmp_path: Path) -> None:
+    started = time.monotonic()
+    with pytest.raises(AudioError, match="more than 1000 recordings"):
+        read_bytes(tmp_path, encoded * 200_000)
+    assert time.monotonic() - started < 5
+
+
+def test_mp3_of_very_many_recordings_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("denoise.inference.part_file.MAX_PARTS", 2)
+    encoded = encode_mp3("CONSTANT")
+    assert len(find_streams(io.BytesIO(2 * encoded), 2 * len(encoded))) == 2
+    with pytest.raises(AudioError, match="more than 2 recordings"):
+        find_streams(io.BytesIO(3 * encoded), 3 * len(encoded))
 
 
 def test_a_wav_without_audio_holds_no_samples(tmp_path: Path) -> None:

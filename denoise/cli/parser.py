@@ -7,6 +7,7 @@ from denoise.dsp import formats
 from denoise.inference import built_in
 from denoise.version import __version__
 
+MAX_COUNT = 1024  # of threads and of files at a time
 SHELLS = ("bash", "zsh", "tcsh")
 INPUT_HELP = "a file, a folder, a pattern, or - (standard input)"
 EXAMPLES = """
@@ -46,10 +47,10 @@ def strength(text: str) -> float:
 
 
 def count(text: str) -> int:
-    """Parse a number, 1 or more. argparse shows this function's name in its errors."""
+    """Parse a number, 1 to MAX_COUNT. argparse shows this function's name in its errors."""
     number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    if not 1 <= number <= MAX_COUNT:
+        raise argparse.ArgumentTypeError(f"{text} lies outside 1 to {MAX_COUNT}")
     return number
 
 

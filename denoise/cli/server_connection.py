@@ -144,10 +144,17 @@ class Connection:
 
 
 def make_base(address: str) -> str:
-    """Return a server's address with its path percent-encoded; raises UsageError if invalid."""
+    """Return a server's address as ASCII text; raises UsageError if it is invalid.
+
+    Its path is percent-encoded, its host encoded by IDNA.
+    """
     parts = _split_url(address)
     path = urllib.parse.quote(parts.path.rstrip("/"), safe="/%:@!$&'()*+,;=~")
-    return f"{parts.scheme}://{parts.netloc}{path}"
+    place = parts.netloc
+    if not place.isascii():
+        place = (parts.hostname or "").encode("idna").decode()
+        place += f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{place}{path}"
 
 
 def _make_opener() -> urllib.request.OpenerDirector:

@@ -26,6 +26,7 @@ from denoise.inference.streaming import Stream
 from denoise.network.spec import MaskNetwork
 from denoise.util.paths import is_same_file, replacing_output
 
+FINER_THAN_16_BITS = {"PCM_32", "FLOAT", "DOUBLE"}
 Progress = Callable[[int, int | None], None]
 
 
@@ -136,7 +137,9 @@ def _list_encodings(
     """Return the suitable encodings, the best one first; `wanted` is None for the source's."""
     if wanted is not None and not formats.is_same(wanted, source.format):
         named = formats.SUBTYPES.get(extension)
-        subtypes = [named] if named else [source.subtype, soundfile.default_subtype(wanted)]
+        finer = ["PCM_24"] if source.subtype in FINER_THAN_16_BITS else []
+        default = soundfile.default_subtype(wanted)
+        subtypes = [named] if named else [source.subtype, *finer, default]
         return [Encoding(wanted, subtype) for subtype in subtypes]
     default = Encoding(source.format, soundfile.default_subtype(source.format))
     return [source, default] if may_change_subtype else [source]

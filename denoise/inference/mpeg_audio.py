@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple
 
 from denoise.inference.containers import id3_bytes
+from denoise.inference.part_file import check_count
 
 SEARCH_BYTES = 1 << 10
 MAX_MISSES = 50_000  # places without a frame; a file with more is no MPEG audio
@@ -76,7 +77,7 @@ def find_streams(file: BinaryIO, n_bytes: int) -> list[Stream]:
     """Return the streams of a file one after the other, none if it holds no frames.
 
     A stream begins at the start, at a header of its own (Xing, Info or VBRI), behind a tag, and
-    where the version, the layer or the sample rate changes.
+    where the version, the layer or the sample rate changes. Raises AudioError for too many of them.
     """
     streams: list[Stream] = []
     kind: tuple[int, int, int] | None = None
@@ -91,6 +92,7 @@ def find_streams(file: BinaryIO, n_bytes: int) -> list[Stream]:
             if streams:
                 streams[-1].end = start
             streams.append(Stream(start if streams else 0))
+            check_count(len(streams))
             kind, is_behind_tag = frame.kind, False
         if info is not None:
             _read_info(file, info, streams[-1])

@@ -23,7 +23,8 @@ from denoise.inference.audio_io import (
 from denoise.inference.bit_rate import bit_rate_of
 from denoise.inference.containers import Container, sniff
 from denoise.inference.mpeg_audio import has_frames
-from denoise.inference.recording_parts import Part, PartFile, find_parts
+from denoise.inference.part_file import Part, PartFile
+from denoise.inference.recording_parts import find_parts
 from denoise.util.paths import FILE, FOLDER, kind_of, problem_of_name
 
 TAGS = (
@@ -54,13 +55,21 @@ def reading(path: Path) -> Iterator[Source]:
     try:
         file = path.open("rb")  # gives the system's error message, which libsndfile would hide
     except OSError as error:
-        raise DenoiseError(f"{path} cannot be read: {describe_os_error(error)}.") from error
+        raise _unreadable(path, error) from error
     with file:
         try:
             with ExitStack() as stack:
-                yield _open(path, file, stack)
+                try:
+                    source = _open(path, file, stack)
+                except OSError as error:
+                    raise _unreadable(path, error) from error
+                yield source
         except AudioError as error:
             raise AudioError(f"{path}: {error}") from error
+
+
+def _unreadable(path: Path, error: OSError) -> DenoiseError:
+    return DenoiseError(f"{path} cannot be read: {describe_os_error(error)}.")
 
 
 def probe(path: Path) -> tuple[AudioFormat, Encoding]:
@@ -71,12 +80,11 @@ def probe(path: Path) -> tuple[AudioFormat, Encoding]:
     with path.open("rb") as file, ExitStack() as stack:
         container = sniff(file)
         if container is not None and container.is_read_by_sndfile:
-            part = find_parts(file, container.name)[0]
+            part = PartFile(file, find_parts(file, container.name)[0])
             try:
-                sound = stack.enter_context(soundfile.SoundFile(_as_file(path, file, part)))
-                return _properties(sound)
+                return _properties(stack.enter_context(soundfile.SoundFile(part)))
             except soundfile.LibsndfileError:
-                pass
+                part.check()
         source = _open(path, file, stack)
         return source.audio_format, source.encoding
 
@@ -87,15 +95,17 @@ def _open(path: Path, file: BinaryIO, stack: ExitStack) -> Source:
     if container is not None and not container.is_read_by_sndfile:
         return _open_media(path, file, container, stack)
     parts = None if container is None else find_parts(file, container.name)
-    first: SystemPath | BinaryIO = SystemPath(path)
-    if parts is not None:
-        first = _as_file(path, file, parts[0])
-    if _is_named_mpeg(path) and not has_frames(file):
-        file.seek(0)
-        first = file  # without the name, for which libsndfile would try libmpg123
+    whole = Part(0, file.seek(0, os.SEEK_END), {})
+    part = whole if parts is None else parts[0]
+    first: SystemPath | PartFile = SystemPath(path)
+    is_whole = part.n_bytes == whole.n_bytes and not part.replaced
+    # By its name, libsndfile would give libmpg123 a file that is no MPEG audio.
+    if not is_whole or (_is_named_mpeg(path) and not has_frames(file)):
+        first = PartFile(file, part)
     try:
-        sound = stack.enter_context(open_audio(cast(os.PathLike[str], first)))
+        sound = stack.enter_context(open_audio(cast(BinaryIO, first)))
     except AudioError as error:
+        _check(first)
         is_ours = not isinstance(error.__cause__, soundfile.LibsndfileError)
         if container is None or is_ours:
             raise
@@ -114,7 +124,7 @@ def _open(path: Path, file: BinaryIO, stack: ExitStack) -> Source:
     tags = {name: str(getattr(sound, name)) for name in TAGS if getattr(sound, name)}
 
     def read() -> Iterator[Waveform]:
-        return _read_parts(file, parts or [], sound)
+        return _read_parts(file, parts or [whole], sound, first)
 
     return Source(path, audio_format, encoding, declared, tags, read)
 
@@ -128,23 +138,24 @@ def _properties(sound: soundfile.SoundFile) -> tuple[AudioFormat, Encoding]:
     return audio_format, Encoding(sound.format, sound.subtype)
 
 
-def _as_file(path: Path, file: BinaryIO, part: Part) -> SystemPath | BinaryIO:
-    """Return the path where a part is all of a file, else a file of the part's bytes."""
-    is_all = part.start == 0 and part.end == file.seek(0, os.SEEK_END) and not part.replaced
-    return SystemPath(path) if is_all else cast(BinaryIO, PartFile(file, part))
+def _check(source: SystemPath | PartFile) -> None:
+    """Raise what reading a part has raised: libsndfile takes it for the end of the file."""
+    if isinstance(source, PartFile):
+        source.check()
 
 
 def _read_parts(
-    file: BinaryIO, parts: list[Part], first: soundfile.SoundFile
+    file: BinaryIO,
+    parts: list[Part],
+    first_sound: soundfile.SoundFile,
+    first_source: SystemPath | PartFile,
 ) -> Iterator[Waveform]:
-    """Yield the blocks of all parts; the first is open. No parts stand for all of the file."""
-    if len(parts) <= 1:
-        yield from _read_part(first, parts[0] if parts else None)
-        return
-    yield from _read_part(first, parts[0])
-    expected = _properties(first)[0]
+    """Yield the blocks of all parts; the first one is open."""
+    yield from _read_part(first_sound, parts[0], first_source)
+    expected = _properties(first_sound)[0]
     for part in parts[1:]:
-        with open_audio(cast(BinaryIO, PartFile(file, part))) as sound:
+        source = PartFile(file, part)
+        with open_audio(cast(BinaryIO, source)) as sound:
             actual = _properties(sound)[0]
             if actual != expected:
                 raise AudioError(
@@ -152,28 +163,36 @@ def _read_parts(
                     f"{expected.sample_rate} Hz with {expected.channels} channel(s), then "
                     f"{actual.sample_rate} Hz with {actual.channels}. Split it."
                 )
-            yield from _read_part(sound, part)
+            yield from _read_part(sound, part, source)
 
 
-def _read_part(sound: soundfile.SoundFile, part: Part | None) -> Iterator[Waveform]:
+def _read_part(
+    sound: soundfile.SoundFile, part: Part, source: SystemPath | PartFile
+) -> Iterator[Waveform]:
     """Yield the blocks of a part, of its exact length where that is known.
 
-    Raises AudioError if the decoder stops before the end.
+    Raises AudioError if the decoder stops before the end, and OSError where the disk fails.
     """
     rate, n_samples = int(sound.samplerate), 0
     declared = sound.frames if sound.format == "OGG" and sound.frames < UNKNOWN_LENGTH else 0
     blocks = read_blocks(sound)
-    if part is not None and part.n_samples is not None:
+    if part.n_samples is not None:
         blocks = trim(blocks, part.n_samples, part.slack)
     try:
         for block in blocks:
+            _check(source)
             yield block
             n_samples += len(block)
+    except AudioError:
+        _check(source)
+        raise
     except soundfile.LibsndfileError as error:
+        _check(source)
         raise AudioError(
             f"The recording is damaged: it cannot be decoded from {n_samples / rate:.1f} s on."
         ) from error
-    least = max(part.min_samples if part is not None else 0, declared - OGG_SLACK_SECONDS * rate)
+    _check(source)
+    least = max(part.min_samples, declared - OGG_SLACK_SECONDS * rate)
     if n_samples < least:
         raise AudioError(
             f"The recording is damaged: {n_samples / rate:.1f} s of at least {least / rate:.1f} s "

@@ -32,12 +32,20 @@ def load() -> Any:
             f"sounddevice cannot load PortAudio: {error}. Install it, for example with "
             f"apt install libportaudio2. {FILES}"
         ) from error
+    except Exception as error:  # PortAudio does not start, and its type of error is not known here
+        raise UsageError(f"The sound system does not start: {error}. {FILES}") from error
     return sounddevice
 
 
 def list_devices(sounddevice: Any) -> str:
-    """Return one line per device, with its number, name and channels; > and < mark the defaults."""
-    return str(sounddevice.query_devices()) or "no sound devices"
+    """Return one line per device, with its number, name and channels; > and < mark the defaults.
+
+    Raises DenoiseError if PortAudio fails.
+    """
+    try:
+        return str(sounddevice.query_devices()) or "no sound devices"
+    except sounddevice.PortAudioError as error:
+        raise DenoiseError(f"The sound devices cannot be listed: {error}.") from error
 
 
 class Microphone:
@@ -57,7 +65,7 @@ class Microphone:
             block, has_overflowed = self._stream.read(self._n_block)
         except self._error_type as error:
             raise InputFailedError(f"The microphone failed: {error}. {LISTING}") from error
-        return np.nan_to_num(block), bool(has_overflowed)
+        return np.nan_to_num(block, posinf=1.0, neginf=-1.0), bool(has_overflowed)
 
 
 class Speaker:

@@ -101,9 +101,14 @@ def _temporary_name(name: str) -> str:
 
 
 def _hand_down(former: Path, new: Path) -> None:
-    """Give a file the mode of another, and its owner where the system allows it."""
+    """Give a file the mode of another, and its owner where the system allows it.
+
+    On Windows a mode can only say that a file is read-only, and such a file cannot be replaced.
+    """
+    if os.name == "nt":
+        return
     properties = former.stat()
-    if os.name != "nt" and new.stat()[4:6] != properties[4:6]:  # the user and the group
+    if new.stat()[4:6] != properties[4:6]:  # the user and the group
         with suppress(OSError):
             os.chown(new, properties.st_uid, properties.st_gid)
     new.chmod(stat.S_IMODE(properties.st_mode))
