@@ -33,22 +33,27 @@ def main(params: Params, paths: argparse.Namespace) -> None:
     peak = peak_for(params, source.open(paths.features, "train", params))
     config = ModelConfig(params.audio, params.spectrogram, params.model, peak)
     model = config.build_model(params.train.precision)
-    settings = repr(asdict(config)) + repr(params.train) + repr(Augmentation.from_params(params))
-    key = fingerprint(settings, [*source_files("train"), *sorted(paths.features.glob("*"))])
+    files = [*source_files("train"), *sorted(paths.features.glob("*"))]
+    key = fingerprint(settings_of(params, config), files)
     folder = CHECKPOINTS / "-".join(paths.model.parts[-3:])
     with log_curves(paths.curves, workers.is_chief) as log:
         for phase in training_phases(params):
             train, validation = (source.open(paths.features, s, phase.params) for s in SPLITS)
-            sources, loss = (train, validation), loss_for(phase.params, peak)
             augmentation = Augmentation.from_params(phase.params)
             checkpoint = Checkpoint(folder / phase.name, key)
             on_epoch, train_params = functools.partial(log, phase.prefix), phase.params.train
             how = (train_params, augmentation, checkpoint, on_epoch, workers)
-            history = fit(model, loss, sources, *how)
+            history = fit(model, loss_for(phase.params, peak), (train, validation), *how)
             print(f"The best epoch of {phase.name}: {best_epoch(history) + 1} of {len(history)}.")
     if workers.is_chief:
         save_model(paths.model, model, config)
         remove_checkpoints(folder)
+
+
+def settings_of(params: Params, config: ModelConfig) -> str:
+    """Return all that a training depends on besides files, as text; see the params in dvc.yaml."""
+    noise = (params.noise.weights, params.noise.snr_db)
+    return repr((asdict(config), params.features, noise, params.train, params.portable))
 
 
 if __name__ == "__main__":

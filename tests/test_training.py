@@ -3,9 +3,11 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from denoise.dsp.stft import count_frames
 from denoise.errors import ModelError, TrainingError
@@ -28,10 +30,12 @@ from denoise.training.trainer import (
     mean_loss,
     prefetch,
 )
+from stages.train import settings_of
 from tests.closures import ROOT
 
 N_SAMPLES = 8000
 COMMITTED = load_params(ROOT / "params.yaml")
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 
 
 def tiny(architecture: str, epochs: int = 8) -> Params:
@@ -247,6 +251,20 @@ def test_a_checkpoint_restores_the_best_epoch(trained, tmp_path: Path) -> None:
         checkpoint.save(model.weights, history)
     checkpoint.load_best(model.weights)
     assert all((weight == 1).all() for weight in model.get_weights())
+
+
+@pytest.mark.parametrize("key", PIPELINE["stages"]["train"]["params"])
+def test_a_checkpoint_belongs_to_the_values_of_all_params_of_the_stage(key: str) -> None:
+    def settings(params: Params) -> str:
+        return settings_of(params, ModelConfig(params.audio, params.spectrogram, params.model, 1.0))
+
+    def changed(part: Any, names: list[str]) -> Any:
+        if not names:
+            return "another value"
+        return dataclasses.replace(part, **{names[0]: changed(getattr(part, names[0]), names[1:])})
+
+    assert settings(COMMITTED) == settings(load_params(ROOT / "params.yaml"))
+    assert settings(COMMITTED) != settings(changed(COMMITTED, key.split(".")))
 
 
 def test_fingerprint_changes_with_settings_and_content(tmp_path: Path) -> None:

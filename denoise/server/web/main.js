@@ -3,7 +3,7 @@
 import { Problem, ask, denoise } from "./api.js";
 import { Batch } from "./batch.js";
 import { asWav } from "./decode.js";
-import { byId, clock, fileSize, inWords } from "./dom.js";
+import { byId, clock, fileSize, inWords, save } from "./dom.js";
 import { denoiseAsJob } from "./job.js";
 import { listenToKeys } from "./keys.js";
 import { Pace, durationOf } from "./pace.js";
@@ -22,6 +22,7 @@ const EXAMPLE = {
 
 let limits = null; // as /v1/limits has them; null while they are not known
 let recorder = null;
+let kept = null; // the last recording of the microphone, until it has been cleaned
 const result = new Result((file, query) => (
   attempt((signal) => clean(file, query, signal), { returnTo: "download", name: () => file.name })
 ));
@@ -78,6 +79,7 @@ async function open(find, { keepsBatch = false, ...described } = {}) {
     name: () => file?.name,
   });
   if (!opened) return;
+  if (opened === kept) keep(null);
   if (!keepsBatch) batch.clear();
   if (described.title) byId("example").hidden = true;
   else settle("download");
@@ -163,7 +165,14 @@ function endRecording() {
 
 function stop() {
   const ending = endRecording();
-  if (ending) open(() => ending.stop());
+  if (ending) open(async () => keep(await ending.stop()));
+}
+
+/** Keep a recording of the microphone, which exists nowhere else, for the user to download. */
+function keep(file) {
+  kept = file;
+  byId("kept").hidden = !file;
+  return file;
 }
 
 function discard() {
@@ -217,6 +226,7 @@ byId("file").addEventListener("change", (event) => {
 byId("record").addEventListener("click", record);
 byId("stop").addEventListener("click", stop);
 byId("discard").addEventListener("click", discard);
+byId("save-kept").addEventListener("click", () => save(kept, kept.name));
 byId("example").addEventListener("click", () => open(() => {
   tell("fetching", null);
   return findExample();
