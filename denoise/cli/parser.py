@@ -59,7 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="denoise",
         description="Remove noise from recordings of speech. Sample rate, channels, length and "
-        "format stay the same.",
+        "format stay the same, except that formats that are only read, such as M4A, become WAV.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -104,15 +104,16 @@ def _add_output(parser: argparse.ArgumentParser, file_completion: Mapping[str, s
         "-o",
         "--output",
         metavar="OUT",
-        help="a file for one recording, a folder for several, or - (standard output, WAV); "
-        "default: beside each recording",
+        help="a file for one recording, a folder for several, or - (standard output, WAV unless "
+        "--format is given); default: beside each recording",
     )
     output.complete = file_completion  # type: ignore[attr-defined]  # shtab reads it
     add_target_options(group)
     group.add_argument(
         "--remux",
         action="store_true",
-        help="write videos as videos: the picture is copied, only the sound is re-encoded",
+        help="write videos as videos: the picture is copied, only the sound is re-encoded "
+        "(needs pip install '.[media]')",
     )
     group.add_argument(
         "-n", "--dry-run", action="store_true", help="write nothing, only list the outputs"
