@@ -119,6 +119,18 @@ def test_retry_after_forgets_old_run_times(advance_clock: Callable[[float], None
     assert retry_after_when_full(work_queue, 1) == "3"
 
 
+class EndedBy(Deadline):
+    """A deadline that passes when an event is set."""
+
+    def __init__(self, event: threading.Event) -> None:
+        super().__init__(60)
+        self._event = event
+
+    @property
+    def seconds_left(self) -> float:
+        return 0.0 if self._event.is_set() else 60.0
+
+
 class Requests:
     """Requests in threads of their own; `started` lists their names in the order they ran."""
 
@@ -128,18 +140,18 @@ class Requests:
         self.timed_out: list[str] = []
         self._threads: list[threading.Thread] = []
 
-    def run(self, name: str) -> None:
+    def run(self, name: str, deadline: Deadline | None = None) -> None:
         try:
-            with self.work_queue.worker(Deadline(60)):
+            with self.work_queue.worker(deadline or Deadline(60)):
                 self.started.append(name)
         except ProblemError as problem:
             assert problem.kind == "too-slow"
             self.timed_out.append(name)
 
-    def enqueue(self, name: str) -> None:
+    def enqueue(self, name: str, deadline: Deadline | None = None) -> None:
         """Start a request and return once it waits in the queue."""
         expected = self.work_queue.size + 1
-        thread = threading.Thread(target=self.run, args=(name,))
+        thread = threading.Thread(target=self.run, args=(name, deadline))
         thread.start()
         self._threads.append(thread)
         wait_until(lambda: self.work_queue.size == expected)
@@ -166,23 +178,12 @@ def test_requests_start_in_order_of_arrival(n_workers: int) -> None:
         assert requests.work_queue.size == 0
 
 
-def test_a_request_that_times_out_keeps_the_order_of_the_others(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_request_that_times_out_keeps_the_order_of_the_others() -> None:
     timeout = threading.Event()
-
-    class TimedEvent(threading.Event):
-        def wait(self, _: float | None = None) -> bool:
-            assert timeout.wait(10)
-            return self.is_set()
-
     requests = Requests(WorkQueue(n_workers=1, max_waiting=5))
     with requests.work_queue.worker(Deadline(60)):
         for name in "abcde":
-            with monkeypatch.context() as patch:
-                if name in "bd":
-                    patch.setattr(concurrency, "Event", TimedEvent)
-                requests.enqueue(name)
+            requests.enqueue(name, EndedBy(timeout) if name in "bd" else None)
         timeout.set()
         wait_until(lambda: len(requests.timed_out) == 2)
         assert requests.work_queue.size == 4
@@ -197,16 +198,19 @@ def test_a_request_that_times_out_keeps_the_order_of_the_others(
 def test_a_worker_that_comes_just_after_the_timeout_goes_to_the_next_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    timeout = threading.Event()
+
     class LateEvent(threading.Event):
         def wait(self, _: float | None = None) -> bool:
             assert super().wait(10)
+            timeout.set()
             return False  # as if the event had been set right after the timeout
 
     requests = Requests(WorkQueue(n_workers=1, max_waiting=2))
     with requests.work_queue.worker(Deadline(60)):
         with monkeypatch.context() as patch:
             patch.setattr(concurrency, "Event", LateEvent)
-            requests.enqueue("a")
+            requests.enqueue("a", EndedBy(timeout))
         requests.enqueue("b")
     requests.join()
     assert (requests.timed_out, requests.started) == (["a"], ["b"])

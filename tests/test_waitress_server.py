@@ -124,6 +124,22 @@ def test_stalled_uploads_block_no_other_request() -> None:
             each.close()
 
 
+def test_the_work_for_a_client_that_is_gone_ends() -> None:
+    minute = encode(np.zeros((60 * 8000, 1)), "WAV")  # takes six seconds or more
+    with serving(["tests.slow_server", "1"]) as (_, netloc):
+        host, port = netloc.split(":")
+        head = f"POST /v1/denoise HTTP/1.1\r\nHost: {netloc}\r\n"
+        head += f"Content-Length: {len(minute)}\r\n\r\n"
+        clients = [socket.create_connection((host, int(port))) for _ in range(2)]
+        for client in clients:  # one gets the worker, the other waits for it
+            client.sendall(head.encode() + minute)
+        wait_for_queue_size(netloc, 2)
+        for client in clients:
+            client.close()
+        wait_for_queue_size(netloc, 0)
+        assert b'status="499"' in send(netloc, "GET", "/metrics")[2]
+
+
 def test_requests_that_waitress_refuses_get_the_same_error_format() -> None:
     with serving(["tests.slow_server", "0"]) as (_, netloc):
         for head, status in (

@@ -17,7 +17,7 @@ from denoise.server.problems import RETRY_SECONDS, ProblemError
 RECENT = 16  # number of finished requests whose mean run time predicts that of the next ones
 MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 1, 60
 MIN_TURN_SECONDS, MAX_TURN_SECONDS = 1.0, 30.0  # how long a job runs while requests wait
-POLL_SECONDS = 0.2  # how often a waiting job looks whether it is to end
+POLL_SECONDS = 0.2  # how often a waiting request or job looks whether it is to end
 
 
 def estimate_wait(run_seconds: float, n_waiting: int, n_workers: int) -> int:
@@ -68,8 +68,8 @@ class WorkQueue:
     def worker(self, deadline: Deadline) -> Iterator[None]:
         """Wait for a worker and hold it inside the `with` block.
 
-        Raises ProblemError at once where the queue is full, and at the deadline where no worker
-        has become free.
+        Raises ProblemError at once where the queue is full, and where no worker has become free by
+        the deadline, or before the client is gone.
         """
         self._acquire(deadline)
         started = time.monotonic()
@@ -120,12 +120,16 @@ class WorkQueue:
                 raise self._full_problem()
             turn = self._enter()
             self._n_requests += 1
-        if turn is None or turn.wait(deadline.seconds_left):
+        if turn is None:
             return
-        self.leave(turn)  # which passes on a worker that came just after the timeout
-        with self._lock:
-            self._n_requests -= 1
-        raise deadline.to_problem()
+        try:
+            while not turn.wait(min(POLL_SECONDS, deadline.seconds_left)):
+                deadline.check()
+        except ProblemError:
+            self.leave(turn)  # which passes on a worker that came in the meantime
+            with self._lock:
+                self._n_requests -= 1
+            raise
 
     def _enter(self) -> Event | None:
         """Take a free worker, or return the event of a new place in the queue; hold the lock."""

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -88,11 +89,11 @@ class Limits:
 
 
 class Deadline:
-    """The time by which a request must be finished."""
+    """The time by which a request must be finished. It also ends once the client is gone."""
 
-    def __init__(self, seconds: float) -> None:
-        """Set the deadline `seconds` from now."""
-        self.seconds = seconds
+    def __init__(self, seconds: float, is_gone: Callable[[], bool] = lambda: False) -> None:
+        """Set the deadline `seconds` from now; `is_gone` tells whether the client is gone."""
+        self.seconds, self._is_gone = seconds, is_gone
         self._started = time.monotonic()
 
     @property
@@ -106,7 +107,11 @@ class Deadline:
         return max(0.0, self.seconds - self.seconds_elapsed)
 
     def check(self) -> None:
-        """Raise ProblemError once the deadline has passed."""
+        """Raise ProblemError once the deadline has passed or the client is gone."""
+        if self._is_gone():
+            raise ProblemError(
+                "client-gone", "Nobody waits for the result, so the work was stopped."
+            )
         if self.seconds_left == 0:
             raise self.to_problem()
 

@@ -21,6 +21,7 @@ KINDS = {
     "no-audio": (415, "This is not a supported audio format"),
     "bad-audio": (422, "This audio cannot be processed"),
     "headers-too-large": (431, "The headers are too large"),
+    "client-gone": (499, "The client has closed the connection"),
     "failed": (500, "Something went wrong in the server"),
     "busy": (503, "All workers are busy and the queue is full"),
     "stopping": (503, "The server is stopping"),

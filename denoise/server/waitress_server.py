@@ -32,6 +32,7 @@ SETTINGS: dict[str, Any] = {
     "channel_timeout": 30,  # seconds without a byte
     "cleanup_interval": 10,
     "connection_limit": 500,
+    "channel_request_lookahead": 1,  # also read during a request, to see whether the client is gone
     "asyncore_use_poll": True,
     "inbuf_overflow": MIB // 2,  # larger bodies are buffered on disk
     "outbuf_overflow": MIB // 2,
