@@ -113,6 +113,11 @@ def test_a_job_that_the_server_has_lost_is_an_error(page: Page) -> None:
     assert clean(page)["title"] == "The server has lost the recording."
 
 
+def test_a_job_that_needs_a_token_asks_for_it(page: Page) -> None:
+    page.route("**/v1/jobs/*", respond(401, {"title": "No token", "detail": ""}))
+    assert clean(page)["status"] == 401
+
+
 def test_a_cancelled_job_is_deleted(page: Page, deleted: list[str]) -> None:
     queued = {"state": "running", "progress": 0.2}
     page.route(

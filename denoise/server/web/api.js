@@ -1,6 +1,7 @@
 /** The server's side: recordings sent with progress, refusals as Problems. */
 
 const TRIES = 6;
+const TOO_LARGE = 413;
 const TOKEN = "denoise-token";
 
 /** What the server refused, that it does not answer (status 0), or what the page refuses (null). */
@@ -130,6 +131,9 @@ export async function refusal(request) {
     if (!title) throw new TypeError("This is some other JSON.");
     return new Problem(`${title}.`, detail ?? "", request.status, retryAfter);
   } catch {
+    if (request.status === TOO_LARGE) {
+      return new Problem("The recording is too large.", "A proxy before the server accepts smaller ones only.", TOO_LARGE);
+    }
     const detail = `It answered ${request.status} in an unknown format. Is there a proxy in between?`;
     return new Problem("The server's answer cannot be read.", detail, request.status, retryAfter);
   }

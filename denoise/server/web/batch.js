@@ -2,6 +2,8 @@
 
 import { byId, fileSize, resultName, save } from "./dom.js";
 
+const SAVE_MS = 300;
+
 /** The recordings that were given together; each is cleaned in its turn. */
 export class Batch {
   #rows = [];
@@ -36,17 +38,17 @@ export class Batch {
    * the next follows; only a token that is missing, or the signal, ends it: that is thrown.
    */
   async run(signal) {
-    this.hold(true);
+    const rows = this.#rows; // other files that are dropped meanwhile replace them
+    for (const row of rows) row.wait();
     try {
-      for (const row of this.#rows.filter(({ isDone }) => !isDone)) {
+      for (const row of rows.filter(({ isDone }) => !isDone)) {
         await this.#runOne(row, signal);
         this.#count();
       }
     } finally {
-      for (const row of this.#rows) row.stop();
-      this.hold(false);
+      for (const row of rows) row.stop();
     }
-    return this.#rows;
+    return rows;
   }
 
   async #runOne(row, signal) {
@@ -69,9 +71,13 @@ export class Batch {
     byId("download-all").disabled = this.made.length === 0;
   }
 
-  #saveAll() {
+  /** Save one after the other: Chrome drops what exceeds ten a second, Safari all but one at once. */
+  async #saveAll() {
     const names = new Set();
-    for (const row of this.made) row.save(names);
+    for (const row of this.made) {
+      row.save(names);
+      await new Promise((resolve) => { setTimeout(resolve, SAVE_MS); });
+    }
   }
 }
 
@@ -97,6 +103,12 @@ class Row {
     this.#listen.disabled = isHeld;
   }
 
+  /** Its turn is to come. */
+  wait() {
+    this.hold(true);
+    if (!this.isDone) this.#state.textContent = "Waiting";
+  }
+
   begin() {
     this.#state.textContent = "Cleaning";
   }
@@ -116,6 +128,7 @@ class Row {
 
   /** The work has ended, whether or not this row's turn came. */
   stop() {
+    this.hold(false);
     if (!this.isDone) this.#state.textContent = "Not cleaned";
   }
 

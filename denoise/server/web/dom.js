@@ -44,5 +44,10 @@ export function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers begin late
 }
 
+/** Tell iOS what the page's sound is for: its silent switch mutes Web Audio that is no playback. */
+export function useSoundFor(type) {
+  if (navigator.audioSession) navigator.audioSession.type = type;
+}
+
 /** The name of a result: talk.m4a and wav -> talk-denoised.wav. */
 export const resultName = (name, extension) => `${name.replace(/\.[^.]*$/, "")}-denoised.${extension}`;

@@ -3,7 +3,7 @@
 import { Problem, credentials, pause, readResult, refusal, transfer, whileBusy } from "./api.js";
 
 const POLL_SECONDS = 0.7;
-const MOST_FAILURES = 60; // of requests in a row, while a server restarts
+const MOST_FAILURES = 900; // of requests in a row, ten minutes: a job outlives a restart or a lost network
 const ACCEPTED = 202;
 const UNAVAILABLE = [0, 502, 503, 504]; // no answer, or that of a proxy
 
@@ -12,12 +12,13 @@ export async function denoiseAsJob(file, query, tell, signal) {
   const url = await whileBusy(() => create(file, query, tell, signal), tell, signal);
   const path = url.replace(/^\//, ""); // the page may lie in a folder of a proxy
   const remove = () => fetch(path, { method: "DELETE", headers: credentials(), keepalive: true }).catch(() => {});
-  addEventListener("pagehide", remove); // nobody will fetch the result
+  const leave = (event) => event.persisted || remove(); // nobody will fetch the result, unless it comes back
+  addEventListener("pagehide", leave);
   try {
     await untilDone(path, tell, signal);
     return await fetchResult(path, tell, signal);
   } finally {
-    removeEventListener("pagehide", remove);
+    removeEventListener("pagehide", leave);
     remove();
   }
 }
@@ -51,7 +52,7 @@ async function untilDone(path, tell, signal) {
     if (job?.state === "done") return;
     if (job?.state === "failed") throw toProblem(job.problem);
     if (job?.state === "running") tell("cleaning", job.progress);
-    else tell("waiting", null);
+    else tell(job ? "waiting" : "unreachable", null);
     await pause(POLL_SECONDS, signal);
   }
 }
@@ -66,7 +67,8 @@ async function look(path, signal) {
     signal.throwIfAborted();
     return null;
   }
-  if (answer.status >= 500) return null;
+  if (answer.status === 401) throw new Problem("A token is required.", "", 401);
+  if (answer.status !== 404) return null; // a proxy's, perhaps
   throw new Problem("The server has lost the recording.", "It may have been started anew in another folder.", 0);
 }
 

@@ -9,11 +9,12 @@ import { listenToKeys } from "./keys.js";
 import { Pace, durationOf } from "./pace.js";
 import { Recorder } from "./recorder.js";
 import { Result } from "./result.js";
-import { attempt, attemptUnseen, cancel, hideError, setPrimary, show, showError, tell } from "./task.js";
+import { attempt, attemptUnseen, cancel, dismiss, hideError, setPrimary, show, showError, tell } from "./task.js";
 
 const MEDIA = "WAV, FLAC, OGG, MP3, M4A, MP4 and others"; // with the server's extra
 const BYTES_A_SAMPLE = 2; // of what is recorded here
-const MOST_BYTES_AT_ONCE = 8 * 2 ** 20; // longer recordings become jobs
+const MOST_BYTES_AT_ONCE = 8 * 2 ** 20; // longer recordings become jobs,
+const MOST_SECONDS_AT_ONCE = 600; // and so do those that are small because they are compressed
 const UNSUPPORTED = 415;
 const EXAMPLE = {
   title: "An example",
@@ -22,7 +23,7 @@ const EXAMPLE = {
 
 let limits = null; // as /v1/limits has them; null while they are not known
 let recorder = null;
-let kept = null; // the last recording of the microphone, until it has been cleaned
+let kept = []; // recordings of the microphone that have not been cleaned
 const result = new Result((file, query) => (
   attempt((signal) => clean(file, query, signal), { returnTo: "download", name: () => file.name })
 ));
@@ -34,8 +35,10 @@ const batch = new Batch({
 /** Have a recording cleaned, and show how far that has come. */
 async function clean(file, query, signal, prefix = "") {
   check(file);
-  const send = file.size > MOST_BYTES_AT_ONCE ? denoiseAsJob : denoise;
-  const pace = new Pace(await durationOf(file));
+  const seconds = await durationOf(file);
+  const isLong = file.size > MOST_BYTES_AT_ONCE || seconds > MOST_SECONDS_AT_ONCE;
+  const send = isLong ? denoiseAsJob : denoise;
+  const pace = new Pace(seconds);
   return send(file, query, (phase, share) => {
     pace.follow(phase);
     tell(phase, share, { prefix, ...(phase === "cleaning" && pace.estimate(share)) });
@@ -79,7 +82,7 @@ async function open(find, { keepsBatch = false, ...described } = {}) {
     name: () => file?.name,
   });
   if (!opened) return;
-  if (opened === kept) keep(null);
+  keepAll(kept.filter((each) => each !== opened));
   if (!keepsBatch) batch.clear();
   if (described.title) byId("example").hidden = true;
   else settle("download");
@@ -126,13 +129,17 @@ async function findExample() {
 
 async function record() {
   result.pause(); // the microphone would hear it
+  byId("play").disabled = true;
   const started = await attempt(async (signal) => {
     tell("asking", null);
     const made = await Recorder.start(follow, stop);
     if (signal.aborted) made.discard(); // it was cancelled while the browser asked
     return made;
   }, { returnTo: "record" });
-  if (!started) return;
+  if (!started) {
+    byId("play").disabled = false;
+    return;
+  }
   recorder = started;
   byId("longest").textContent = limits ? `of ${clock(mostSeconds(), 0)} at most` : "";
   hold(true);
@@ -165,14 +172,18 @@ function endRecording() {
 
 function stop() {
   const ending = endRecording();
-  if (ending) open(async () => keep(await ending.stop()));
+  if (!ending) return;
+  open(async () => {
+    const file = await ending.stop();
+    keepAll([...kept, file]);
+    return file;
+  });
 }
 
-/** Keep a recording of the microphone, which exists nowhere else, for the user to download. */
-function keep(file) {
-  kept = file;
-  byId("kept").hidden = !file;
-  return file;
+/** Keep recordings of the microphone, which exist nowhere else, for the user to download. */
+function keepAll(files) {
+  kept = files;
+  byId("kept").hidden = files.length === 0;
 }
 
 function discard() {
@@ -211,7 +222,7 @@ async function askForLimits() {
   if (!limits) return;
   const readsMedia = limits.reads?.includes("m4a");
   if (readsMedia) byId("file").accept += limits.reads.map((name) => `,.${name}`).join("");
-  const longest = inWords(60 * limits.minutes[2]);
+  const longest = inWords(60 * (limits.minutes[2] ?? limits.minutes[1]));
   byId("limits").textContent = `${readsMedia ? MEDIA : "WAV, FLAC, OGG, MP3, AIFF and what your browser plays"},`
     + ` up to ${longest} and ${fileSize(limits.body_bytes)} each.`;
   const model = await ask("v1/model");
@@ -226,12 +237,15 @@ byId("file").addEventListener("change", (event) => {
 byId("record").addEventListener("click", record);
 byId("stop").addEventListener("click", stop);
 byId("discard").addEventListener("click", discard);
-byId("save-kept").addEventListener("click", () => save(kept, kept.name));
+byId("save-kept").addEventListener("click", () => kept.forEach((file) => save(file, file.name)));
+addEventListener("beforeunload", (event) => { // the browser asks before it drops what exists here only
+  if (recorder || kept.length) event.preventDefault();
+});
 byId("example").addEventListener("click", () => open(() => {
   tell("fetching", null);
   return findExample();
 }, EXAMPLE));
-byId("dismiss").addEventListener("click", hideError);
+byId("dismiss").addEventListener("click", dismiss);
 for (const id of ["cancel", "no-token"]) byId(id).addEventListener("click", cancel);
 document.addEventListener("tokengiven", askForLimits);
 listenToDrops();

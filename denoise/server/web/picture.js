@@ -78,7 +78,7 @@ export class Picture {
     const go = (event) => this.#extent && seek(this.#secondsAt(event.offsetX));
     const isFinger = (event) => event.pointerType === "touch";
     canvas.addEventListener("pointerdown", (event) => event.button === 0 && !isFinger(event) && go(event));
-    canvas.addEventListener("pointermove", (event) => event.buttons === 1 && go(event));
+    canvas.addEventListener("pointermove", (event) => event.buttons === 1 && !isFinger(event) && go(event));
     canvas.addEventListener("pointerup", (event) => isFinger(event) && go(event)); // one that scrolls is cancelled
     drawAnew(canvas, () => this.#draw());
   }

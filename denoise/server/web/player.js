@@ -1,5 +1,6 @@
 /** Plays a recording before and after, both at once: two gains decide what is heard. */
 
+import { useSoundFor } from "./dom.js";
 import { shares } from "./mix.js";
 
 const FADE_SECONDS = 0.008; // a time constant: no click, and at once to the ear
@@ -69,12 +70,30 @@ export class Player {
     const buffers = this.#buffers;
     if (this.isPlaying || !buffers.length) return;
     clearTimeout(this.#idle);
+    useSoundFor("playback");
     this.#context ??= this.#makeContext(buffers[0].sampleRate);
-    if (this.#context instanceof AudioContext) await this.#context.resume();
+    if (!await this.#resume()) return;
     if (this.isPlaying || buffers !== this.#buffers) return; // asked for twice, or for another, meanwhile
     if (this.#rest >= this.duration) this.#rest = 0;
     this.#start();
     this.changed();
+  }
+
+  /** Have the context run; returns false where the sound device does not start. */
+  async #resume() {
+    const context = this.#context;
+    if (!(context instanceof AudioContext)) return true;
+    context.onstatechange = () => { // a call interrupts it
+      if (context === this.#context && this.isPlaying && context.state !== "running") this.pause();
+    };
+    try {
+      await context.resume();
+      return true;
+    } catch {
+      context.close().catch(() => {});
+      if (context === this.#context) this.#context = null; // the next press makes another
+      return false;
+    }
   }
 
   pause() {

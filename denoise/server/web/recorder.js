@@ -1,9 +1,11 @@
 /** The microphone -> a WAV file, as the microphone gave it. */
 
 import { Problem } from "./api.js";
+import { useSoundFor } from "./dom.js";
 import { toPcm, toWav } from "./wav.js";
 
 const SILENCE_DB = -60;
+const LAST_MS = 1000; // until the last samples have come, unless the sound device has stopped
 // A browser's own noise suppression would be cleaned once more; its gain moves in mid-word.
 const AS_IT_IS = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
 const REFUSED = {
@@ -30,13 +32,18 @@ export class Recorder {
       throw new Problem("This page is not allowed to record.",
         "Browsers allow recording only on pages that come over HTTPS or from this computer (127.0.0.1).");
     }
+    useSoundFor("auto"); // iOS gives no microphone to a page that plays
     const stream = await microphone();
-    const context = new AudioContext();
+    let context = null;
     try {
+      context = new AudioContext();
       await context.audioWorklet.addModule(new URL("recorder-worklet.js", import.meta.url));
       const node = new AudioWorkletNode(context, "recorder", { numberOfOutputs: 0 });
       context.createMediaStreamSource(stream).connect(node);
       stream.getAudioTracks()[0].addEventListener("ended", gone);
+      context.addEventListener("statechange", () => { // a call interrupts it
+        if (!["running", "closed"].includes(context.state)) gone();
+      });
       return new Recorder(stream, context, node, hear);
     } catch (error) {
       release(stream, context);
@@ -48,7 +55,7 @@ export class Recorder {
   async stop() {
     const last = new Promise((resolve) => { this.#whenLast = resolve; });
     this.node.port.postMessage("stop");
-    await last;
+    await Promise.race([last, new Promise((resolve) => { setTimeout(resolve, LAST_MS); })]);
     release(this.stream, this.context);
     return new File([toWav(this.#blocks, this.context.sampleRate)], "recording.wav");
   }
@@ -61,7 +68,7 @@ export class Recorder {
   #take({ samples, isLast }) {
     this.#blocks.push(toPcm([samples]));
     this.#count += samples.length;
-    if (isLast) this.#whenLast();
+    if (isLast) this.#whenLast?.();
     else this.hear(this.#count / this.context.sampleRate, peakDb(samples));
   }
 }
@@ -77,7 +84,7 @@ async function microphone() {
 
 function release(stream, context) {
   for (const track of stream.getTracks()) track.stop();
-  context.close();
+  context?.close();
 }
 
 function peakDb(samples) {

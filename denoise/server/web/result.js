@@ -9,8 +9,22 @@ import { Player } from "./player.js";
 
 const LEAST_RATE = 8000; // what every browser takes in an AudioBuffer
 const MOST_RATE = 96000;
-const MOST_SAMPLES = 1e8; // half an hour of 48 kHz: the browser holds each four times, in 4 bytes
+const HAS_LITTLE_MEMORY = matchMedia("(pointer: coarse)").matches; // a phone
+// Half an hour of 48 kHz, or eight minutes: the browser holds each sample four times, in 4 bytes.
+const MOST_SAMPLES = HAS_LITTLE_MEMORY ? 2.5e7 : 1e8;
+const UNPLAYABLE = "It cannot be played in this page. Download it to listen.";
 const TOO_LONG = "It is too long to be played in this page. Download it to listen.";
+
+/** The recording as the server decodes it; null where that fails, which is no reason to lose the result. */
+async function decodedBy(original, rate, signal) {
+  try {
+    return await decode((await original()).blob, rate);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error.status === 401) throw error;
+    return null;
+  }
+}
 
 /** Shows one recording at a time. */
 export class Result {
@@ -35,11 +49,12 @@ export class Result {
    * for browsers whose decoder gives another number of samples. `hint` stands beside the name.
    */
   async show(file, made, { original, signal, title = file.name, hint = "" }) {
-    if (made.count > MOST_SAMPLES) return this.#offer(file, made, title);
+    if (made.count > MOST_SAMPLES) return this.#offer(file, made, title, TOO_LONG);
     const rate = Math.max(LEAST_RATE, Math.min(MOST_RATE, made.sampleRate));
     const after = await decode(made.blob, rate);
     let before = after && await decode(file, rate);
-    if (after && before?.length !== after.length) before = await decode((await original()).blob, rate);
+    if (after && before?.length !== after.length) before = await decodedBy(original, rate, signal);
+    if (!before && made.count) return this.#offer(file, made, title, UNPLAYABLE);
     if (!before) throw new Problem("The browser cannot play this.", "The recording is empty, or too long for the browser.");
     const copies = { before: await copied(before), after: await copied(after) };
     signal.throwIfAborted();
@@ -50,10 +65,10 @@ export class Result {
   }
 
   /** Offer a result that the page cannot play. */
-  #offer(file, made, title) {
+  #offer(file, made, title, hint) {
     this.#take(file, made);
     this.#player.pause();
-    this.#entitle(title, TOO_LONG, false);
+    this.#entitle(title, hint, false);
   }
 
   #take(file, made) {

@@ -12,11 +12,13 @@ const PHASES = {
   cleaning: "Cleaning",
   receiving: "Receiving",
   waiting: "Waiting: the server is busy",
+  unreachable: "Waiting: the server does not answer",
 };
 const NEARLY = 0.95; // where a bar that an estimate moves stays until the work is done
 
 let current = null; // the AbortController of the task under way
 let restingPrimary = "choose"; // the primary button while nothing is under way
+let lastFocused = "choose"; // the element that got the focus with the view that is shown
 let timer = 0;
 
 /**
@@ -104,6 +106,7 @@ function tokenGiven() {
 export function show(view, focused) {
   showOnly(VIEWS, view);
   makePrimary(view in PRIMARY_OF ? PRIMARY_OF[view] : restingPrimary);
+  lastFocused = focused;
   byId(focused).focus();
 }
 
@@ -158,6 +161,12 @@ export function showError(error, { again = null, name = "" } = {}) {
   byId("again").hidden = !(again && error.mayPass);
   byId("again").onclick = again;
   byId("error").hidden = false;
+}
+
+/** Hide the error, with the button that has the focus. */
+export function dismiss() {
+  hideError();
+  byId(lastFocused).focus();
 }
 
 export function hideError() {
