@@ -146,7 +146,7 @@ def test_the_default_test_set_is_what_training_never_heard(tmp_path: Path) -> No
 
 
 def test_a_missing_default_test_set_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match=r"cd general && dvc repro sample.*--speech"):
+    with pytest.raises(CorpusError, match=r"cd general && dvc repro import_noise sample.*--speech"):
         extract_held_out(tmp_path, tmp_path / "nothing")
 
 

@@ -27,7 +27,8 @@ def extract_held_out(folder: Path, data: Path = DATA) -> tuple[Path, Path]:
                 _write(folder / piece, noise.read(piece))
     except CorpusError as error:
         raise CorpusError(
-            f"There is no default test set: {error}\nRun cd general && dvc repro sample, or name "
+            f"There is no default test set: {error}\n"
+            "Run cd general && dvc repro import_noise sample, or name "
             "folders with --speech and --noise."
         ) from error
     return folder / "speech", folder / "noise"
