@@ -240,7 +240,7 @@ def make_wav(said: int, audio: bytes, trailing: bytes = b"") -> bytes:
     return start + fmt + tags + b"data" + struct.pack("<I", said) + audio + trailing
 
 
-@pytest.mark.parametrize("trailing", [b"", b"junk\x04\0\0\0abcd"])
+@pytest.mark.parametrize("trailing", [b"", b"junk\x04\0\0\0abcd", b"junk\x1c\0\0\0" + bytes(28)])
 @pytest.mark.parametrize("kind", ["zero", "largest", "last bits"])
 def test_a_wav_longer_than_its_size_can_say_is_read_to_its_end(
     kind: str, trailing: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -98,7 +98,7 @@ def _open(path: Path, file: BinaryIO, stack: ExitStack) -> Source:
     whole = Part(0, file.seek(0, os.SEEK_END), {})
     part = whole if parts is None else parts[0]
     first: SystemPath | PartFile = SystemPath(path)
-    is_whole = part.n_bytes == whole.n_bytes and not part.replaced
+    is_whole = (part.start, part.end) == (whole.start, whole.end) and not part.replaced
     # By its name, libsndfile would give libmpg123 a file that is no MPEG audio.
     if not is_whole or (_is_named_mpeg(path) and not has_frames(file)):
         first = PartFile(file, part)
