@@ -1,6 +1,6 @@
 # Two commands do everything: make repro, make test. The README gives each without make.
 ifeq ($(OS),Windows_NT)
-  PYTHON ?= py -3
+  PYTHON ?= py -3.13
   BIN := .venv/Scripts
 else
   PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -61,7 +61,7 @@ LOCK = --quiet --upgrade --universal --generate-hashes --fork-strategy fewest \
 
 clean: ## remove the environment and all that is not in git, DVC's cache excepted
 	rm -rf .venv .scratch data/corpus.zip data/corpus.json data/noise.zip data/noise.json data/features
-	rm -rf models/denoiser models/recogniser metrics/audio
+	rm -rf models/denoiser models/recogniser models/reference metrics/audio dvc_plots build denoise.egg-info
 	rm -rf data/.*.partial models/.*.partial metrics/.*.partial
 	cd general && git clean -qdfX data models metrics live
 

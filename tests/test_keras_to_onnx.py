@@ -17,7 +17,12 @@ from keras import layers, ops
 
 from denoise.dsp.stft import stft, to_real_imag
 from denoise.export.keras_to_onnx import ExportError, to_onnx
-from denoise.network.architectures import CropFrames, build_model
+from denoise.network.architectures import (
+    DECODER_FRAMES,
+    CropFrames,
+    build_model,
+    receptive_field_of,
+)
 from denoise.network.tf_function import as_function
 from denoise.params_file import load_params
 from tests.closures import ROOT
@@ -60,20 +65,26 @@ def noisy_speech(batch: int, n_frames: int) -> np.ndarray:
     return to_real_imag(noisy)[:, :n_frames]
 
 
-def onnx_function(file: bytes) -> Callable[[np.ndarray], np.ndarray]:
+def onnx_function(file: bytes) -> Callable[..., np.ndarray]:
     """Check an ONNX file and return its network as a function of arrays, on one thread.
 
-    The frames before the first one are zeros.
+    The frames before the first one are zeros. Where the network drops context, the function also
+    takes how many frames are context, none unless it is told.
     """
     onnx.checker.check_model(file, full_check=True)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    past = session.get_inputs()[1:]
+    others = session.get_inputs()[1:]
 
-    def run(x: np.ndarray) -> np.ndarray:
-        zeros = {each.name: np.zeros((len(x), *each.shape[1:]), np.float32) for each in past}
-        return session.run(["mask"], {"stft": x, **zeros})[0]
+    def run(x: np.ndarray, n_before: int = 0, n_after: int = 0) -> np.ndarray:
+        further = {
+            each.name: np.array([n_before, n_after])
+            if each.name == "context"
+            else np.zeros((len(x), *each.shape[1:]), np.float32)
+            for each in others
+        }
+        return session.run(["mask"], {"stft": x, **further})[0]
 
     return run
 
@@ -169,20 +180,51 @@ def test_file_holds_metadata_and_named_axes() -> None:
         ("z", "last"),
     ]
     assert file.producer_name == "denoise"
-    (stft_in,), (mask,) = file.graph.input, file.graph.output
-    assert (stft_in.name, mask.name) == ("stft", "mask")
+    (stft_in, context), (mask,) = file.graph.input, file.graph.output
+    assert (stft_in.name, context.name, mask.name) == ("stft", "context", "mask")
     axes = [axis.dim_param or axis.dim_value for axis in stft_in.type.tensor_type.shape.dim]
     assert axes == ["batch", "n_frames", N_BINS, 2]
 
 
-def test_masks_have_the_same_bits_in_any_chunk_and_batch() -> None:
-    run = onnx_function(to_onnx(random_network("skip_autoencoder"), {}))
+def test_masks_have_the_same_bits_in_any_chunk_and_batch(autoencoder: bytes) -> None:
+    run = onnx_function(autoencoder)
     x = noisy_speech(2, 300)
     whole = run(x[:1])
     np.testing.assert_array_equal(run(x)[:1], whole)
     for start in (1, 2, 3, 8):
         chunk = run(x[:1, start : 290 + start])
         np.testing.assert_array_equal(chunk[:, 100 - start : 190], whole[:, 100 : 190 + start])
+
+
+@pytest.fixture(scope="module")
+def autoencoder() -> bytes:
+    return to_onnx(random_network("skip_autoencoder"), {})
+
+
+@pytest.mark.parametrize("around", [(0, 0), (150, 149), (150, 0), (0, 150), (7, 149), (299, 0)])
+def test_dropped_context_leaves_the_masks_of_the_other_frames(
+    autoencoder: bytes, around: tuple[int, int]
+) -> None:
+    run, x = onnx_function(autoencoder), noisy_speech(2, 300)
+    n_before, n_after = around
+    np.testing.assert_array_equal(run(x, *around), run(x)[:, n_before : 300 - n_after])
+
+
+def test_dropped_context_is_not_computed(autoencoder: bytes) -> None:
+    file = onnx.load_from_string(autoencoder)
+    convolutions = [node.output[0] for node in file.graph.node if node.op_type == "Conv"]
+    file.graph.output.extend(onnx.ValueInfoProto(name=name) for name in convolutions)
+    providers = ["CPUExecutionProvider"]
+    session = onnxruntime.InferenceSession(file.SerializeToString(), providers=providers)
+
+    def counts(n_before: int, n_after: int) -> list[int]:
+        inputs = {"stft": noisy_speech(1, 300), "context": np.array([n_before, n_after])}
+        return [value.shape[2] for value in session.run(convolutions, inputs)]
+
+    n_seen = receptive_field_of(PARAMS.model, frame_rate=0).frames  # that the convolutions see
+    assert set(counts(0, 0)) == {300}
+    first, *_, last = counts(100, 100)
+    assert (first, last) == (100 + 2 * n_seen, 100 + 2 * DECODER_FRAMES)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from denoise.inference.block_denoiser import phase_margin_frames
 from denoise.inference.denoiser import Denoiser
-from denoise.inference.refined_denoiser import is_refined
 from denoise.inference.streaming import Stream, delay_samples, latency_seconds
-from denoise.network.spec import MaskNetwork, NetworkSpec, with_frame_shifts
+from denoise.network.spec import PHASE_ITERATIONS, MaskNetwork, NetworkSpec, with_frame_shifts
 from denoise.params import SpectrogramParams
 from tests.networks import SPEC, gain_network
 from tests.test_causal import make_causal_file
@@ -81,10 +81,11 @@ def test_the_shortest_blocks_have_the_algorithmic_latency() -> None:
         assert latency_seconds(network_of(spec), spec.sample_rate, 1e-3) == spec.latency_seconds
 
 
-def test_refinement_takes_more_than_twice_the_look_ahead() -> None:
-    assert is_refined(REFINED)
-    algorithmic = REFINED.spec.latency_seconds
-    assert 2 * algorithmic < latency_seconds(REFINED, 8000, 1e-3) < 4 * algorithmic
+def test_the_refinement_of_phases_looks_further_ahead() -> None:
+    spec, frames = REFINED.spec, phase_margin_frames(REFINED)
+    assert frames >= PHASE_ITERATIONS * (spec.spectrogram.n_fft // spec.spectrogram.hop_length - 1)
+    seconds = frames * spec.spectrogram.hop_length / spec.sample_rate
+    assert latency_seconds(REFINED, 8000, 1e-3) == pytest.approx(spec.latency_seconds + seconds)
 
 
 @pytest.mark.parametrize("rate", [4000, 11_025, 48_000])

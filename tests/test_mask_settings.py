@@ -5,11 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from denoise.dsp.stft import window
+from denoise.dsp.stft import count_frames, istft, stft, to_real_imag, window
 from denoise.errors import ParamsError
 from denoise.inference.block_denoiser import BlockDenoiser
 from denoise.inference.denoiser import Denoiser
+from denoise.inference.phase import refine_phase
 from denoise.network.spec import (
+    PHASE_ITERATIONS,
     MaskNetwork,
     NetworkSpec,
     from_metadata,
@@ -45,7 +47,7 @@ def denoiser(n_shifts: int) -> Denoiser:
 
 def denoise_once(n_shifts: int, noisy: np.ndarray) -> np.ndarray:
     """Return the denoised waveform without the refinement that several grids allow."""
-    once = BlockDenoiser(denoiser(n_shifts).network)
+    once = BlockDenoiser(dataclasses.replace(denoiser(n_shifts).network, phase_iterations=0))
     return np.concatenate([once.feed(noisy), once.flush()])
 
 
@@ -76,17 +78,57 @@ def test_pieces_and_blocks_do_not_change_it() -> None:
     np.testing.assert_allclose(blocks, whole, atol=2e-6)
 
 
-@pytest.mark.parametrize("n_frames", [1, 2, 3, 8, 9])
-def test_one_grid_has_the_masks_of_its_frames_and_means_between_them(n_frames: int) -> None:
-    network = with_frame_shifts(MaskNetwork(neighbours, SPEC), 2)
-    stft = np.random.default_rng(3).standard_normal((1, n_frames, 65, 2)).astype(np.float32)
-    assert network.one_grid is not None
-    masks, known = network.one_grid(stft), neighbours(stft[:, ::2])
-    np.testing.assert_array_equal(masks[:, ::2], known)
-    between = (known[:, :-1] + known[:, 1:]) / 2
-    np.testing.assert_allclose(masks[:, 1:-1:2], between, rtol=1e-6)
-    if n_frames % 2 == 0:
-        np.testing.assert_array_equal(masks[:, -1], known[:, -1])
+@pytest.mark.parametrize("n_samples", [5000, 70_000])
+def test_the_phases_of_several_grids_are_refined(n_samples: int) -> None:
+    noisy, network = noise(n_samples), denoiser(2).network
+    spectrogram, n_ahead = network.spec.spectrogram, network.spec.lookahead_frames
+    mirrored = noisy[::-1][1 : n_ahead * spectrogram.hop_length + 1]  # the look-ahead at the end
+    count = count_frames(n_samples, spectrogram)
+    frames = stft(np.concatenate([noisy, mirrored]), spectrogram)
+    masked = (frames * network.mask(to_real_imag(frames)[None])[0])[:count]
+    refined = refine_phase(masked, spectrogram, PHASE_ITERATIONS)
+    expected = istft(refined, spectrogram, n_samples)
+    found = denoiser(2).denoise(noisy, RATE)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(found - denoise_once(2, noisy)).max() > 1e-3
+
+
+def test_blocks_without_the_context_of_the_phases_would_change_the_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    noisy = noise(70_000)
+    whole = denoiser(2).denoise(noisy, RATE)
+    path = "denoise.inference.block_denoiser.context_frames"
+    monkeypatch.setattr(path, lambda params, n_iterations: 0)
+    short = denoiser(2).stream(RATE, block_seconds=0.05)
+    blocks = np.concatenate([short.feed(noisy[:, None]), short.flush()])[:, 0]
+    assert np.abs(blocks - whole).max() > 1e-3
+
+
+def test_the_phases_of_one_grid_and_of_causal_networks_are_not_refined() -> None:
+    causal = MaskNetwork(neighbours, dataclasses.replace(SPEC, causal=True))
+    assert with_frame_shifts(causal, 2).phase_iterations == 0
+    assert denoiser(1).network.phase_iterations == 0
+    assert denoiser(2).network.phase_iterations == PHASE_ITERATIONS
+
+
+@pytest.mark.parametrize("n_shifts", [1, 2, 4])
+@pytest.mark.parametrize("power", [1.0, 1.5])
+@pytest.mark.parametrize("around", [(0, 0), (12, 12), (8, 0), (0, 3), (5, 2), (39, 0), (0, 40)])
+@pytest.mark.parametrize("drops_context", [True, False])
+def test_the_masks_between_two_contexts_are_those_of_all_frames(
+    n_shifts: int, power: float, around: tuple[int, int], drops_context: bool
+) -> None:
+    def inner_neighbours(x: np.ndarray, n_before: int, n_after: int) -> np.ndarray:
+        return neighbours(x)[:, n_before : x.shape[1] - n_after]
+
+    whole = with_frame_shifts(with_mask_power(MaskNetwork(neighbours, SPEC), power), n_shifts)
+    mask = inner_neighbours if drops_context else neighbours
+    network = MaskNetwork(mask, SPEC, drops_context)
+    network = with_frame_shifts(with_mask_power(network, power), n_shifts)
+    x = np.random.default_rng(3).standard_normal((2, 40, 65, 2)).astype(np.float32)
+    expected = whole.mask(x)[:, around[0] : 40 - around[1]]
+    np.testing.assert_array_equal(network.inner_masks(x, *around), expected)
 
 
 def test_the_spec_of_the_shifted_network_has_closer_frames() -> None:

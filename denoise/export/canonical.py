@@ -13,14 +13,15 @@ OPSET = 17  # from 18 on, tf2onnx writes means whose bits depend on where a row 
 IR_VERSION = 8  # runtimes from 2022 on read both
 
 
-def canonicalise(file: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
-    """Return a network as a canonical file.
-
-    Its first input is `stft` and its first output `mask`; there may be as many further inputs,
-    `past_0`, ..., as further outputs, `last_0`, ...
-    """
-    inputs = _name(file.graph.input, "stft", "past")
-    outputs = _name(file.graph.output, "mask", "last")
+def canonicalise(
+    file: onnx.ModelProto,
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    metadata: Mapping[str, str],
+) -> bytes:
+    """Return a network as a canonical file, with these names for its inputs and outputs."""
+    inputs = dict(zip(input_names, file.graph.input, strict=True))
+    outputs = dict(zip(output_names, file.graph.output, strict=True))
     names = {"": ""} | {value.name: name for name, value in [*inputs.items(), *outputs.items()]}
     nodes = sort_nodes(file.graph)
     for node in nodes:
@@ -39,13 +40,6 @@ def canonicalise(file: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
     rewritten = helper.make_model(graph, producer_name="denoise", **versions)
     helper.set_model_props(rewritten, dict(sorted(metadata.items())))
     return rewritten.SerializeToString(deterministic=True)
-
-
-def _name(
-    values: Sequence[onnx.ValueInfoProto], first: str, others: str
-) -> dict[str, onnx.ValueInfoProto]:
-    names = [first, *(f"{others}_{number}" for number in range(len(values) - 1))]
-    return dict(zip(names, values, strict=True))
 
 
 def sort_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
@@ -72,7 +66,10 @@ def _rename(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:
 
 
 def _declare(name: str, value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
-    axes = [axis.dim_value or None for axis in value.type.tensor_type.shape.dim]
-    n_frames = axes[1] if "_" in name else "n_frames"  # the frames that are kept have a number
-    shape = ["batch", n_frames, *axes[2:]]
-    return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+    """Declare an input or output; the numbers of clips and frames are variable where they are."""
+    tensor = value.type.tensor_type
+    shape = [axis.dim_value or None for axis in tensor.shape.dim]
+    if len(shape) > 1:
+        n_frames = shape[1] if "_" in name else "n_frames"  # the frames that are kept have a number
+        shape = ["batch", n_frames, *shape[2:]]
+    return helper.make_tensor_value_info(name, tensor.elem_type, shape)

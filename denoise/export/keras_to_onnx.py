@@ -18,7 +18,7 @@ from keras import layers, ops
 
 from denoise.errors import DenoiseError
 from denoise.export.canonical import OPSET, canonicalise
-from denoise.network.architectures import PastFrames
+from denoise.network.context import ContextFrames, PastFrames
 
 Tensor = Any
 Shape = tuple[int | None, ...]
@@ -32,23 +32,32 @@ def to_onnx(model: keras.Model, metadata: Mapping[str, str]) -> bytes:
     """Return a network as an ONNX file.
 
     Its input `stft` is float32 [batch, n_frames, n_bins, 2], its output `mask` float32 [batch,
-    n_frames, n_bins]. A causal network has further inputs `past_0`, `past_1`, ..., the frames that
-    its layers kept from the piece before (zeros for the first piece), and as many outputs `last_0`,
-    ..., which are the inputs for the next piece. Raises ExportError for an operation that is not
-    supported.
+    n_frames, n_bins].
+
+    A causal network has further inputs `past_0`, `past_1`, ..., the frames that its layers kept
+    from the piece before (zeros for the first piece), and as many outputs `last_0`, ..., which are
+    the inputs for the next piece. A network that drops context has the input `context`, int64 [2]:
+    how many of the first and of the last frames have no mask, since they are context only. Raises
+    ExportError for an operation that is not supported.
     """
     # A clone with the same layers, each called once more: they keep their weights.
     clone = keras.models.clone_model(model, clone_function=lambda x: x, call_function=call)
-    exported, signature = clone, clone.inputs
+    exported, signature, names = clone, clone.inputs, (["stft"], ["mask"])
     if past := [layer for layer in clone.layers if isinstance(layer, PastFrames)]:
         exported = PieceByPiece(clone, past)
         signature = [[*clone.inputs, *exported.past_inputs()]]
+        for sides, side in zip(names, ("past", "last"), strict=True):
+            sides += [f"{side}_{number}" for number in range(len(past))]
+    elif around := [layer for layer in clone.layers if isinstance(layer, ContextFrames)]:
+        exported = WithContext(clone, around)
+        signature = [[*clone.inputs, keras.KerasTensor((2,), "int64", name="context")]]
+        names = (["stft", "context"], ["mask"])
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # Keras looks for np.object
         path = Path(folder) / "network.onnx"
         options = {"input_signature": signature, "opset_version": OPSET, "verbose": False}
         exported.export(path, format="onnx", **options)
-        file = canonicalise(onnx.load(path), metadata)
+        file = canonicalise(onnx.load(path), *names, metadata)
     try:
         onnx.checker.check_model(file)  # tf2onnx only logs the operations that it does not know
     except onnx.checker.ValidationError as error:
@@ -83,6 +92,27 @@ class PieceByPiece(keras.Model):
         finally:
             for layer in self._past:
                 layer.before = layer.last = None
+
+
+class WithContext(keras.Model):
+    """A network that is told how many of its frames are context, and drops them on the way."""
+
+    def __init__(self, network: keras.Model, around: Sequence[ContextFrames]) -> None:
+        """Take a network and those of its layers that drop context."""
+        super().__init__()
+        self._network, self._around = network, list(around)
+        self.built = True  # its layers have their weights
+
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Map [stft, context] to the mask of the frames that are not context."""
+        stft, context = inputs
+        for layer in self._around:
+            layer.context = context
+        try:
+            return self._network(stft)
+        finally:
+            for layer in self._around:
+                layer.context = None
 
 
 def call(layer: keras.Operation, *arguments: Any, **options: Any) -> Tensor:

@@ -5,6 +5,7 @@ give the same bytes, and memory does not grow.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,8 +23,6 @@ from denoise.network.spec import MaskNetwork, NetworkSpec
 
 FrameObserver = Callable[[Stft, Magnitude], None]
 """Takes the next frames of the noisy STFT and their mask, [n_frames, n_bins] each."""
-Masking = Callable[[int, Magnitude], tuple[Stft, Magnitude]]
-"""Maps the number of a frame and masks from that frame on to the frames and masks to multiply."""
 
 BLOCK_SECONDS = 10.0
 MAX_BLOCK_SECONDS = 60.0
@@ -41,12 +40,12 @@ def block_frames(spec: NetworkSpec, block_seconds: float = BLOCK_SECONDS) -> int
     return spec.stride * max(1, round(frames / spec.stride))
 
 
-def lookahead_frames(spec: NetworkSpec, n_iterations: int = 0) -> int:
+def lookahead_frames(network: MaskNetwork) -> int:
     """Return how many frames after a block it depends on, a multiple of the network's stride.
 
-    Its masks look ahead, and its phases, if they are refined in `n_iterations`.
+    Its masks look ahead, and so do its phases where they are refined.
     """
-    return spec.lookahead_margin_frames + phase_margin_frames(spec, n_iterations)
+    return network.spec.lookahead_margin_frames + phase_margin_frames(network)
 
 
 def block_latency_seconds(spec: NetworkSpec, n_block: int, n_lookahead: int) -> float:
@@ -60,9 +59,10 @@ def block_latency_seconds(spec: NetworkSpec, n_block: int, n_lookahead: int) -> 
     return n_samples / spec.sample_rate
 
 
-def phase_margin_frames(spec: NetworkSpec, n_iterations: int) -> int:
+def phase_margin_frames(network: MaskNetwork) -> int:
     """Return how many frames on each side of a block must have masks, to refine its phases."""
-    return spec.stride * -(-context_frames(spec.spectrogram, n_iterations) // spec.stride)
+    n_frames = context_frames(network.spec.spectrogram, network.phase_iterations)
+    return network.spec.stride * -(-n_frames // network.spec.stride)
 
 
 class BlockDenoiser:
@@ -73,25 +73,17 @@ class BlockDenoiser:
         network: MaskNetwork,
         block_seconds: float = BLOCK_SECONDS,
         observe: FrameObserver | None = None,
-        masking: Masking | None = None,
-        n_iterations: int = 0,
-        n_extra: int = 0,
     ) -> None:
-        """Start a new waveform; `observe` is called for each block of frames, in order.
-
-        The masks are applied to the frames that they were computed from, or to those that `masking`
-        returns for them. Then the phases are refined in `n_iterations`. The first block is longer
-        than the others by `n_extra` frames, so all blocks end so many frames later.
-        """
-        self._spec = network.spec
-        self._mask = network.mask if network.start is None else network.start()
-        self._n_past = network.spec.margin_frames if network.start is None else 0
-        self._observe, self._masking = observe, masking
-        self._n_iterations = n_iterations
-        self._phase_margin = phase_margin_frames(network.spec, n_iterations)
-        self._lookahead = lookahead_frames(network.spec, n_iterations)
+        """Start a new waveform; `observe` is called for each block of frames, in order."""
+        self._spec, self._n_past = network.spec, network.spec.margin_frames
+        if network.start is not None:  # it keeps what it needs of the frames before a block
+            network = replace(network, mask=network.start(), drops_context=False)
+            self._n_past = 0
+        self._network, self._observe = network, observe
+        self._phase_margin = phase_margin_frames(network)
+        self._lookahead = lookahead_frames(network)
         self._spectrogram = network.spec.spectrogram
-        self._block_frames, self._n_extra = block_frames(network.spec, block_seconds), n_extra
+        self._block_frames = block_frames(network.spec, block_seconds)
         self._padding = self._spectrogram.n_fft // 2
         self._samples = np.zeros(self._padding, np.float32)  # from frame _first_frame on
         self._first_frame = 0  # the first frame whose samples are still kept
@@ -136,14 +128,9 @@ class BlockDenoiser:
         n_mirrored = min(n_mirrored, self._n_received - 1, len(self._samples) - 1)
         return self._samples[::-1][1 : n_mirrored + 1]
 
-    def _block_end(self) -> int:
-        """Return the end of the frames of the next block."""
-        n_extra = self._n_extra if self._next_frame == 0 else 0
-        return self._next_frame + self._block_frames + n_extra
-
     def _context_end(self) -> int:
         """Return the end of the frames that the next block needs, its context included."""
-        return self._block_end() + self._lookahead
+        return self._next_frame + self._block_frames + self._lookahead
 
     def _trim(self, parts: list[Waveform]) -> Waveform:
         """Join samples; drop the padding before the waveform and whatever lies after its end."""
@@ -159,21 +146,19 @@ class BlockDenoiser:
         The waveform has `count` frames, if that is known; those after it are context only.
         """
         spectrogram = self._spectrogram
-        end = min(context_end, self._block_end())
+        end = min(context_end, self._next_frame + self._block_frames)
         end = end if count is None else min(end, count)
         last_start = (context_end - self._first_frame - 1) * spectrogram.hop_length
         noisy = stft_uncentred(self._samples[: last_start + spectrogram.n_fft], spectrogram)
-        mask = self._mask(to_real_imag(noisy)[None])[0]
         first = max(self._first_frame, self._next_frame - self._phase_margin)
         last = min(end + self._phase_margin, context_end if count is None else count)
-        around = slice(first - self._first_frame, last - self._first_frame)
-        noisy, mask = noisy[around], mask[around]
-        if self._masking is not None:
-            noisy, mask = self._masking(first, mask)
+        context = first - self._first_frame, context_end - last
+        mask = self._network.inner_masks(to_real_imag(noisy)[None], *context)[0]
+        noisy = noisy[first - self._first_frame : last - self._first_frame]
         block = slice(self._next_frame - first, end - first)
         if self._observe is not None:
             self._observe(noisy[block], mask[block])
-        refined = refine_phase(noisy * mask, spectrogram, self._n_iterations)
+        refined = refine_phase(noisy * mask, spectrogram, self._network.phase_iterations)
         completed = self._overlap_add(refined[block])
         self._next_frame = end
         self._discard_before(max(0, end - self._n_past - self._phase_margin))

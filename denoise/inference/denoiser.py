@@ -33,7 +33,7 @@ class Denoiser:
     def load(cls, model: str | os.PathLike[str] = GENERAL, threads: int = 1) -> "Denoiser":
         """Load a built-in model, "general" or "live", or the one at the path `model`.
 
-        "general" gives the better result and looks ahead about four seconds. "live" is causal,
+        "general" gives the better result and looks ahead about two seconds. "live" is causal,
         and takes a fraction of the time. A path is that of an ONNX file or a saved model's folder.
         An ONNX file runs on `threads` threads; their number changes the time, not the result. The
         train stage writes a saved model, which runs on TensorFlow and its threads. Raises

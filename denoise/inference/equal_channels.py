@@ -19,13 +19,13 @@ class RememberedMasks:
     def __init__(self, mask: MaskFunction) -> None:
         """Start without masks."""
         self._mask = mask
-        self._masks: dict[bytes, Magnitude] = {}
+        self._masks: dict[tuple[bytes, tuple[int, ...]], Magnitude] = {}
 
-    def __call__(self, stft: np.ndarray) -> Magnitude:
-        """Map float32 [1, n_frames, n_bins, 2] to masks, float32 [1, n_frames, n_bins]."""
-        key = hashlib.sha256(stft.tobytes()).digest()
+    def __call__(self, stft: np.ndarray, *context: int) -> Magnitude:
+        """Map float32 [1, n_frames, n_bins, 2], and the numbers of context frames, to masks."""
+        key = hashlib.sha256(stft.tobytes()).digest(), context
         if key not in self._masks:
-            self._masks[key] = self._mask(stft)
+            self._masks[key] = self._mask(stft, *context)
         return self._masks[key]
 
     def forget(self) -> None:

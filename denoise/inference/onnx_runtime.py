@@ -23,6 +23,7 @@ from denoise.network.spec import (
 )
 
 _STATE = onnxruntime.capi.onnxruntime_pybind11_state  # its errors have no common base class
+CONTEXT = "context"
 LOADING_ERRORS: tuple[type[Exception], ...] = (
     _STATE.Fail,
     _STATE.InvalidArgument,
@@ -50,10 +51,17 @@ def load_network(path: str | os.PathLike[str], n_threads: int = 1) -> MaskNetwor
     try:
         session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
         spec = from_metadata(session.get_modelmeta().custom_metadata_map)
-        (stft, *past), (mask, *last) = session.get_inputs(), session.get_outputs()
+        (stft, *others), (mask, *last) = session.get_inputs(), session.get_outputs()
     except LOADING_ERRORS as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"{path} is not a model of this program: {reason}") from error
+
+    context = [each.name for each in others if each.name == CONTEXT]
+    past = [each for each in others if each.name != CONTEXT]
+
+    def run_once(spectrograms: np.ndarray, n_before: int = 0, n_after: int = 0) -> np.ndarray:
+        counts = dict.fromkeys(context, np.array([n_before, n_after], np.int64))
+        return np.asarray(session.run([mask.name], {stft.name: spectrograms, **counts})[0])
 
     def start() -> MaskFunction:
         """Return a function that keeps past frames, if the network has inputs for them."""
@@ -72,7 +80,7 @@ def load_network(path: str | os.PathLike[str], n_threads: int = 1) -> MaskNetwor
 
         return run
 
-    network = MaskNetwork(
-        lambda spectrograms: start()(spectrograms), spec, start=start if past else None
-    )
+    network = MaskNetwork(run_once, spec, drops_context=bool(context))
+    if past:
+        network = MaskNetwork(lambda spectrograms: start()(spectrograms), spec, start=start)
     return with_frame_shifts(with_mask_power(network, spec.mask_power), spec.frame_shifts)

@@ -15,13 +15,14 @@ import soxr
 from denoise.dsp.audio import QUALITY, Waveform, out_of_range
 from denoise.inference.block_denoiser import (
     BLOCK_SECONDS,
+    BlockDenoiser,
     FrameObserver,
     block_frames,
     block_latency_seconds,
+    lookahead_frames,
 )
 from denoise.inference.equal_channels import EqualChannels
 from denoise.inference.high_band import HighBand, high_band_latency_seconds
-from denoise.inference.refined_denoiser import make_denoiser, total_lookahead_frames
 from denoise.inference.samples import to_number, to_waveform, to_whole_number
 from denoise.network.spec import MaskNetwork
 
@@ -72,7 +73,7 @@ class Stream:
         self._from_network = _make_resampler(network_rate, sample_rate, n_bands * channels)
         self._equal_channels = EqualChannels(network)
         network = self._equal_channels.network
-        self._denoisers = [make_denoiser(network, block_seconds, each) for each in observers]
+        self._denoisers = [BlockDenoiser(network, block_seconds, each) for each in observers]
         self._is_flushed = False
         self._noisy = np.zeros((0, channels), np.float32)  # input whose output is not ready yet
         weights = (strength, -strength) if residual else (1 - strength, strength)
@@ -147,7 +148,7 @@ def latency_seconds(network: MaskNetwork, sample_rate: int, block_seconds: float
     that the result depends on, and for the resampling to and from the network's rate. At higher
     rates the high band, denoised after that, adds to it.
     """
-    spec, n_ahead = network.spec, total_lookahead_frames(network)
+    spec, n_ahead = network.spec, lookahead_frames(network)
     denoising = block_latency_seconds(spec, block_frames(spec, block_seconds), n_ahead)
     resampling = sum(
         resampler_delay(*rates)
@@ -171,7 +172,7 @@ def delay_samples(
     hop, n_half = spec.spectrogram.hop_length, spec.spectrogram.n_fft // 2
     n_block = block_frames(spec, block_seconds) * hop
     # Block m ends n_half before sample m * n_block, and needs `ahead` samples after this one.
-    ahead = n_half + (total_lookahead_frames(network) - 1) * hop
+    ahead = n_half + (lookahead_frames(network) - 1) * hop
     step = math.gcd(n_piece, n_block)
     return n_half + ahead + n_block - step + -ahead % step
 

@@ -15,6 +15,7 @@ from keras import layers, ops
 
 from denoise import extensions
 from denoise.extensions import ExtensionError
+from denoise.network.context import ContextFrames, PastFrames
 from denoise.network.exact_ops import FusedNormalization
 from denoise.network.precision import FLOAT32, Convolution, as_float32, layers_of
 from denoise.params import ModelParams, SkipAutoencoderParams, SpectrogramParams
@@ -22,6 +23,7 @@ from denoise.params import ModelParams, SkipAutoencoderParams, SpectrogramParams
 FIRST_LEVEL_BIN = 2  # a DC offset leaks into bins 0 and 1, and must not count towards the level
 EPSILON = 1e-20
 UNDILATED_FRAMES = 6  # receptive field, each way, of the convolutions without dilation
+DECODER_FRAMES = 2  # the same of the decoder alone
 REFERENCE_FRAMES = 9  # the same of the reference autoencoder's convolutions
 Tensor = Any
 
@@ -84,10 +86,15 @@ def receptive_field_of(params: ModelParams, frame_rate: float) -> ReceptiveField
         return found
     network = params.skip_autoencoder
     level = round(network.normalisation_window_seconds * frame_rate)
-    convolved = UNDILATED_FRAMES + 2 * sum(network.dilations)
+    convolved = convolved_frames(network)
     if network.causal:  # the convolutions reach as far in all, but only into the past
         return ReceptiveField(level + 2 * convolved, stride=1, causal=True)
     return ReceptiveField(level + convolved, stride=1)
+
+
+def convolved_frames(params: SkipAutoencoderParams) -> int:
+    """Return how many frames each way the convolutions see; twice as many back if causal."""
+    return UNDILATED_FRAMES + 2 * sum(params.dilations)
 
 
 def power_of(stft: Tensor) -> Tensor:
@@ -126,37 +133,17 @@ def _add_past(x: Tensor, n_frames: int) -> Tensor:
     return PastFrames(n_frames, dtype=keras.backend.standardize_dtype(x.dtype))(x)
 
 
-class PastFrames(layers.Layer):
-    """Add the frames before the first one to [batch, n_frames, ...].
-
-    They are zeros, as before the beginning of a recording. Where a recording is processed in
-    pieces, `before` holds the last frames of the piece before, and `last` those of this piece.
-    """
-
-    def __init__(self, n_frames: int, **options: Any) -> None:
-        """Add `n_frames`, at least one."""
-        super().__init__(**options)
-        self.n_frames = n_frames
-        self.before: Tensor = None
-        self.last: Tensor = None
-
-    def call(self, x: Tensor) -> Tensor:
-        """Return [batch, n_before + n_frames, ...]."""
-        if self.before is None:
-            return ops.pad(x, ((0, 0), (self.n_frames, 0), *[(0, 0)] * (x.ndim - 2)))
-        joined = ops.concatenate([self.before, x], axis=1)
-        self.last = joined[:, -self.n_frames :]
-        return joined
-
-
 def skip_autoencoder_mask(stft: Tensor, params: SkipAutoencoderParams, frame_rate: float) -> Tensor:
     """Encode and decode along frequency with skip connections, dilated over time in between.
 
     The bins of each sub-band become channels. Convolutions of few channels at the full frequency
-    resolution would take most of the time and gain little.
+    resolution would take most of the time and gain little. Frames of context are dropped where the
+    layers that follow need fewer of them.
     """
-    causal = params.causal
+    causal, n_seen = params.causal, convolved_frames(params)
     magnitude = normalised_magnitude(stft, params, frame_rate)
+    if not causal:
+        magnitude = ContextFrames(n_seen)(magnitude)
     subbands = split_subbands(
         ops.power(magnitude[:, :, :-1] + 1e-4, params.compression), params.subbands
     )
@@ -167,10 +154,15 @@ def skip_autoencoder_mask(stft: Tensor, params: SkipAutoencoderParams, frame_rat
     for dilation in params.dilations:
         x = _residual(x, causal, dilation)
         x = _cross_band_block(x, params.bottleneck_channels, causal, dilation)
+    if not causal:
+        x, middle, fine = (
+            ContextFrames(DECODER_FRAMES, n_seen)(each) for each in (x, middle, fine)
+        )
     x = _residual(_upsample(x, widths[1]) + middle, causal)
     x = _upsample(x, widths[0]) + fine
     mask = _conv2d(x, subbands.shape[3], (3, 3), causal, name="mask", dtype=FLOAT32)
-    return merge_subbands(ops.sigmoid(mask), stft.shape[2])
+    mask = merge_subbands(ops.sigmoid(mask), stft.shape[2])
+    return mask if causal else ContextFrames(0, DECODER_FRAMES, dtype=FLOAT32)(mask)
 
 
 def normalised_magnitude(stft: Tensor, params: SkipAutoencoderParams, frame_rate: float) -> Tensor:

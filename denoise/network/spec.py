@@ -11,6 +11,7 @@ from denoise.schema import build
 
 FORMAT = 2
 METADATA_KEY = "denoise"
+PHASE_ITERATIONS = 3  # more of them fit the phases to the errors of the masks
 
 
 @dataclass(frozen=True)
@@ -64,35 +65,43 @@ class NetworkSpec:
         return self.stride * -(-n_frames // self.stride)
 
 
-MaskFunction = Callable[[np.ndarray], np.ndarray]
-"""Maps float32 [batch, n_frames, n_bins, 2] to masks, float32 [batch, n_frames, n_bins]."""
+MaskFunction = Callable[..., np.ndarray]
+"""Maps float32 [batch, n_frames, n_bins, 2] to masks, float32 [batch, n_frames, n_bins]. Where it
+drops context, it also takes how many of the first and of the last frames are context, two integers,
+and returns the masks of the others."""
 
 
 @dataclass(frozen=True)
 class MaskNetwork:
     """A network, and faster ways to run it, where it has them.
 
-    A network that runs on several grids of frames has `one_grid`, unless it is causal. It runs on
-    one of them and interpolates. Its masks depend on `spec.stride` more frames each way.
+    `mask` may drop context on the way (`drops_context`), which saves what the context's masks would
+    cost.
 
     A causal network may have `start`, which begins a recording: it returns a function that takes
     the recording piece by piece, and needs no frames before a piece. All pieces but the last have a
     multiple of `spec.stride` frames.
+
+    `phase_iterations` is how often the phases of what it denoises are refined.
     """
 
     mask: MaskFunction
     spec: NetworkSpec
-    one_grid: MaskFunction | None = None
+    drops_context: bool = False
     start: Callable[[], MaskFunction] | None = None
+    phase_iterations: int = 0
+
+    def inner_masks(self, stft: np.ndarray, n_before: int = 0, n_after: int = 0) -> np.ndarray:
+        """Return the masks of all frames but the first `n_before` and the last `n_after`."""
+        if self.drops_context:
+            return self.mask(stft, n_before, n_after)
+        return self.mask(stft)[:, n_before : stft.shape[1] - n_after]
 
     def wrapped(self, wrap: Callable[[MaskFunction], MaskFunction]) -> "MaskNetwork":
         """Return the network with `wrap` applied to each function that computes masks."""
-        one_grid, start = self.one_grid, self.start
+        start = self.start
         return replace(
-            self,
-            mask=wrap(self.mask),
-            one_grid=None if one_grid is None else wrap(one_grid),
-            start=None if start is None else lambda: wrap(start()),
+            self, mask=wrap(self.mask), start=None if start is None else lambda: wrap(start())
         )
 
 
@@ -101,17 +110,13 @@ def with_frame_shifts(network: MaskNetwork, n_shifts: int) -> MaskNetwork:
 
     Its frames are as many times closer together, and each mask still sees frames a whole hop apart.
     Overlap-add averages what the grids give, each weighted with its windows. That is a little
-    better than one grid and takes `n_shifts` times the time. Raises ValueError if `n_shifts` does
-    not divide the hop.
+    better than one grid and takes `n_shifts` times the time. Then frames overlap enough for their
+    phases to be refined, unless the network is causal: refinement waits for later frames. Raises
+    ValueError if `n_shifts` does not divide the hop.
     """
     spec, start = network.spec, network.start
     if n_shifts == 1:
         return network
-
-    def one_grid(stft: np.ndarray) -> np.ndarray:
-        masks = network.mask(np.ascontiguousarray(stft[:, ::n_shifts]))
-        return interpolate_frames(masks, n_shifts, stft.shape[1])
-
     hop_length, remainder = divmod(spec.spectrogram.hop_length, n_shifts)
     if remainder:
         raise ValueError(f"A hop of {spec.spectrogram.hop_length} is no multiple of {n_shifts}.")
@@ -123,10 +128,11 @@ def with_frame_shifts(network: MaskNetwork, n_shifts: int) -> MaskNetwork:
         frame_shifts=1,
     )
     return MaskNetwork(
-        _on_grids([network.mask] * n_shifts),
+        _on_grids([network.inner_masks] * n_shifts),
         closer,
-        one_grid=None if spec.causal else one_grid,
+        drops_context=True,
         start=None if start is None else lambda: _on_grids([start() for _ in range(n_shifts)]),
+        phase_iterations=0 if spec.causal else PHASE_ITERATIONS,
     )
 
 
@@ -138,25 +144,19 @@ def _on_grids(grid_masks: Sequence[MaskFunction]) -> MaskFunction:
     """
     n_grids = len(grid_masks)
 
-    def masks_of(stft: np.ndarray) -> np.ndarray:
-        masks = np.empty(stft.shape[:3], np.float32)
-        for first, mask in enumerate(grid_masks[: stft.shape[1]]):
-            masks[:, first::n_grids] = mask(np.ascontiguousarray(stft[:, first::n_grids]))
+    def masks_of(stft: np.ndarray, n_before: int = 0, n_after: int = 0) -> np.ndarray:
+        n_frames, end = stft.shape[1], stft.shape[1] - n_after
+        masks = np.empty((len(stft), end - n_before, stft.shape[2]), np.float32)
+        for first, mask in enumerate(grid_masks[:n_frames]):
+            frames = np.arange(first, n_frames, n_grids)
+            inner = frames[(frames >= n_before) & (frames < end)]
+            if len(inner):
+                context = int((frames < n_before).sum()), int((frames >= end).sum())
+                grid = np.ascontiguousarray(stft[:, frames])
+                masks[:, inner - n_before] = mask(grid, *context) if any(context) else mask(grid)
         return masks
 
     return masks_of
-
-
-def interpolate_frames(masks: np.ndarray, step: int, n_frames: int) -> np.ndarray:
-    """Return masks of all frames, [batch, n_frames, n_bins], from those of every `step`-th frame.
-
-    They are interpolated linearly; those after the last known mask equal it.
-    """
-    before, rest = np.divmod(np.arange(n_frames), step)
-    after = np.minimum(before + 1, masks.shape[1] - 1)
-    share = (rest / step).astype(np.float32)[:, None]
-    interpolated: np.ndarray = masks[:, before] * (1 - share) + masks[:, after] * share
-    return interpolated
 
 
 def with_mask_power(network: MaskNetwork, power: float) -> MaskNetwork:
@@ -169,7 +169,7 @@ def with_mask_power(network: MaskNetwork, power: float) -> MaskNetwork:
         return network
 
     def raised(mask: MaskFunction) -> MaskFunction:
-        return lambda stft: mask(stft) ** np.float32(power)
+        return lambda *stft_and_context: mask(*stft_and_context) ** np.float32(power)
 
     return replace(network.wrapped(raised), spec=replace(network.spec, mask_power=1.0))
 

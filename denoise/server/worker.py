@@ -114,9 +114,9 @@ class Worker:
         """Return the network with a check of the deadline before each block."""
 
         def with_deadline(mask: MaskFunction) -> MaskFunction:
-            def checked(spectrograms: np.ndarray) -> np.ndarray:
+            def checked(*spectrograms_and_context: Any) -> np.ndarray:
                 self.deadline.check()
-                return mask(spectrograms)
+                return mask(*spectrograms_and_context)
 
             return checked
 
