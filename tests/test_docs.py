@@ -4,6 +4,7 @@ import argparse
 import ast
 import dataclasses
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -52,8 +53,12 @@ def experiments() -> list[str]:
 
 @pytest.mark.parametrize("options", experiments())
 def test_overrides_in_the_readme_are_valid(options: str) -> None:
-    overrides = re.findall(r"-S ([\w.]+)=(\S+)", options)
+    words = shlex.split(options)
+    overrides = [words[i + 1].split("=", 1) for i, word in enumerate(words) if word == "-S"]
     assert overrides
+    assert not set("[*?") & set(
+        re.sub(r'".*?"', "", options)
+    )  # zsh looks for files with such names
     tree = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     for key, value in overrides:
         *sections, leaf = key.split(".")

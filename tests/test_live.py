@@ -182,7 +182,7 @@ def test_a_network_that_looks_ahead_suggests_the_causal_one(
 ) -> None:
     assert main(["live", *FILES[:-1], "general"]) == 0
     printed = capsys.readouterr().err
-    assert re.search(r"blocks of 496 ms, latency 5\d{3} ms.*\n.*--model live needs none", printed)
+    assert re.search(r"blocks of 496 ms, latency 3\d{3} ms.*\n.*--model live needs none", printed)
 
 
 def test_without_an_option_the_live_model_denoises(
