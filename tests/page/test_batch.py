@@ -150,6 +150,23 @@ def test_files_after_a_cancelled_one_are_not_cleaned(page: Page, position: int) 
     expect(page.get_by_text("Not cleaned")).to_have_count(3 - position)
     expect(page.get_by_role("heading", name=f"{position} of 3 cleaned")).to_be_visible()
     assert page.get_by_role("button", name="Download all").is_enabled() == (position > 0)
+    page.unroute("**/v1/denoise*")
+    page.get_by_role("button", name="Clean the rest").click()
+    expect(page.get_by_role("heading", name="3 of 3 cleaned")).to_be_visible()
+    expect(page.get_by_text("Not cleaned")).to_have_count(0)
+    expect(page.get_by_role("button", name="Clean the rest")).to_be_hidden()
+
+
+def test_what_failed_for_a_while_is_cleaned_with_the_rest(page: Page) -> None:
+    fails = respond(500, {"title": "Disk is full", "detail": "Try again later."})
+    page.route("**/v1/denoise*", fails, times=1)
+    choose_all(page, {"first.wav": WAV, "notes.txt": b"no audio", "last.wav": WAV})
+    expect(page.get_by_role("heading", name="1 of 3 cleaned, 2 failed")).to_be_visible()
+    expect(page.get_by_role("listitem").nth(0)).to_contain_text("Disk is full")
+    page.get_by_role("button", name="Clean the rest").click()
+    expect(page.get_by_role("heading", name="2 of 3 cleaned, 1 failed")).to_be_visible()
+    expect(page.get_by_role("listitem").nth(0)).to_contain_text("Cleaned, 31.3 kB")
+    expect(page.get_by_role("button", name="Clean the rest")).to_be_hidden()
 
 
 def test_the_token_is_asked_for_once(page: Page) -> None:

@@ -8,9 +8,13 @@ const SAVE_MS = 300;
 export class Batch {
   #rows = [];
 
-  /** clean(file, prefix, signal) has a file cleaned, told with a prefix; open(file) shows it in the player. */
-  constructor({ clean, open }) {
+  /**
+   * clean(file, prefix, signal) has a file cleaned, told with a prefix; open(file) shows it in the
+   * player; resume() calls run() again.
+   */
+  constructor({ clean, open, resume }) {
     Object.assign(this, { clean, open });
+    byId("clean-rest").addEventListener("click", resume);
     byId("download-all").addEventListener("click", () => this.#saveAll());
   }
 
@@ -25,6 +29,7 @@ export class Batch {
   /** Hold the buttons that play a result: cleaning it for the player would end what is under way. */
   hold(isHeld) {
     for (const row of this.#rows) row.hold(isHeld);
+    byId("clean-rest").disabled = isHeld;
   }
 
   /** Show no rows. */
@@ -35,11 +40,13 @@ export class Batch {
 
   /**
    * Clean every recording that is not cleaned yet. What cannot be cleaned is told in its row, and
-   * the next follows; only a token that is missing, or the signal, ends it: that is thrown.
+   * the next follows; only a token that is missing, or the signal, ends it: that is thrown. Then,
+   * or where a failure may pass, a button offers to clean the rest.
    */
   async run(signal) {
     const rows = this.#rows; // other files that are dropped meanwhile replace them
     for (const row of rows) row.wait();
+    byId("clean-rest").hidden = true;
     try {
       for (const row of rows.filter(({ isDone }) => !isDone)) {
         await this.#runOne(row, signal);
@@ -47,6 +54,7 @@ export class Batch {
       }
     } finally {
       for (const row of rows) row.stop();
+      if (rows === this.#rows) byId("clean-rest").hidden = rows.every(({ isDone }) => isDone);
     }
     return rows;
   }
@@ -65,7 +73,7 @@ export class Batch {
   get made() { return this.#rows.filter(({ made }) => made); }
 
   #count() {
-    const failed = this.#rows.filter(({ isDone, made }) => isDone && !made).length;
+    const failed = this.#rows.filter(({ hasFailed }) => hasFailed).length;
     const text = `${this.made.length} of ${this.#rows.length} cleaned`;
     byId("batch-title").textContent = failed ? `${text}, ${failed} failed` : text;
     byId("download-all").disabled = this.made.length === 0;
@@ -82,7 +90,8 @@ export class Batch {
 }
 
 class Row {
-  isDone = false;
+  isDone = false; // cleaned, or a failure that does not pass
+  hasFailed = false;
   made = null; // what the server gave
   #state = node("span", { className: "state", textContent: "Waiting" });
   #listen = node("button", { type: "button", textContent: "Listen", hidden: true });
@@ -106,7 +115,10 @@ class Row {
   /** Its turn is to come. */
   wait() {
     this.hold(true);
-    if (!this.isDone) this.#state.textContent = "Waiting";
+    if (this.isDone) return;
+    this.hasFailed = false;
+    this.#state.classList.remove("is-failed");
+    this.#state.textContent = "Waiting";
   }
 
   begin() {
@@ -121,7 +133,8 @@ class Row {
   }
 
   fail(error) {
-    this.isDone = true;
+    this.isDone = !error.mayPass;
+    this.hasFailed = true;
     this.#state.textContent = `${error.title ?? ""} ${error.message}`.trim();
     this.#state.classList.add("is-failed");
   }
@@ -129,7 +142,7 @@ class Row {
   /** The work has ended, whether or not this row's turn came. */
   stop() {
     this.hold(false);
-    if (!this.isDone) this.#state.textContent = "Not cleaned";
+    if (!this.isDone && !this.hasFailed) this.#state.textContent = "Not cleaned";
   }
 
   /** Let the browser save the result, under a name that is not among those given. */

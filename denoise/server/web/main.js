@@ -30,6 +30,7 @@ const result = new Result((file, query) => (
 const batch = new Batch({
   clean: async (file, prefix, signal) => (await cleanAny(file, {}, signal, prefix)).made,
   open: (file) => open(() => file, { keepsBatch: true }),
+  resume: () => runBatch(),
 });
 
 /** Have a recording cleaned, and show how far that has come. */
@@ -96,6 +97,10 @@ async function openAll(files) {
   byId("result").hidden = true;
   batch.load(files);
   settle("download-all");
+  await runBatch();
+}
+
+async function runBatch() {
   const rows = await attempt((signal) => batch.run(signal));
   if (rows) byId("status").textContent = byId("batch-title").textContent;
 }
