@@ -93,6 +93,34 @@ def test_the_phases_of_several_grids_are_refined(n_samples: int) -> None:
     assert np.abs(found - denoise_once(2, noisy)).max() > 1e-3
 
 
+@pytest.mark.parametrize("n_samples", [0, 1, 2, 63, 64, 65, 200, 20_000])
+def test_recordings_of_any_length_keep_it(n_samples: int) -> None:
+    found = denoiser(2).denoise(noise(n_samples), RATE)
+    assert found.shape == (n_samples,)
+    assert np.isfinite(found).all()
+
+
+def test_a_mask_of_ones_returns_the_recording() -> None:
+    ones = MaskNetwork(lambda x: np.ones(x.shape[:3], np.float32), SPEC)
+    noisy = noise(20_000)
+    found = Denoiser(with_frame_shifts(ones, 2)).denoise(noisy, RATE)
+    np.testing.assert_allclose(found, noisy, atol=1e-4)
+
+
+def test_the_observer_gets_every_frame_once() -> None:
+    noisy, heard = noise(20_000), []
+    network = denoiser(2).network
+    once = BlockDenoiser(network, 0.1, lambda *block: heard.append(block))
+    once.feed(noisy)
+    once.flush()
+    frames, masks = (np.concatenate(parts) for parts in zip(*heard, strict=True))
+    expected, known = stft(noisy, network.spec.spectrogram), slice(-4)  # the last are mirrored
+    np.testing.assert_allclose(frames[known], expected[known], atol=1e-4)
+    inner = slice(0, -2 * network.spec.lookahead_frames)
+    mask = network.mask(to_real_imag(expected)[None])[0]
+    np.testing.assert_allclose(masks[inner], mask[inner], atol=1e-4)
+
+
 def test_blocks_without_the_context_of_the_phases_would_change_the_result(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
