@@ -75,16 +75,12 @@ def onnx_function(file: bytes) -> Callable[..., np.ndarray]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    others = session.get_inputs()[1:]
+    past = session.get_inputs()[1:]
 
-    def run(x: np.ndarray, n_before: int = 0, n_after: int = 0) -> np.ndarray:
-        further = {
-            each.name: np.array([n_before, n_after])
-            if each.name == "context"
-            else np.zeros((len(x), *each.shape[1:]), np.float32)
-            for each in others
-        }
-        return session.run(["mask"], {"stft": x, **further})[0]
+    def run(x: np.ndarray, *context: int) -> np.ndarray:
+        zeros = {each.name: np.zeros((len(x), *each.shape[1:]), np.float32) for each in past}
+        counts = {"context": np.array(context)} if context else {}
+        return session.run(["mask"], {"stft": x, **zeros, **counts})[0]
 
     return run
 
@@ -184,6 +180,7 @@ def test_file_holds_metadata_and_named_axes() -> None:
     assert (stft_in.name, context.name, mask.name) == ("stft", "context", "mask")
     axes = [axis.dim_param or axis.dim_value for axis in stft_in.type.tensor_type.shape.dim]
     assert axes == ["batch", "n_frames", N_BINS, 2]
+    assert [axis.dim_value for axis in context.type.tensor_type.shape.dim] == [2]
 
 
 def test_masks_have_the_same_bits_in_any_chunk_and_batch(autoencoder: bytes) -> None:

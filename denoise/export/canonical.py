@@ -6,6 +6,7 @@ else differs between processes or versions (names, comments, the producer) is le
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
@@ -17,9 +18,13 @@ def canonicalise(
     file: onnx.ModelProto,
     input_names: Sequence[str],
     output_names: Sequence[str],
+    defaults: Mapping[str, np.ndarray],
     metadata: Mapping[str, str],
 ) -> bytes:
-    """Return a network as a canonical file, with these names for its inputs and outputs."""
+    """Return a network as a canonical file, with these names for its inputs and outputs.
+
+    Inputs with `defaults` are optional.
+    """
     inputs = dict(zip(input_names, file.graph.input, strict=True))
     outputs = dict(zip(output_names, file.graph.output, strict=True))
     names = {"": ""} | {value.name: name for name, value in [*inputs.items(), *outputs.items()]}
@@ -31,9 +36,10 @@ def canonicalise(
     graph = helper.make_graph(
         [_rename(node, names) for node in nodes],
         "denoise",
-        [_declare(name, value) for name, value in inputs.items()],
+        [_declare(name, value, defaults.get(name)) for name, value in inputs.items()],
         [_declare(name, value) for name, value in outputs.items()],
-        [numpy_helper.from_array(stored[name], names[name]) for name in names if name in stored],
+        [numpy_helper.from_array(value, name) for name, value in defaults.items()]
+        + [numpy_helper.from_array(stored[name], names[name]) for name in names if name in stored],
     )
     opsets = [helper.make_opsetid("", OPSET)]
     versions = {"ir_version": IR_VERSION, "opset_imports": opsets}
@@ -65,11 +71,13 @@ def _rename(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:
     return renamed
 
 
-def _declare(name: str, value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
-    """Declare an input or output; the numbers of clips and frames are variable where they are."""
+def _declare(
+    name: str, value: onnx.ValueInfoProto, default: np.ndarray | None = None
+) -> onnx.ValueInfoProto:
     tensor = value.type.tensor_type
-    shape = [axis.dim_value or None for axis in tensor.shape.dim]
-    if len(shape) > 1:
-        n_frames = shape[1] if "_" in name else "n_frames"  # the frames that are kept have a number
-        shape = ["batch", n_frames, *shape[2:]]
+    if default is not None:
+        return helper.make_tensor_value_info(name, tensor.elem_type, default.shape)
+    axes = [axis.dim_value or None for axis in tensor.shape.dim]
+    n_frames = axes[1] if "_" in name else "n_frames"  # the frames that are kept have a number
+    shape = ["batch", n_frames, *axes[2:]]
     return helper.make_tensor_value_info(name, tensor.elem_type, shape)

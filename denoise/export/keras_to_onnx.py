@@ -36,13 +36,15 @@ def to_onnx(model: keras.Model, metadata: Mapping[str, str]) -> bytes:
 
     A causal network has further inputs `past_0`, `past_1`, ..., the frames that its layers kept
     from the piece before (zeros for the first piece), and as many outputs `last_0`, ..., which are
-    the inputs for the next piece. A network that drops context has the input `context`, int64 [2]:
-    how many of the first and of the last frames have no mask, since they are context only. Raises
-    ExportError for an operation that is not supported.
+    the inputs for the next piece. A network that drops context has the optional input `context`,
+    int64 [2]: how many of the first and of the last frames have no mask, since they are context
+    only. By default, all frames have one. Raises ExportError for an operation that is not
+    supported.
     """
     # A clone with the same layers, each called once more: they keep their weights.
     clone = keras.models.clone_model(model, clone_function=lambda x: x, call_function=call)
-    exported, signature, names = clone, clone.inputs, (["stft"], ["mask"])
+    exported, signature = clone, clone.inputs
+    names, defaults = (["stft"], ["mask"]), dict[str, np.ndarray]()
     if past := [layer for layer in clone.layers if isinstance(layer, PastFrames)]:
         exported = PieceByPiece(clone, past)
         signature = [[*clone.inputs, *exported.past_inputs()]]
@@ -50,14 +52,15 @@ def to_onnx(model: keras.Model, metadata: Mapping[str, str]) -> bytes:
             sides += [f"{side}_{number}" for number in range(len(past))]
     elif around := [layer for layer in clone.layers if isinstance(layer, ContextFrames)]:
         exported = WithContext(clone, around)
+        defaults["context"] = np.zeros(2, np.int64)
         signature = [[*clone.inputs, keras.KerasTensor((2,), "int64", name="context")]]
-        names = (["stft", "context"], ["mask"])
+        names[0].append("context")
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # Keras looks for np.object
         path = Path(folder) / "network.onnx"
         options = {"input_signature": signature, "opset_version": OPSET, "verbose": False}
         exported.export(path, format="onnx", **options)
-        file = canonicalise(onnx.load(path), *names, metadata)
+        file = canonicalise(onnx.load(path), *names, defaults, metadata)
     try:
         onnx.checker.check_model(file)  # tf2onnx only logs the operations that it does not know
     except onnx.checker.ValidationError as error:

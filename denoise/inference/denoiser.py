@@ -108,7 +108,7 @@ class Denoiser:
         """Return a stream that denoises audio in pieces, with the same result as one pass.
 
         Feed it all pieces, then flush it. Its `latency_seconds` say how late its output is: with
-        the general model 14 seconds, of which shorter blocks save most. For live use, take the
+        the general model 12 seconds, of which shorter blocks save most. For live use, take the
         model "live" and blocks of 0.016 to 0.064 s.
 
         >>> stream = Denoiser.load().stream(16_000, channels=1)

@@ -51,16 +51,15 @@ def load_network(path: str | os.PathLike[str], n_threads: int = 1) -> MaskNetwor
     try:
         session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
         spec = from_metadata(session.get_modelmeta().custom_metadata_map)
-        (stft, *others), (mask, *last) = session.get_inputs(), session.get_outputs()
+        (stft, *past), (mask, *last) = session.get_inputs(), session.get_outputs()
+        optional = [each.name for each in session.get_overridable_initializers()]
     except LOADING_ERRORS as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"{path} is not a model of this program: {reason}") from error
 
-    context = [each.name for each in others if each.name == CONTEXT]
-    past = [each for each in others if each.name != CONTEXT]
-
-    def run_once(spectrograms: np.ndarray, n_before: int = 0, n_after: int = 0) -> np.ndarray:
-        counts = dict.fromkeys(context, np.array([n_before, n_after], np.int64))
+    def run_once(spectrograms: np.ndarray, *context: int) -> np.ndarray:
+        """Map spectrograms, and the numbers of context frames if there are any, to masks."""
+        counts = {CONTEXT: np.array(context, np.int64)} if context else {}
         return np.asarray(session.run([mask.name], {stft.name: spectrograms, **counts})[0])
 
     def start() -> MaskFunction:
@@ -80,7 +79,7 @@ def load_network(path: str | os.PathLike[str], n_threads: int = 1) -> MaskNetwor
 
         return run
 
-    network = MaskNetwork(run_once, spec, drops_context=bool(context))
+    network = MaskNetwork(run_once, spec, drops_context=CONTEXT in optional)
     if past:
         network = MaskNetwork(lambda spectrograms: start()(spectrograms), spec, start=start)
     return with_frame_shifts(with_mask_power(network, spec.mask_power), spec.frame_shifts)

@@ -47,7 +47,9 @@ def build_model(
         if params.architecture == "reference":
             mask = reference_mask(stft, frame_rate, peak)
         elif params.architecture == "skip_autoencoder":
-            mask = skip_autoencoder_mask(stft, params.skip_autoencoder, frame_rate)
+            mask = skip_autoencoder_mask(
+                stft, params.skip_autoencoder, frame_rate, drops_context=True
+            )
         else:
             mask = _extension_mask(params.architecture, stft, frame_rate)
     return keras.Model(stft, mask, name=params.architecture)
@@ -133,17 +135,23 @@ def _add_past(x: Tensor, n_frames: int) -> Tensor:
     return PastFrames(n_frames, dtype=keras.backend.standardize_dtype(x.dtype))(x)
 
 
-def skip_autoencoder_mask(stft: Tensor, params: SkipAutoencoderParams, frame_rate: float) -> Tensor:
+def skip_autoencoder_mask(
+    stft: Tensor, params: SkipAutoencoderParams, frame_rate: float, drops_context: bool = False
+) -> Tensor:
     """Encode and decode along frequency with skip connections, dilated over time in between.
 
     The bins of each sub-band become channels. Convolutions of few channels at the full frequency
-    resolution would take most of the time and gain little. Frames of context are dropped where the
-    layers that follow need fewer of them.
+    resolution would take most of the time and gain little.
+
+    A network that is not causal may drop frames of context where the layers that follow need fewer
+    of them (`ContextFrames`). Then its file gives masks for the other frames only, so nothing else
+    in the network may need as many frames as `stft` has.
     """
     causal, n_seen = params.causal, convolved_frames(params)
+    drops_context = drops_context and not causal
     magnitude = normalised_magnitude(stft, params, frame_rate)
-    if not causal:
-        magnitude = ContextFrames(n_seen)(magnitude)
+    if drops_context:
+        magnitude = _drop_context(magnitude, n_seen)
     subbands = split_subbands(
         ops.power(magnitude[:, :, :-1] + 1e-4, params.compression), params.subbands
     )
@@ -154,15 +162,20 @@ def skip_autoencoder_mask(stft: Tensor, params: SkipAutoencoderParams, frame_rat
     for dilation in params.dilations:
         x = _residual(x, causal, dilation)
         x = _cross_band_block(x, params.bottleneck_channels, causal, dilation)
-    if not causal:
+    if drops_context:
         x, middle, fine = (
-            ContextFrames(DECODER_FRAMES, n_seen)(each) for each in (x, middle, fine)
+            _drop_context(each, DECODER_FRAMES, n_seen) for each in (x, middle, fine)
         )
     x = _residual(_upsample(x, widths[1]) + middle, causal)
     x = _upsample(x, widths[0]) + fine
     mask = _conv2d(x, subbands.shape[3], (3, 3), causal, name="mask", dtype=FLOAT32)
     mask = merge_subbands(ops.sigmoid(mask), stft.shape[2])
-    return mask if causal else ContextFrames(0, DECODER_FRAMES, dtype=FLOAT32)(mask)
+    return _drop_context(mask, 0, DECODER_FRAMES) if drops_context else mask
+
+
+def _drop_context(x: Tensor, n_needed: int, n_left: int | None = None) -> Tensor:
+    dtype = keras.backend.standardize_dtype(x.dtype)  # in mixed precision, layers change it
+    return ContextFrames(n_needed, n_left, dtype=dtype)(x)
 
 
 def normalised_magnitude(stft: Tensor, params: SkipAutoencoderParams, frame_rate: float) -> Tensor:

@@ -73,7 +73,7 @@ and returns the masks of the others."""
 
 @dataclass(frozen=True)
 class MaskNetwork:
-    """A network, and faster ways to run it, where it has them.
+    """A network, and how inference runs it.
 
     `mask` may drop context on the way (`drops_context`), which saves what the context's masks would
     cost.
@@ -153,6 +153,7 @@ def _on_grids(grid_masks: Sequence[MaskFunction]) -> MaskFunction:
             if len(inner):
                 context = int((frames < n_before).sum()), int((frames >= end).sum())
                 grid = np.ascontiguousarray(stft[:, frames])
+                # functions that keep past frames take no context, and get none
                 masks[:, inner - n_before] = mask(grid, *context) if any(context) else mask(grid)
         return masks
 
