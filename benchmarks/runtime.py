@@ -69,7 +69,10 @@ def main() -> None:
         short_file, long_file = Path(folder) / "second.wav", Path(folder) / "long.wav"
         write_noise(short_file, 1)
         write_noise(long_file, options.long)
-        for name, model in (("onnxruntime", options.onnx), ("TensorFlow", options.saved_model)):
+        models = {"onnxruntime": options.onnx}
+        if options.saved_model.exists():  # where the pipeline has run
+            models["TensorFlow"] = options.saved_model
+        for name, model in models.items():
             program = [sys.executable, "-m", "denoise", "--quiet", "--overwrite", "--threads", "1"]
             command = [*program, "--model", str(model), "-o", str(Path(folder) / "out.wav")]
             runs = [measure([*command, str(short_file)]) for _ in range(options.repeats)]
