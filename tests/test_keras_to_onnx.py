@@ -21,7 +21,9 @@ from denoise.network.architectures import (
     DECODER_FRAMES,
     CropFrames,
     build_model,
+    power_of,
     receptive_field_of,
+    skip_autoencoder_mask,
 )
 from denoise.network.tf_function import as_function
 from denoise.params_file import load_params
@@ -205,6 +207,16 @@ def test_dropped_context_leaves_the_masks_of_the_other_frames(
     run, x = onnx_function(autoencoder), noisy_speech(2, 300)
     n_before, n_after = around
     np.testing.assert_array_equal(run(x, *around), run(x)[:, n_before : 300 - n_after])
+
+
+def test_the_network_of_an_extension_keeps_all_frames() -> None:
+    stft = keras.Input((None, N_BINS, 2))
+    mask = skip_autoencoder_mask(stft, PARAMS.model.skip_autoencoder, frame_rate=60.0)
+    model = keras.Model(stft, mask * ops.sigmoid(power_of(stft)))
+    file = to_onnx(model, {})
+    assert [value.name for value in onnx.load_from_string(file).graph.input] == ["stft"]
+    x = noisy_speech(1, 50)
+    np.testing.assert_allclose(onnx_function(file)(x), as_function(model)(x), rtol=1e-5, atol=1e-5)
 
 
 def test_dropped_context_is_not_computed(autoencoder: bytes) -> None:
