@@ -73,9 +73,10 @@ def test_pieces_and_blocks_do_not_change_it() -> None:
     parts = [stream.feed(piece[:, None]) for piece in np.array_split(noisy, 37)]
     joined = np.concatenate([*parts, stream.flush()])[:, 0]
     np.testing.assert_array_equal(joined, whole)
-    short = denoiser(2).stream(RATE, block_seconds=0.05)
-    blocks = np.concatenate([short.feed(noisy[:, None]), short.flush()])[:, 0]
-    np.testing.assert_allclose(blocks, whole, atol=2e-6)
+    for block_seconds in (0.001, 0.05, 0.33):
+        short = denoiser(2).stream(RATE, block_seconds=block_seconds)
+        blocks = np.concatenate([short.feed(noisy[:, None]), short.flush()])[:, 0]
+        np.testing.assert_allclose(blocks, whole, atol=2e-6)
 
 
 @pytest.mark.parametrize("n_samples", [5000, 70_000])

@@ -44,23 +44,23 @@ def to_onnx(model: keras.Model, metadata: Mapping[str, str]) -> bytes:
     # A clone with the same layers, each called once more: they keep their weights.
     clone = keras.models.clone_model(model, clone_function=lambda x: x, call_function=call)
     exported, signature = clone, clone.inputs
-    names, defaults = (["stft"], ["mask"]), dict[str, np.ndarray]()
+    inputs, outputs, defaults = ["stft"], ["mask"], dict[str, np.ndarray]()
     if past := [layer for layer in clone.layers if isinstance(layer, PastFrames)]:
         exported = PieceByPiece(clone, past)
         signature = [[*clone.inputs, *exported.past_inputs()]]
-        for sides, side in zip(names, ("past", "last"), strict=True):
-            sides += [f"{side}_{number}" for number in range(len(past))]
+        inputs += [f"past_{number}" for number in range(len(past))]
+        outputs += [f"last_{number}" for number in range(len(past))]
     elif around := [layer for layer in clone.layers if isinstance(layer, ContextFrames)]:
         exported = WithContext(clone, around)
-        defaults["context"] = np.zeros(2, np.int64)
         signature = [[*clone.inputs, keras.KerasTensor((2,), "int64", name="context")]]
-        names[0].append("context")
+        inputs += ["context"]
+        defaults["context"] = np.zeros(2, np.int64)
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # Keras looks for np.object
         path = Path(folder) / "network.onnx"
         options = {"input_signature": signature, "opset_version": OPSET, "verbose": False}
         exported.export(path, format="onnx", **options)
-        file = canonicalise(onnx.load(path), *names, defaults, metadata)
+        file = canonicalise(onnx.load(path), inputs, outputs, defaults, metadata)
     try:
         onnx.checker.check_model(file)  # tf2onnx only logs the operations that it does not know
     except onnx.checker.ValidationError as error:
