@@ -8,7 +8,9 @@ COPY general/models general/models
 COPY general/live/models general/live/models
 RUN pip install --no-cache-dir '.[server]' && rm -rf /source/*
 
-RUN useradd --system --no-create-home denoise
+# A fixed id, so that a folder of the host can be given to this user; a named volume at
+# /var/lib/denoise belongs to it.
+RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/denoise denoise
 USER denoise
 WORKDIR /tmp
 EXPOSE 8765

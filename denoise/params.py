@@ -165,6 +165,7 @@ class SkipAutoencoderParams:
     compression: Annotated[float, Range(0.05, 1.0)]
     normalisation_window_seconds: Annotated[float, Range(0.05, 5.0)]
     causal: bool
+    frames_per_step: Annotated[int, Range(1, 8)] = 1
 
 
 @dataclass(frozen=True)

@@ -35,10 +35,10 @@ from tests.test_keras_to_onnx import onnx_function, with_random_statistics
 PARAMS = load_params(ROOT / "params.yaml")
 RATE = 8000
 SPECTROGRAM = SpectrogramParams(n_fft=128, hop_length=64, win_length=128)
-N_FRAMES, CHANGED = 121, 60
+N_FRAMES, CHANGED = 121, 50
 
 
-def make_config(causal: bool) -> ModelConfig:
+def make_config(causal: bool, frames_per_step: int = 1) -> ModelConfig:
     network = dataclasses.replace(
         PARAMS.model.skip_autoencoder,
         channels=8,
@@ -47,14 +47,15 @@ def make_config(causal: bool) -> ModelConfig:
         dilations=(1, 3),
         normalisation_window_seconds=0.06,
         causal=causal,
+        frames_per_step=frames_per_step,
     )
     model = dataclasses.replace(PARAMS.model, skip_autoencoder=network)
     audio = dataclasses.replace(PARAMS.audio, sample_rate=RATE)
     return ModelConfig(audio, SPECTROGRAM, model, peak=1.0)
 
 
-def make_model(causal: bool) -> keras.Model:
-    return with_random_statistics(make_config(causal).build_model())
+def make_model(causal: bool, frames_per_step: int = 1) -> keras.Model:
+    return with_random_statistics(make_config(causal, frames_per_step).build_model())
 
 
 def make_stft(batch: int = 1, seed: int = 0) -> np.ndarray:
@@ -62,24 +63,33 @@ def make_stft(batch: int = 1, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
 
 
-def make_causal_file() -> bytes:
-    return to_onnx(make_model(causal=True), to_metadata(make_config(causal=True).spec()))
+def make_causal_file(frames_per_step: int = 1) -> bytes:
+    model = make_model(causal=True, frames_per_step=frames_per_step)
+    return to_onnx(model, to_metadata(make_config(True, frames_per_step).spec()))
 
 
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("is_exported", [False, True])
+@pytest.mark.parametrize("frames_per_step", [1, 2])
 def test_a_mask_depends_on_the_receptive_field_and_no_other_frame(
-    causal: bool, is_exported: bool
+    causal: bool, is_exported: bool, frames_per_step: int
 ) -> None:
-    model, spec = make_model(causal), make_config(causal).spec()
+    model = make_model(causal, frames_per_step)
+    spec = make_config(causal, frames_per_step).spec()
     run = onnx_function(to_onnx(model, {})) if is_exported else as_function(model)
     noisy = np.concatenate([make_stft(seed=seed) for seed in range(8)])
-    changed = noisy.copy()
-    changed[:, CHANGED] *= 1000
-    (affected,) = np.nonzero((run(noisy) != run(changed)).any(axis=(0, 2)))
-    assert CHANGED - affected.min() == spec.lookahead_frames
-    assert affected.max() - CHANGED == spec.receptive_field_frames
+    before, after = [], []
+    for frame in range(CHANGED, CHANGED + frames_per_step):
+        changed = noisy.copy()
+        changed[:, frame] *= 1000
+        (affected,) = np.nonzero((run(noisy) != run(changed)).any(axis=(0, 2)))
+        before.append(frame - affected.min())
+        after.append(affected.max() - frame)
+    in_step = frames_per_step - 1 if causal else 0  # the frames of a step see each other
+    assert max(before) == spec.lookahead_frames + in_step
+    assert max(after) == spec.receptive_field_frames
     assert spec.lookahead_frames == (0 if causal else spec.receptive_field_frames)
+    assert spec.stride == frames_per_step
 
 
 def test_the_exported_causal_network_equals_that_of_keras() -> None:
@@ -92,14 +102,15 @@ def test_the_exported_causal_network_equals_that_of_keras() -> None:
 
 
 @pytest.fixture
-def causal_network(tmp_path: Path) -> MaskNetwork:
+def causal_network(tmp_path: Path, request: pytest.FixtureRequest) -> MaskNetwork:
     path = tmp_path / "causal.onnx"
-    path.write_bytes(make_causal_file())
+    path.write_bytes(make_causal_file(getattr(request, "param", 1)))
     return load_network(path)
 
 
 @pytest.mark.parametrize("n_shifts", [1, 2])
 @pytest.mark.parametrize("power", [1.0, 1.5])
+@pytest.mark.parametrize("causal_network", [1, 2], indirect=True)
 def test_pieces_of_a_recording_have_the_masks_of_the_whole(
     causal_network: MaskNetwork, n_shifts: int, power: float
 ) -> None:
@@ -107,7 +118,7 @@ def test_pieces_of_a_recording_have_the_masks_of_the_whole(
     x = make_stft(2)[:, : N_FRAMES - 1]
     whole = network.mask(x)
     assert network.start is not None
-    for size in (2, 8, 34):
+    for size in (4, 8, 36):
         mask = network.start()
         pieces = [mask(x[:, first : first + size]) for first in range(0, x.shape[1], size)]
         np.testing.assert_allclose(np.concatenate(pieces, axis=1), whole, atol=5e-6)
@@ -192,6 +203,19 @@ def test_a_saved_model_without_the_key_is_an_error_that_names_it(tmp_path: Path)
     path.write_text(json.dumps(description), encoding="utf-8")
     with pytest.raises(ModelError, match=r"model\.skip_autoencoder\.causal: the key is missing"):
         load_model(tmp_path / "model")
+
+
+@pytest.mark.parametrize("frames_per_step", [1, 2])
+def test_a_saved_model_names_only_what_differs_from_the_default(
+    tmp_path: Path, frames_per_step: int
+) -> None:
+    config = make_config(False, frames_per_step)
+    save_model(tmp_path / "model", config.build_model(), config)
+    description = json.loads((tmp_path / "model" / "config.json").read_text(encoding="utf-8"))
+    network = description["model"]["skip_autoencoder"]
+    assert network.get("frames_per_step", 1) == frames_per_step
+    assert ("frames_per_step" in network) == (frames_per_step == 2)
+    assert load_model(tmp_path / "model")[1] == config
 
 
 def test_the_reference_is_never_causal() -> None:

@@ -26,7 +26,7 @@ from tests.test_structure import STAGES, leaves
 
 FOLDERS = {"general": ROOT / "general", "live": ROOT / "general" / "live"}
 CARD = (ROOT / "general" / "models" / "MODEL_CARD.md").read_text(encoding="utf-8")
-OWN_PARAMS = ("model", "train", "export", "portable")  # those of the live model; it shares the rest
+OWN_PARAMS = ("spectrogram", "model", "train", "export")  # of the live model; it shares the rest
 MAX_BYTES = 4_000_000
 
 

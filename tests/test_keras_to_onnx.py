@@ -18,13 +18,13 @@ from keras import layers, ops
 from denoise.dsp.stft import stft, to_real_imag
 from denoise.export.keras_to_onnx import ExportError, to_onnx
 from denoise.network.architectures import (
-    DECODER_FRAMES,
-    CropFrames,
+    DECODER_STEPS,
     build_model,
     power_of,
     receptive_field_of,
     skip_autoencoder_mask,
 )
+from denoise.network.context import CropFrames
 from denoise.network.tf_function import as_function
 from denoise.params_file import load_params
 from tests.closures import ROOT
@@ -35,9 +35,13 @@ ARCHITECTURES = ["skip_autoencoder", "reference"]
 N_BINS = PARAMS.spectrogram.n_bins
 
 
-def random_network(architecture: str) -> keras.Model:
-    """Return a network with random weights, batch-normalisation statistics included."""
-    params = dataclasses.replace(PARAMS.model, architecture=architecture)
+def random_network(architecture: str, n_frames: int = 1) -> keras.Model:
+    """Return a network with random weights, batch-normalisation statistics included.
+
+    The skip autoencoder takes `n_frames` frames a step.
+    """
+    network = dataclasses.replace(PARAMS.model.skip_autoencoder, frames_per_step=n_frames)
+    params = dataclasses.replace(PARAMS.model, architecture=architecture, skip_autoencoder=network)
     model = build_model(params, PARAMS.spectrogram, PARAMS.audio.sample_rate, peak=30.0)
     return with_random_statistics(model)
 
@@ -87,9 +91,12 @@ def onnx_function(file: bytes) -> Callable[..., np.ndarray]:
     return run
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_masks_equal_those_of_keras(architecture: str) -> None:
-    model = random_network(architecture)
+@pytest.mark.parametrize(
+    ("architecture", "frames_per_step"),
+    [("skip_autoencoder", 1), ("skip_autoencoder", 2), ("reference", 1)],
+)
+def test_masks_equal_those_of_keras(architecture: str, frames_per_step: int) -> None:
+    model = random_network(architecture, frames_per_step)
     run_keras, run_onnx = as_function(model), onnx_function(to_onnx(model, {}))
     for batch, n_frames in [(1, 1), (3, 2), (1, 39), (3, 40), (1, 101)]:
         x = noisy_speech(batch, n_frames)
@@ -200,6 +207,12 @@ def autoencoder() -> bytes:
     return to_onnx(random_network("skip_autoencoder"), {})
 
 
+@pytest.fixture(scope="module")
+def in_pairs() -> bytes:
+    """Return an autoencoder that takes two frames a step."""
+    return to_onnx(random_network("skip_autoencoder", 2), {})
+
+
 @pytest.mark.parametrize("around", [(0, 0), (150, 149), (150, 0), (0, 150), (7, 149), (299, 0)])
 def test_dropped_context_leaves_the_masks_of_the_other_frames(
     autoencoder: bytes, around: tuple[int, int]
@@ -209,9 +222,36 @@ def test_dropped_context_leaves_the_masks_of_the_other_frames(
     np.testing.assert_array_equal(run(x, *around), run(x)[:, n_before : 300 - n_after])
 
 
-def test_the_network_of_an_extension_keeps_all_frames() -> None:
+@pytest.mark.parametrize("n_frames", [1, 2, 299, 300])
+@pytest.mark.parametrize("around", [(0, 0), (100, 99), (101, 98), (100, 0), (0, 99), (7, 1)])
+def test_context_is_dropped_in_whole_steps(
+    in_pairs: bytes, n_frames: int, around: tuple[int, int]
+) -> None:
+    run, x = onnx_function(in_pairs), noisy_speech(2, n_frames)
+    if sum(around) >= n_frames:
+        around = (0, 0)
+    n_before, n_after = around
+    expected = run(x)[:, n_before : n_frames - n_after]
+    np.testing.assert_allclose(run(x, *around), expected, atol=2e-6)
+
+
+def test_a_chunk_that_starts_with_a_step_has_the_same_masks(in_pairs: bytes) -> None:
+    run, x = onnx_function(in_pairs), noisy_speech(1, 300)
+    whole = run(x)
+    for start in (2, 8):
+        chunk = run(x[:, start : 290 + start])
+        np.testing.assert_allclose(
+            chunk[:, 130 - start : 150], whole[:, 130 : 150 + start], atol=2e-6
+        )
+    other_steps = run(x[:, 1:])
+    assert np.abs(other_steps[:, 129:149] - whole[:, 130:150]).max() > 0.01
+
+
+@pytest.mark.parametrize("frames_per_step", [1, 2])
+def test_the_network_of_an_extension_keeps_all_frames(frames_per_step: int) -> None:
     stft = keras.Input((None, N_BINS, 2))
-    mask = skip_autoencoder_mask(stft, PARAMS.model.skip_autoencoder, frame_rate=60.0)
+    network = dataclasses.replace(PARAMS.model.skip_autoencoder, frames_per_step=frames_per_step)
+    mask = skip_autoencoder_mask(stft, network, frame_rate=60.0)
     model = keras.Model(stft, mask * ops.sigmoid(power_of(stft)))
     file = to_onnx(model, {})
     assert [value.name for value in onnx.load_from_string(file).graph.input] == ["stft"]
@@ -233,7 +273,7 @@ def test_dropped_context_is_not_computed(autoencoder: bytes) -> None:
     n_seen = receptive_field_of(PARAMS.model, frame_rate=0).frames  # that the convolutions see
     assert set(counts(0, 0)) == {300}
     first, *_, last = counts(100, 100)
-    assert (first, last) == (100 + 2 * n_seen, 100 + 2 * DECODER_FRAMES)
+    assert (first, last) == (100 + 2 * n_seen, 100 + 2 * DECODER_STEPS)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from denoise.dsp.phase import refine_phase
 from denoise.dsp.stft import count_frames, istft, stft, to_real_imag, window
 from denoise.errors import ParamsError
+from denoise.evaluation.reconstruction import clip_denoiser
 from denoise.inference.block_denoiser import BlockDenoiser
 from denoise.inference.denoiser import Denoiser
-from denoise.inference.phase import refine_phase
 from denoise.network.spec import (
     PHASE_ITERATIONS,
     MaskNetwork,
@@ -43,6 +44,15 @@ def noise(n_samples: int = 20_000, seed: int = 0) -> np.ndarray:
 
 def denoiser(n_shifts: int) -> Denoiser:
     return Denoiser(with_frame_shifts(MaskNetwork(neighbours, SPEC), n_shifts))
+
+
+CLOSE = with_frame_shifts(
+    MaskNetwork(
+        neighbours, dataclasses.replace(SPEC, spectrogram=SpectrogramParams(128, HOP // 2, 128))
+    ),
+    1,
+)
+"""A network whose frames overlap by three quarters on one grid."""
 
 
 def denoise_once(n_shifts: int, noisy: np.ndarray) -> np.ndarray:
@@ -134,11 +144,22 @@ def test_blocks_without_the_context_of_the_phases_would_change_the_result(
     assert np.abs(blocks - whole).max() > 1e-3
 
 
-def test_the_phases_of_one_grid_and_of_causal_networks_are_not_refined() -> None:
+def test_phases_are_refined_where_frames_overlap_enough_and_nothing_is_causal() -> None:
     causal = MaskNetwork(neighbours, dataclasses.replace(SPEC, causal=True))
     assert with_frame_shifts(causal, 2).phase_iterations == 0
     assert denoiser(1).network.phase_iterations == 0
     assert denoiser(2).network.phase_iterations == PHASE_ITERATIONS
+    assert CLOSE.phase_iterations == PHASE_ITERATIONS
+
+
+def test_the_evaluation_refines_phases_as_inference_does() -> None:
+    noisy = noise()
+    expected = Denoiser(CLOSE).denoise(noisy, RATE)
+    (found,) = clip_denoiser(CLOSE, "noisy_phase")(noisy[None])
+    np.testing.assert_allclose(found[:-1000], expected[:-1000], atol=1e-5)  # the end is mirrored
+    unrefined = dataclasses.replace(CLOSE, phase_iterations=0)
+    (other,) = clip_denoiser(unrefined, "noisy_phase")(noisy[None])
+    assert np.abs(other - found).max() > 1e-3
 
 
 @pytest.mark.parametrize("n_shifts", [1, 2, 4])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from denoise.dsp.phase import context_frames, refine_phase
 from denoise.dsp.stft import Stft, istft, magnitude, stft
-from denoise.inference.phase import context_frames, refine_phase
 from denoise.params import SpectrogramParams
 from tests.test_streaming import make_noise
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from denoise.dsp.audio import Waveform
+from denoise.dsp.phase import refine_phase
 from denoise.dsp.stft import Stft, istft, magnitude, stft, to_real_imag
 from denoise.network.spec import MaskNetwork
 from denoise.params import SpectrogramParams
@@ -46,13 +47,15 @@ def clip_denoiser(network: MaskNetwork, reconstruction: str) -> Callable[[Wavefo
     """Return a function that denoises a batch of clips, float32 [batch, n_samples].
 
     The clips have the network's sample rate and one length. `reconstruction` is a key of
-    RECONSTRUCTIONS.
+    RECONSTRUCTIONS. The phases are refined as in inference, where it refines them.
     """
     spectrogram, reconstruct = network.spec.spectrogram, RECONSTRUCTIONS[reconstruction]
+    n_iterations = network.phase_iterations
 
     def denoise(clips: Waveform) -> Waveform:
         noisy = np.stack([stft(clip, spectrogram) for clip in clips])
         masked = noisy * network.mask(to_real_imag(noisy))
-        return np.stack([reconstruct(each, spectrogram, clips.shape[1]) for each in masked])
+        refined = (refine_phase(each, spectrogram, n_iterations) for each in masked)
+        return np.stack([reconstruct(each, spectrogram, clips.shape[1]) for each in refined])
 
     return denoise

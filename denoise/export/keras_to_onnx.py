@@ -18,7 +18,7 @@ from keras import layers, ops
 
 from denoise.errors import DenoiseError
 from denoise.export.canonical import OPSET, canonicalise
-from denoise.network.context import ContextFrames, PastFrames
+from denoise.network.context import ContextFrames, CropFrames, PastFrames
 
 Tensor = Any
 Shape = tuple[int | None, ...]
@@ -50,7 +50,8 @@ def to_onnx(model: keras.Model, metadata: Mapping[str, str]) -> bytes:
         signature = [[*clone.inputs, *exported.past_inputs()]]
         inputs += [f"past_{number}" for number in range(len(past))]
         outputs += [f"last_{number}" for number in range(len(past))]
-    elif around := [layer for layer in clone.layers if isinstance(layer, ContextFrames)]:
+    elif any(isinstance(layer, ContextFrames) for layer in clone.layers):
+        around = [x for x in clone.layers if isinstance(x, ContextFrames | CropFrames)]
         exported = WithContext(clone, around)
         signature = [[*clone.inputs, keras.KerasTensor((2,), "int64", name="context")]]
         inputs += ["context"]
@@ -100,7 +101,7 @@ class PieceByPiece(keras.Model):
 class WithContext(keras.Model):
     """A network that is told how many of its frames are context, and drops them on the way."""
 
-    def __init__(self, network: keras.Model, around: Sequence[ContextFrames]) -> None:
+    def __init__(self, network: keras.Model, around: Sequence[ContextFrames | CropFrames]) -> None:
         """Take a network and those of its layers that drop context."""
         super().__init__()
         self._network, self._around = network, list(around)

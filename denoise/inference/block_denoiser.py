@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from denoise.dsp.audio import Waveform
+from denoise.dsp.phase import MIN_WEIGHT, context_frames, refine_phase
 from denoise.dsp.stft import (
     Magnitude,
     Stft,
@@ -18,7 +19,6 @@ from denoise.dsp.stft import (
     stft_uncentred,
     to_real_imag,
 )
-from denoise.inference.phase import MIN_WEIGHT, context_frames, refine_phase
 from denoise.network.spec import MaskNetwork, NetworkSpec
 
 FrameObserver = Callable[[Stft, Magnitude], None]

@@ -15,15 +15,15 @@ from keras import layers, ops
 
 from denoise import extensions
 from denoise.extensions import ExtensionError
-from denoise.network.context import ContextFrames, PastFrames
+from denoise.network.context import ContextFrames, CropFrames, PastFrames, WholeSteps
 from denoise.network.exact_ops import FusedNormalization
 from denoise.network.precision import FLOAT32, Convolution, as_float32, layers_of
 from denoise.params import ModelParams, SkipAutoencoderParams, SpectrogramParams
 
 FIRST_LEVEL_BIN = 2  # a DC offset leaks into bins 0 and 1, and must not count towards the level
 EPSILON = 1e-20
-UNDILATED_FRAMES = 6  # receptive field, each way, of the convolutions without dilation
-DECODER_FRAMES = 2  # the same of the decoder alone
+UNDILATED_STEPS = 6  # receptive field, each way, of the convolutions without dilation
+DECODER_STEPS = 2  # the same of the decoder alone
 REFERENCE_FRAMES = 9  # the same of the reference autoencoder's convolutions
 Tensor = Any
 
@@ -86,17 +86,18 @@ def receptive_field_of(params: ModelParams, frame_rate: float) -> ReceptiveField
         extension = extensions.load("architectures", params.architecture)
         found: ReceptiveField = extension.receptive_field(frame_rate)
         return found
-    network = params.skip_autoencoder
+    network, stride = params.skip_autoencoder, params.skip_autoencoder.frames_per_step
     level = round(network.normalisation_window_seconds * frame_rate)
-    convolved = convolved_frames(network)
+    convolved = convolved_steps(network) * stride
+    others = stride - 1  # frames of the same step
     if network.causal:  # the convolutions reach as far in all, but only into the past
-        return ReceptiveField(level + 2 * convolved, stride=1, causal=True)
-    return ReceptiveField(level + convolved, stride=1)
+        return ReceptiveField(level + 2 * convolved + others, stride, causal=True)
+    return ReceptiveField(level + convolved + others, stride)
 
 
-def convolved_frames(params: SkipAutoencoderParams) -> int:
-    """Return how many frames each way the convolutions see; twice as many back if causal."""
-    return UNDILATED_FRAMES + 2 * sum(params.dilations)
+def convolved_steps(params: SkipAutoencoderParams) -> int:
+    """Return how many steps each way the convolutions see; twice as many back if causal."""
+    return UNDILATED_STEPS + 2 * sum(params.dilations)
 
 
 def power_of(stft: Tensor) -> Tensor:
@@ -140,21 +141,20 @@ def skip_autoencoder_mask(
 ) -> Tensor:
     """Encode and decode along frequency with skip connections, dilated over time in between.
 
-    The bins of each sub-band become channels. Convolutions of few channels at the full frequency
-    resolution would take most of the time and gain little.
+    The bins of each sub-band become channels, and so do the frames of each step: convolutions of
+    few channels at the full resolution would take most of the time and gain little.
 
-    A network that is not causal may drop frames of context where the layers that follow need fewer
+    A network that is not causal may drop steps of context where the layers that follow need fewer
     of them (`ContextFrames`). Then its file gives masks for the other frames only, so nothing else
     in the network may need as many frames as `stft` has.
     """
-    causal, n_seen = params.causal, convolved_frames(params)
+    causal, n_seen, n_frames = params.causal, convolved_steps(params), params.frames_per_step
     drops_context = drops_context and not causal
     magnitude = normalised_magnitude(stft, params, frame_rate)
     if drops_context:
-        magnitude = _drop_context(magnitude, n_seen)
-    subbands = split_subbands(
-        ops.power(magnitude[:, :, :-1] + 1e-4, params.compression), params.subbands
-    )
+        magnitude = _drop_context(magnitude, n_frames, n_seen, of_frames=True)
+    compressed = ops.power(magnitude[:, :, :-1] + 1e-4, params.compression)
+    subbands = split_subbands(compressed, params.subbands, n_frames)
     widths = [eighths * params.channels // 8 for eighths in (6, 7, 8)]
     fine = _convolve(subbands, widths[0], (3, 3), causal)
     middle = _residual(_convolve(fine, widths[1], (3, 4), causal, strides=(1, 2)), causal)
@@ -164,18 +164,21 @@ def skip_autoencoder_mask(
         x = _cross_band_block(x, params.bottleneck_channels, causal, dilation)
     if drops_context:
         x, middle, fine = (
-            _drop_context(each, DECODER_FRAMES, n_seen) for each in (x, middle, fine)
+            _drop_context(each, n_frames, DECODER_STEPS, n_left=n_seen)
+            for each in (x, middle, fine)
         )
     x = _residual(_upsample(x, widths[1]) + middle, causal)
     x = _upsample(x, widths[0]) + fine
     mask = _conv2d(x, subbands.shape[3], (3, 3), causal, name="mask", dtype=FLOAT32)
-    mask = merge_subbands(ops.sigmoid(mask), stft.shape[2])
-    return _drop_context(mask, 0, DECODER_FRAMES) if drops_context else mask
+    mask = merge_subbands(ops.sigmoid(mask), stft.shape[2], n_frames)
+    if drops_context:
+        mask = _drop_context(mask, n_frames, 0, n_left=DECODER_STEPS, of_frames=True)
+    return mask if n_frames == 1 else CropFrames(n_frames, dtype=FLOAT32)(mask, stft)
 
 
-def _drop_context(x: Tensor, n_needed: int, n_left: int | None = None) -> Tensor:
+def _drop_context(x: Tensor, n_frames: int, n_needed: int, **options: Any) -> Tensor:
     dtype = keras.backend.standardize_dtype(x.dtype)  # in mixed precision, layers change it
-    return ContextFrames(n_needed, n_left, dtype=dtype)(x)
+    return ContextFrames(n_frames, n_needed, dtype=dtype, **options)(x)
 
 
 def normalised_magnitude(stft: Tensor, params: SkipAutoencoderParams, frame_rate: float) -> Tensor:
@@ -187,18 +190,29 @@ def normalised_magnitude(stft: Tensor, params: SkipAutoencoderParams, frame_rate
     return ops.sqrt(power) / local_level(power, 2 * each_way + 1)
 
 
-def split_subbands(x: Tensor, n_subbands: int) -> Tensor:
-    """Turn [batch, n_frames, n] into [batch, n_frames, n // width, width], width bins a sub-band.
+def split_subbands(x: Tensor, n_subbands: int, n_frames: int = 1) -> Tensor:
+    """Turn [batch, frames, n] into [batch, steps, n // width, n_frames * width].
 
-    There are `n_subbands` where `n` is a multiple of it; zeros pad `n` to a multiple of 4 widths.
+    A step has `n_frames` frames, and a sub-band `width` bins. There are `n_subbands` where `n` is a
+    multiple of it. Zeros pad `n` to a multiple of 4 widths, and the frames to whole steps.
     """
     width = max(1, x.shape[2] // n_subbands)
     x = ops.pad(x, ((0, 0), (0, 0), (0, -x.shape[2] % (4 * width))))
-    return layers.Reshape((-1, x.shape[2] // width, width))(x)
+    n_subbands = x.shape[2] // width
+    if n_frames == 1:
+        return layers.Reshape((-1, n_subbands, width))(x)
+    x = WholeSteps(n_frames)(x)
+    x = layers.Reshape((-1, n_frames, n_subbands, width))(x)
+    return layers.Reshape((-1, n_subbands, n_frames * width))(ops.transpose(x, (0, 1, 3, 2, 4)))
 
 
-def merge_subbands(x: Tensor, n_bins: int) -> Tensor:
-    """Undo `split_subbands`: [batch, n_frames, n_bins]; the last bin repeats the one before."""
+def merge_subbands(x: Tensor, n_bins: int, n_frames: int = 1) -> Tensor:
+    """Undo `split_subbands`: [batch, steps * n_frames, n_bins]; the last bin repeats another."""
+    if n_frames > 1:
+        n_subbands, width = x.shape[2], x.shape[3] // n_frames
+        x = layers.Reshape((-1, n_subbands, n_frames, width), dtype=FLOAT32)(x)
+        x = ops.transpose(x, (0, 1, 3, 2, 4))
+        x = layers.Reshape((-1, n_subbands, width), dtype=FLOAT32)(x)
     x = layers.Reshape((-1, x.shape[2] * x.shape[3]), dtype=FLOAT32)(x)[:, :, : n_bins - 1]
     return ops.concatenate([x, x[:, :, -1:]], axis=-1)
 
@@ -247,14 +261,6 @@ def _upsample(x: Tensor, width: int) -> Tensor:
     """Double the number of sub-bands: a convolution computes the two halves of each as channels."""
     x = _convolve(x, 2 * width, (1, 3))
     return layers.Reshape((-1, 2 * x.shape[2], width))(x)
-
-
-class CropFrames(layers.Layer):
-    """Crop a tensor to the number of frames of another, [batch, n_frames, ...]."""
-
-    def call(self, x: Tensor, like: Tensor) -> Tensor:
-        """Return the first frames of `x`, as many as `like` has."""
-        return x[:, : ops.shape(like)[1]]
 
 
 def reference_level(stft: Tensor, frame_rate: float) -> Tensor:

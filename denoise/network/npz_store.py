@@ -8,7 +8,7 @@ import json
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,8 +37,22 @@ def save(path: str | os.PathLike[str], config: Any, weights: Mapping[str, Weight
     with replacing_folder(path) as folder:
         for name, arrays in weights.items():
             save_weights(folder / f"{name}.npz", arrays)
-        description = {"format": FORMAT, **asdict(config)}
+        description = {"format": FORMAT, **without_defaults(config)}
         write_text(folder / CONFIG, json.dumps(description, indent=2) + "\n")
+
+
+def without_defaults(config: Any) -> dict[str, Any]:
+    """Return a dataclass as a dictionary, without fields that have their default value.
+
+    So a field that is added with a default does not change the files of existing networks.
+    """
+    values = {f.name: getattr(config, f.name) for f in fields(config)}
+    defaults = {f.name: f.default for f in fields(config)}
+    return {
+        name: without_defaults(value) if is_dataclass(value) else value
+        for name, value in values.items()
+        if value != defaults[name]
+    }
 
 
 def save_weights(path: Path, arrays: Weights) -> None:

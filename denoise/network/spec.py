@@ -19,8 +19,9 @@ class NetworkSpec:
     """The spectrograms that a network takes, and its receptive field.
 
     A frame's mask depends on no frame more than `receptive_field_frames` before it, and on no frame
-    more than `lookahead_frames` after it: as many, or none if the network is causal. Where a chunk
-    starts does not change its masks, as long as it is a multiple of `stride` frames.
+    more than `lookahead_frames` after it: as many, or none if the network is causal. The network
+    takes `stride` frames at once, which see each other. So where a chunk starts does not change its
+    masks, as long as it is a multiple of `stride` frames.
     """
 
     sample_rate: int
@@ -110,13 +111,12 @@ def with_frame_shifts(network: MaskNetwork, n_shifts: int) -> MaskNetwork:
 
     Its frames are as many times closer together, and each mask still sees frames a whole hop apart.
     Overlap-add averages what the grids give, each weighted with its windows. That is a little
-    better than one grid and takes `n_shifts` times the time. Then frames overlap enough for their
-    phases to be refined, unless the network is causal: refinement waits for later frames. Raises
-    ValueError if `n_shifts` does not divide the hop.
+    better than one grid and takes `n_shifts` times the time. Phases are refined where frames
+    overlap enough (`iterations_for`). Raises ValueError if `n_shifts` does not divide the hop.
     """
     spec, start = network.spec, network.start
     if n_shifts == 1:
-        return network
+        return replace(network, phase_iterations=iterations_for(spec))
     hop_length, remainder = divmod(spec.spectrogram.hop_length, n_shifts)
     if remainder:
         raise ValueError(f"A hop of {spec.spectrogram.hop_length} is no multiple of {n_shifts}.")
@@ -132,8 +132,18 @@ def with_frame_shifts(network: MaskNetwork, n_shifts: int) -> MaskNetwork:
         closer,
         drops_context=True,
         start=None if start is None else lambda: _on_grids([start() for _ in range(n_shifts)]),
-        phase_iterations=0 if spec.causal else PHASE_ITERATIONS,
+        phase_iterations=iterations_for(closer),
     )
+
+
+def iterations_for(spec: NetworkSpec) -> int:
+    """Return how often phases are refined: not in a causal network, which would have to wait.
+
+    Frames must overlap by three quarters. Where they overlap less, their phases contradict each
+    other too little.
+    """
+    overlap_enough = 4 * spec.spectrogram.hop_length <= spec.spectrogram.win_length
+    return PHASE_ITERATIONS if overlap_enough and not spec.causal else 0
 
 
 def _on_grids(grid_masks: Sequence[MaskFunction]) -> MaskFunction:
