@@ -13,7 +13,7 @@ import keras
 from denoise.network import npz_store
 from denoise.network.architectures import build_model, receptive_field_of
 from denoise.network.precision import FLOAT32
-from denoise.network.spec import MaskNetwork, NetworkSpec
+from denoise.network.spec import MaskNetwork, NetworkSpec, with_refined_phases
 from denoise.network.tf_function import as_function
 from denoise.params import AudioParams, ModelParams, SpectrogramParams
 
@@ -59,4 +59,4 @@ def load_model(path: str | os.PathLike[str]) -> tuple[keras.Model, ModelConfig]:
 def load_network(path: str | os.PathLike[str]) -> MaskNetwork:
     """Load a saved model to be run by TensorFlow; raises ModelError as `load_model` does."""
     model, config = load_model(path)
-    return MaskNetwork(as_function(model), config.spec())
+    return with_refined_phases(MaskNetwork(as_function(model), config.spec()))

@@ -111,12 +111,12 @@ def with_frame_shifts(network: MaskNetwork, n_shifts: int) -> MaskNetwork:
 
     Its frames are as many times closer together, and each mask still sees frames a whole hop apart.
     Overlap-add averages what the grids give, each weighted with its windows. That is a little
-    better than one grid and takes `n_shifts` times the time. Phases are refined where frames
-    overlap enough (`iterations_for`). Raises ValueError if `n_shifts` does not divide the hop.
+    better than one grid and takes `n_shifts` times the time. Phases are refined where these frames
+    allow it. Raises ValueError if `n_shifts` does not divide the hop.
     """
     spec, start = network.spec, network.start
     if n_shifts == 1:
-        return replace(network, phase_iterations=iterations_for(spec))
+        return with_refined_phases(network)
     hop_length, remainder = divmod(spec.spectrogram.hop_length, n_shifts)
     if remainder:
         raise ValueError(f"A hop of {spec.spectrogram.hop_length} is no multiple of {n_shifts}.")
@@ -127,23 +127,25 @@ def with_frame_shifts(network: MaskNetwork, n_shifts: int) -> MaskNetwork:
         stride=spec.stride * n_shifts,
         frame_shifts=1,
     )
-    return MaskNetwork(
+    on_grids = MaskNetwork(
         _on_grids([network.inner_masks] * n_shifts),
         closer,
         drops_context=True,
         start=None if start is None else lambda: _on_grids([start() for _ in range(n_shifts)]),
-        phase_iterations=iterations_for(closer),
     )
+    return with_refined_phases(on_grids)
 
 
-def iterations_for(spec: NetworkSpec) -> int:
-    """Return how often phases are refined: not in a causal network, which would have to wait.
+def with_refined_phases(network: MaskNetwork) -> MaskNetwork:
+    """Return a network whose phases are refined, if it is not causal and its frames overlap enough.
 
-    Frames must overlap by three quarters. Where they overlap less, their phases contradict each
-    other too little.
+    They must overlap by three quarters: phases of frames that overlap less contradict each other
+    too little. A causal network would have to wait for later frames.
     """
-    overlap_enough = 4 * spec.spectrogram.hop_length <= spec.spectrogram.win_length
-    return PHASE_ITERATIONS if overlap_enough and not spec.causal else 0
+    spectrogram = network.spec.spectrogram
+    if network.spec.causal or 4 * spectrogram.hop_length > spectrogram.win_length:
+        return network
+    return replace(network, phase_iterations=PHASE_ITERATIONS)
 
 
 def _on_grids(grid_masks: Sequence[MaskFunction]) -> MaskFunction:
