@@ -1,7 +1,6 @@
 """The sections of params.yaml as frozen dataclasses; each field carries its type and range.
 
-`params_file` reads and validates the file. The light runtime uses some of these classes too, so
-nothing but the standard library is imported here.
+`params_file` reads and validates it. Inference uses some of them, so they import little.
 """
 
 from collections.abc import Mapping
