@@ -118,7 +118,7 @@ def test_pieces_of_a_recording_have_the_masks_of_the_whole(
     x = make_stft(2)[:, : N_FRAMES - 1]
     whole = network.mask(x)
     assert network.start is not None
-    for size in (4, 8, 36):
+    for size in [n for n in (2, 8, 34, 36) if n % network.spec.stride == 0]:
         mask = network.start()
         pieces = [mask(x[:, first : first + size]) for first in range(0, x.shape[1], size)]
         np.testing.assert_allclose(np.concatenate(pieces, axis=1), whole, atol=5e-6)
