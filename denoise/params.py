@@ -294,7 +294,6 @@ class Params:
     train: TrainParams
     export: ExportParams
     recogniser: RecogniserParams
-    portable: bool
     reconstruction: Annotated[str, Choices("noisy_phase", "griffin_lim")]
     evaluate: EvaluateParams
     parallel: ParallelParams

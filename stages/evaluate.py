@@ -25,7 +25,7 @@ from stages import run
 
 def main(params: Params, paths: argparse.Namespace) -> None:
     """Write `paths.metrics`, tables and plots in `paths.report`, recordings in `paths.audio`."""
-    make_deterministic(params.evaluate.threads, portable=params.portable)
+    make_deterministic(params.evaluate.threads)
     network = with_mask_power(load_network(paths.model), params.export.mask_power)
     network = with_frame_shifts(network, params.export.frame_shifts)
     denoise = clip_denoiser(network, params.reconstruction)

@@ -27,7 +27,7 @@ CHECKPOINTS = Path(".scratch/train")  # not an out: DVC deletes outs before it r
 def main(params: Params, paths: argparse.Namespace) -> None:
     """Write the model at `paths.model` and the curves at `paths.curves` from `paths.features`."""
     keep_freed_memory()
-    make_deterministic(inter_op_threads=params.train.data_shards, portable=params.portable)
+    make_deterministic(inter_op_threads=params.train.data_shards)
     workers = join_workers(params.train.workers)
     source = WaveformSource if params.features.cache == "waveforms" else BatchSource
     peak = peak_for(params, source.open(paths.features, "train", params))
@@ -53,7 +53,7 @@ def main(params: Params, paths: argparse.Namespace) -> None:
 def settings_of(params: Params, config: ModelConfig) -> str:
     """Return all that a training depends on besides files, as text; see the params in dvc.yaml."""
     noise = (params.noise.weights, params.noise.snr_db)
-    return repr((asdict(config), params.features, noise, params.train, params.portable))
+    return repr((asdict(config), params.features, noise, params.train))
 
 
 if __name__ == "__main__":

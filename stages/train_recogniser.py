@@ -18,7 +18,7 @@ def main(params: Params, paths: argparse.Namespace) -> None:
 
     For a corpus without digits, this writes that there are none.
     """
-    make_deterministic(params.recogniser.threads, portable=params.portable)
+    make_deterministic(params.recogniser.threads)
     manifest, rejections = read_manifest(paths.manifest), Rejections()
     if not has_digits(manifest):
         NoRecognisers(NO_DIGITS).save(paths.recogniser)

@@ -49,7 +49,6 @@ TINY = {
     "recogniser.clean_epochs": 2,
     "recogniser.noisy_epochs": 2,
     "reconstruction": "noisy_phase",
-    "portable": True,
     "evaluate.noise_types": ["white"],
     "evaluate.snr_db": [-5.0, 5.0],
     "evaluate.pesq": "never",

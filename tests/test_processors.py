@@ -5,13 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from denoise.network.exact_ops import use_exact_operations
 from denoise.network.tf_function import as_function
 from denoise.training.train_step import TrainStep
 from tests import few_steps
@@ -22,13 +20,6 @@ PROCESSORS = ("Haswell", "EPYC-Milan")  # an Intel and an AMD, without AVX-512, 
 TIMEOUT_SECONDS = 900
 APPROXIMATE = {"Rsqrt", "RsqrtGrad", "Reciprocal", "ReciprocalGrad", "Inv", "InvGrad"}
 """TensorFlow's operations whose bits depend on the maker of the processor."""
-
-
-@pytest.fixture
-def exact_operations() -> Iterator[None]:
-    use_exact_operations(True)
-    yield
-    use_exact_operations(False)
 
 
 def operations_of(is_frozen: bool) -> set[str]:
@@ -44,14 +35,10 @@ def operations_of(is_frozen: bool) -> set[str]:
 
 
 @pytest.mark.parametrize("is_frozen", [False, True])
-def test_a_step_has_no_operation_that_approximates(exact_operations: None, is_frozen: bool) -> None:
+def test_a_step_has_no_operation_that_approximates(is_frozen: bool) -> None:
     operations = operations_of(is_frozen)
     assert "Conv2D" in operations
     assert not operations & APPROXIMATE
-
-
-def test_operations_are_approximate_unless_exact_ones_are_chosen() -> None:
-    assert {"Rsqrt", "Reciprocal"} <= operations_of(is_frozen=True)
 
 
 class SizeOfBatch:
@@ -68,16 +55,11 @@ def mean_size_of_shards(count: int) -> float:
     return step.loss(np.zeros((count, 1), np.float32), np.zeros((count, 1), np.float32))
 
 
-def test_no_clip_is_alone_in_a_shard_if_operations_are_exact(exact_operations: None) -> None:
+def test_no_clip_is_alone_in_a_shard() -> None:
     assert [mean_size_of_shards(count) for count in (1, 2, 3, 4)] == pytest.approx([2, 2, 3, 2])
 
 
-def test_shards_may_hold_one_clip_otherwise() -> None:
-    expected = [1, 1, 1 / 3 * 1 + 2 / 3 * 2, 2]
-    assert [mean_size_of_shards(count) for count in (1, 2, 3, 4)] == pytest.approx(expected)
-
-
-def test_no_clip_is_denoised_alone_if_operations_are_exact(exact_operations: None) -> None:
+def test_no_clip_is_denoised_alone() -> None:
     run = as_function(SizeOfBatch())
     for count, size in ((1, 2), (2, 2), (3, 3)):
         assert run(np.zeros((count, 1), np.float32)).tolist() == [[size]] * count

@@ -1,6 +1,6 @@
 """Reconstruct the waveform from a masked STFT."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
@@ -37,25 +37,26 @@ def griffin_lim(masked: Stft, params: SpectrogramParams, n_samples: int) -> Wave
     return np.asarray(waveform[:n_samples], np.float32)
 
 
-RECONSTRUCTIONS: Mapping[str, Callable[[Stft, SpectrogramParams, int], Waveform]] = {
-    "noisy_phase": istft,
-    "griffin_lim": griffin_lim,
-}
-
-
 def clip_denoiser(network: MaskNetwork, reconstruction: str) -> Callable[[Waveform], Waveform]:
     """Return a function that denoises a batch of clips, float32 [batch, n_samples].
 
-    The clips have the network's sample rate and one length. `reconstruction` is a key of
-    RECONSTRUCTIONS. The phases are refined as in inference, where it refines them.
+    The clips have the network's sample rate and one length. `reconstruction` is that of the params:
+    `griffin_lim`, or `noisy_phase`, whose phases are refined where inference refines them.
     """
-    spectrogram, reconstruct = network.spec.spectrogram, RECONSTRUCTIONS[reconstruction]
-    n_iterations = network.phase_iterations
+    spectrogram = network.spec.spectrogram
+
+    def with_noisy_phase(masked: Stft, n_samples: int) -> Waveform:
+        refined = refine_phase(masked, spectrogram, network.phase_iterations)
+        return istft(refined, spectrogram, n_samples)
+
+    def with_griffin_lim(masked: Stft, n_samples: int) -> Waveform:
+        return griffin_lim(masked, spectrogram, n_samples)
+
+    reconstruct = with_griffin_lim if reconstruction == "griffin_lim" else with_noisy_phase
 
     def denoise(clips: Waveform) -> Waveform:
         noisy = np.stack([stft(clip, spectrogram) for clip in clips])
         masked = noisy * network.mask(to_real_imag(noisy))
-        refined = (refine_phase(each, spectrogram, n_iterations) for each in masked)
-        return np.stack([reconstruct(each, spectrogram, clips.shape[1]) for each in refined])
+        return np.stack([reconstruct(each, clips.shape[1]) for each in masked])
 
     return denoise

@@ -12,8 +12,8 @@ from denoise.network.exact_ops import repeat_if_alone
 def as_function(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     """Turn a network with one input and one output into a function of float32 arrays.
 
-    It runs as one graph: calling the model layer by layer takes eight times as long.
-    A clip that is alone is repeated if the `smallest_batch` is two.
+    It runs as one graph: calling the model layer by layer takes eight times as long. A clip that is
+    alone is repeated, so that processors of all makers give the same bits.
     """
     shape = tf.TensorSpec(model.input_shape, tf.float32)
     graph = tf.function(lambda x: model(x, training=False), input_signature=[shape])

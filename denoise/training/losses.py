@@ -14,7 +14,7 @@ from keras import ops
 from denoise import extensions
 from denoise.dsp.stft import overlap_add, to_real_imag, window
 from denoise.network.architectures import power_of, reference_level
-from denoise.network.exact_ops import divide_by_root, log
+from denoise.network.exact_ops import log
 from denoise.params import LossWeights, Params, SpectrogramParams
 from denoise.training.data import Batches
 from denoise.training.estoi_loss import envelope_correlation, third_octave_filterbank
@@ -60,7 +60,7 @@ class SpectralLoss(keras.losses.Loss):
         )
         pesq = pesq_disturbance(clean_power, denoised_power, self._hearing_model)
         log_mel = log_mel_distance(clean_power, denoised_power, self._mel_bands)
-        cosine = divide_by_root(product, noisy_power * clean_power + EPSILON**2)
+        cosine = product / ops.sqrt(noisy_power * clean_power + EPSILON**2)
         weights = self._weights
         total = (
             self._spectral_distance(clean_power, denoised_power, cosine)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from denoise.errors import TrainingError
-from denoise.network.exact_ops import repeat_if_alone, smallest_batch
+from denoise.network.exact_ops import SMALLEST_BATCH, repeat_if_alone
 from denoise.training.workers import ALONE, LOST, Workers
 
 Tensor = Any
@@ -70,10 +70,10 @@ class TrainStep:
     def _run(self, function: Callable[..., Tensor], stft: np.ndarray, target: Target) -> float:
         """Run a function as a graph, which is traced once per shape whatever the batch size.
 
-        No shard holds fewer clips than `smallest_batch`; a clip that is alone is repeated.
+        No shard holds fewer clips than SMALLEST_BATCH; a clip that is alone is repeated.
         """
         tensors = keras.tree.map_structure(tf.constant, repeat_if_alone((stft, target)))
-        most_shards = max(1, len(stft) // smallest_batch())
+        most_shards = max(1, len(stft) // SMALLEST_BATCH)
         n_shards = min(self._n_shards * self._workers.count, most_shards)
         key = function.__name__, n_shards, *(x.shape[1:] for x in keras.tree.flatten(tensors))
         if key not in self._compiled:
