@@ -21,8 +21,9 @@ from benchmarks.picture import draw
 from benchmarks.report import render
 from benchmarks.results import write_results
 from denoise.corpus.archive import CorpusArchive
-from denoise.corpus.loader import Rejections, load_clips
+from denoise.corpus.loader import Rejections, load_clips, loader_for
 from denoise.corpus.manifest import read_manifest
+from denoise.dsp.audio import fit_length
 from denoise.errors import CorpusError, DenoiseError, ModelError
 from denoise.evaluation.metrics import has_pesq
 from denoise.evaluation.run import Corrupter, Recognise
@@ -93,7 +94,7 @@ def read_clips(
     rate = params.audio.sample_rate
     clips = [
         quality.Clip(str(row["utterance_id"]), str(row["speaker_id"]), _digit(row), clean, rate)
-        for row, clean in load_clips(corpus, test, params.audio, rejections)
+        for row, clean in load_clips(corpus, test, params.audio, rejections, loader_for(test))
     ]
     if not clips:
         raise CorpusError(f"No test recording is usable: {rejections.report()}.")
@@ -180,7 +181,9 @@ def _report_missing_pesq(is_installed: bool) -> dict[str, str]:
 def _timed_clips(clips: Sequence[quality.Clip], corrupter: Corrupter) -> np.ndarray:
     condition = quality.CONDITIONS["white 0 dB"]
     first = clips[:TIMED_CLIPS]
-    return np.stack([corrupter.corrupt(c.clean, c.utterance_id, condition) for c in first])
+    n_samples = min(len(clip.clean) for clip in first)
+    equally_long = [(fit_length(clip.clean, n_samples), clip.utterance_id) for clip in first]
+    return np.stack([corrupter.corrupt(*clip, condition) for clip in equally_long])
 
 
 def describe_test_set(

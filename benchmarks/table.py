@@ -66,8 +66,10 @@ def condition_table(breakdown: Tree) -> list[str]:
 def _interval_cell(metric: str, interval: dict[str, float] | None) -> str:
     if interval is None:
         return ""
-    mean, low, high = (format_cell(metric, interval[end]) for end in ("mean", "low", "high"))
-    return f"{mean} ({low} to {high})"
+    mean, *ends = (
+        format_cell(metric, interval[end]) for end in ("mean", "low", "high") if end in interval
+    )
+    return f"{mean} ({' to '.join(ends)})" if ends else mean  # one speaker has no interval
 
 
 def format_cell(metric: str, value: float, decimals: int = 2) -> str:

@@ -180,7 +180,7 @@ class ModelParams:
 
 @dataclass(frozen=True)
 class LossWeights:
-    """The weight of each term of the default network's loss."""
+    """The weight of each term of `SpectralLoss`, that of all architectures but `reference`."""
 
     compressed_magnitude: Annotated[float, Range(0.0, 100.0)]
     compressed_complex: Annotated[float, Range(0.0, 100.0)]

@@ -119,6 +119,7 @@ def _check_sets(params: Params) -> None:
             )
     if not any(params.noise.weights.by_type().values()):
         raise ParamsError("noise.weights: all are 0; at least one type must be more than 0.")
+    _check_loss(params)
     speeds = params.features.speed_perturbation
     if 1 not in speeds or len(set(speeds)) < len(speeds):
         raise ParamsError(
@@ -131,8 +132,24 @@ def _check_sets(params: Params) -> None:
                 f"train.{name}: {value} needs waveforms in features.cache; with spectrograms it "
                 "must be 0."
             )
+    if params.features.cache == "waveforms" and not params.train.dynamic_mixing:
+        raise ParamsError(
+            "train.dynamic_mixing: false needs spectrograms in features.cache; waveforms are "
+            "always mixed anew."
+        )
     if len(set(params.evaluate.snr_db)) < len(params.evaluate.snr_db):
         raise ParamsError(f"evaluate.snr_db: {list(params.evaluate.snr_db)} names a value twice.")
+
+
+def _check_loss(params: Params) -> None:
+    """Check that no phase of the training has a loss that is always 0."""
+    weights = {"train.loss": params.train.loss}
+    if params.train.fine_tuning.epochs:
+        weights["train.fine_tuning.loss"] = params.train.fine_tuning.loss
+    for key, loss in weights.items():
+        terms = {**vars(loss), **loss.extensions}
+        if params.model.architecture != "reference" and not any(terms.values()):
+            raise ParamsError(f"{key}: all are 0; at least one term must be more than 0.")
 
 
 def _check_sources(params: Params) -> None:

@@ -118,7 +118,8 @@ def _tuple(
 ) -> tuple[Any, ...]:
     may_be_empty = isinstance(bounds, Names)
     if not isinstance(value, list) or not (value or may_be_empty):
-        raise ParamsError(f"{key}: {value!r} is not a list of at least one {expected.__name__}.")
+        form = "a list of" if may_be_empty else "a list of at least one"
+        raise ParamsError(f"{key}: {value!r} is not {form} {expected.__name__}.")
     values = tuple(_leaf(expected, bounds, item, key) for item in value)
     if isinstance(bounds, Choices | Names) and len(set(values)) < len(values):
         raise ParamsError(f"{key}: {value!r} names a value twice.")

@@ -29,6 +29,7 @@ from denoise.evaluation.metrics import estoi, si_sdr_db
 from denoise.evaluation.run import Condition, Corrupter
 from denoise.noise.mixing import NoiseSources
 from denoise.params import SampleParams
+from denoise.params_file import load_params
 from presets.__main__ import load_preset
 from tests.closures import ROOT
 from tests.corpora import write_corpus
@@ -298,6 +299,19 @@ def test_whole_comparison_with_a_filter_as_our_model(
     assert (tmp_path / "out" / "comparison.md").read_text(encoding="utf-8") == render(written)
     assert (tmp_path / "out" / "comparison.png").is_file()
     assert len(pd.read_csv(tmp_path / "rows.csv")) == 3 * 2 * len(CONDITIONS)
+
+
+def test_sentences_are_not_padded_to_one_length(tmp_path: Path) -> None:
+    path = write_corpus(tmp_path / "corpus.zip", speakers=4, seconds=0.6)
+    with CorpusArchive(path) as corpus:
+        manifest = make_manifest(
+            corpus.utterances, corpus.speakers(), SampleParams(8, 100, 0.1, 0.4, 0)
+        )
+        params = load_params(ROOT / "params.yaml")
+        by_digit, _ = compare.read_clips(corpus, manifest, params, 3)
+        as_sentences, _ = compare.read_clips(corpus, manifest.assign(digit=None), params, 3)
+    assert {len(clip.clean) for clip in by_digit} == {params.audio.n_samples}
+    assert {len(clip.clean) for clip in as_sentences} == {round(0.6 * params.audio.sample_rate)}
 
 
 def test_missing_model_of_ours_is_an_error_of_one_line(

@@ -37,6 +37,7 @@ def leaves(
 LEAVES = list(leaves(Params))
 KEYS = [key for key, _, _ in LEAVES]
 OPTIONAL = {"model.skip_autoencoder.frames_per_step"}  # which older files and models do not have
+LOSSES = [key.rpartition(".")[2] for key in KEYS if key.startswith("train.loss.")]
 TYPES = {key: expected for key, expected, _ in LEAVES}
 RANGED = [(key, expected, b.low, b.high) for key, expected, b in LEAVES if isinstance(b, Range)]
 
@@ -283,6 +284,17 @@ def sized_tree(tree: dict[str, Any]) -> dict[str, Any]:
             "0.91 lies outside 0.02 to 0.9",
         ),
         ({"noise.weights": dict.fromkeys(NOISE_TYPES, 0)}, "noise.weights", "all are 0"),
+        ({"train.loss": dict.fromkeys(LOSSES, 0)}, "train.loss", "all are 0"),
+        (
+            {"train.fine_tuning.epochs": 1, "train.fine_tuning.loss": dict.fromkeys(LOSSES, 0)},
+            "train.fine_tuning.loss",
+            "all are 0",
+        ),
+        (
+            {"features.cache": "waveforms", "train.dynamic_mixing": False},
+            "train.dynamic_mixing: false needs spectrograms",
+            "waveforms are always mixed anew",
+        ),
         ({"noise.snr_db": [5, -5]}, "noise.snr_db", "[5.0, -5.0]"),
         ({"noise.snr_db": [5]}, "noise.snr_db", "[5.0]"),
         ({"noise.snr_db": [0, 1, 2]}, "noise.snr_db", "[0.0, 1.0, 2.0]"),

@@ -40,6 +40,13 @@ def test_digits_are_percentages() -> None:
     assert row.endswith("| 50 % | 50 % | 50 % |")
 
 
+def test_a_single_speaker_has_a_mean_and_no_interval() -> None:
+    breakdown = make_breakdown(*METRICS)
+    for row in breakdown["overall"].values():
+        row.update({metric: {"mean": 0.876} for metric in row})
+    assert overall_table(breakdown)[2].endswith("| 0.88 | 88 % | 88 % |")
+
+
 def test_without_digits_the_tables_have_no_such_column() -> None:
     lines = overall_table(make_breakdown("si_sdr_db", "estoi", "lsd_db"))
     assert len(lines) == 5

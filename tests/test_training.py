@@ -341,11 +341,6 @@ def test_a_training_that_diverges_ends_and_keeps_the_last_good_epoch(
     assert all(np.isfinite(w).all() for w in np.load(tmp_path / "state" / "last.npz").values())
 
 
-def test_a_validation_loss_of_nan_is_never_the_best() -> None:
-    assert best_epoch(epochs(np.nan, 3, 2)) == 2
-    assert best_epoch(epochs(3, np.nan, 4)) == 0
-
-
 def test_learning_rate_schedules() -> None:
     cosine = dataclasses.replace(
         COMMITTED.train, epochs=10, learning_rate=1.0, schedule="cosine", warmup_steps=0

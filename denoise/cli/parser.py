@@ -130,7 +130,8 @@ def add_target_options(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--format",
         choices=formats.CHOICES,
-        help="default: the format of the output's extension, else that of the input, else WAV",
+        help="format of the output (default: that of its extension, else that of the input, "
+        "else WAV)",
     )
     existing = group.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace existing files")

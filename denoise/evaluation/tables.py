@@ -177,7 +177,10 @@ def improvement_by_snr(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_curves(folder: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read the curves that DVCLive logged: columns epoch (from 1), loss, validation_loss."""
+    """Read the curves that DVCLive logged: columns epoch (from 1), loss, validation_loss.
+
+    They are those of the main training; fine-tuning's are left out.
+    """
     curves = Path(folder) / "plots" / "metrics"
     tables = [
         pd.read_csv(curves / f"{name}.tsv", sep="\t", index_col="step")[name]

@@ -78,6 +78,6 @@ def _declare(
     if default is not None:
         return helper.make_tensor_value_info(name, tensor.elem_type, default.shape)
     axes = [axis.dim_value or None for axis in tensor.shape.dim]
-    n_frames = axes[1] if "_" in name else "n_frames"  # the frames that are kept have a number
+    n_frames = axes[1] if name.startswith(("past_", "last_")) else "n_frames"
     shape = ["batch", n_frames, *axes[2:]]
     return helper.make_tensor_value_info(name, tensor.elem_type, shape)

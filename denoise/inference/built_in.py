@@ -10,7 +10,7 @@ if not _GENERAL.is_dir():  # in a checkout
     _LIVE = _PACKAGE.parent / "general" / "live" / "models"
 
 GENERAL, LIVE = "general", "live"
-HELP = "general, live (faster but worse), an ONNX file or a saved model (default: general)"
+HELP = "general, live (faster but worse), an ONNX file or a saved model folder (default: general)"
 BUILT_IN = {GENERAL: _GENERAL / "denoiser.onnx", LIVE: _LIVE / "denoiser.onnx"}
 
 

@@ -34,7 +34,7 @@ class Denoiser:
         """Load a built-in model, "general" or "live", or the one at the path `model`.
 
         "general" gives the better result and looks ahead about two seconds. "live" is causal,
-        and takes a fraction of the time. A path is that of an ONNX file or a saved model's folder.
+        and takes half the time. A path is that of an ONNX file or a saved model's folder.
         An ONNX file runs on `threads` threads; their number changes the time, not the result. The
         train stage writes a saved model, which runs on TensorFlow and its threads. Raises
         ModelError if there is no valid model, and if a package that it needs is not installed, and

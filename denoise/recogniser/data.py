@@ -24,7 +24,7 @@ from denoise.params import AudioParams, RecogniserParams
 Digits = npt.NDArray[np.int64]
 
 SPLITS = ("train", "validation")
-N_BABBLE_CLIPS = 200  # that babble is made of: enough of them, and they fit in memory
+N_BABBLE_CLIPS = 200  # training clips that babble is drawn from; all are kept in memory
 MAX_SHIFT = 0.125  # of the clip's length
 TIME_STRETCH = (0.85, 1.18)
 BAND_STRETCH = (0.9, 1.1)  # about the difference between two vocal tracts

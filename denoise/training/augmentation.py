@@ -19,7 +19,7 @@ from denoise.params import Params
 EQ_HALF_COSINES = (1, 2, 3, 4)
 EQ_RELATIVE_DEPTHS = (1.0, 0.67, 0.5, 0.33)
 CLEAN_SNR_DB = 40.0  # of the pairs that are nearly clean
-CROP_JITTER = 5  # a crop starts up to a fifth of its length away from the loudest place
+CROP_JITTER_DIVISOR = 5  # a crop starts up to a fifth of its length from the loudest place
 MIN_BANDWIDTH = 0.3  # of the full band: at 22050 Hz, recordings of 7 kHz and more
 BAND_EDGE_WIDTH = 0.04  # width of the transition, relative to the cut-off frequency
 EPSILON = np.float32(1e-20)
@@ -32,8 +32,8 @@ class Augmentation:
     `snr_db` is the lowest and the highest SNR of mixtures; `clean_probability` the share of pairs
     that are nearly clean; `random_eq_db` the depth of the random equaliser. The other
     probabilities are shares of the pairs as well. OOV speech and time reversal apply only to a
-    corpus with OOV speech. Of a room's echoes the target keeps those of the first
-    `room_target_seconds`. `n_frames` is the length of the crop.
+    corpus with OOV speech. The target keeps a room's echoes of the first `room_target_seconds`.
+    `n_frames` is the length of the crop of a cached spectrogram; waveforms are cropped before.
     """
 
     snr_db: tuple[float, ...]
@@ -127,7 +127,7 @@ def random_crop(noisy: Stft, clean: Stft, n_frames: int, rng: Generator) -> tupl
     power = (np.square(clean.real) + np.square(clean.imag)).sum(axis=2)
     circular = np.concatenate([power, power[:, : n_frames - 1]], axis=1)
     crop_power = np.lib.stride_tricks.sliding_window_view(circular, n_frames, axis=1).sum(axis=2)
-    jitter = n_frames // CROP_JITTER
+    jitter = n_frames // CROP_JITTER_DIVISOR
     starts = np.argmax(crop_power, axis=1) + rng.integers(-jitter, jitter, n_clips, endpoint=True)
     frames = (starts[:, None] + np.arange(n_frames)) % length
     clips = np.arange(n_clips)[:, None]

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,9 +20,9 @@ Variables = Sequence[keras.Variable]
 
 
 def best_epoch(history: Sequence[dict[str, float]]) -> int:
-    """Return the index of the epoch with the lowest validation loss; NaN never wins."""
+    """Return the index of the epoch with the lowest validation loss."""
     losses = [epoch["validation_loss"] for epoch in history]
-    return min(range(len(losses)), key=lambda i: math.inf if math.isnan(losses[i]) else losses[i])
+    return min(range(len(losses)), key=losses.__getitem__)
 
 
 def fingerprint(settings: str, files: Iterable[Path]) -> str:

@@ -1,4 +1,6 @@
-"""The losses of both architectures. Each compares a mask with a pair of spectrograms.
+"""The losses. Each compares a mask with a pair of spectrograms.
+
+`MagnitudeCrossentropy` is the reference autoencoder's, `SpectralLoss` that of all others.
 
 `y_true` is a pair of float32 [batch, n_frames, n_bins, 2]: the real and imaginary parts of the
 noisy and of the clean STFT. `y_pred` is the mask, float32 [batch, n_frames, n_bins].
@@ -22,6 +24,7 @@ from denoise.training.log_mel_loss import log_mel_distance, mean_power_filterban
 from denoise.training.pesq_loss import make_hearing_model, pesq_disturbance
 
 EPSILON = 1e-6
+POWER_FLOOR = 1e-5  # relative to the clip's mean power in a bin: 50 dB below
 Tensor = Any
 
 
@@ -93,8 +96,11 @@ class SpectralLoss(keras.losses.Loss):
 
 
 def eighth_root(power: Tensor) -> Tensor:
-    """Return the magnitude to the power 1/4, by square roots, which are cheaper than a power."""
-    return ops.sqrt(ops.sqrt(ops.sqrt(power + 1e-5)))
+    """Return the magnitude to the power 1/4, by square roots, which are cheaper than a power.
+
+    POWER_FLOOR bounds its gradient. A quieter bin counts as silence.
+    """
+    return ops.sqrt(ops.sqrt(ops.sqrt(power + POWER_FLOOR)))
 
 
 def scalar_product(one: Tensor, other: Tensor) -> Tensor:

@@ -32,9 +32,9 @@ PLAYBACK_POWER = 10**8.5  # power in that band at playback, relative to 0 dB SPL
 SONE_SCALE = 0.187  # P.862's scale of loudness
 LOUDNESS_EXPONENT = 0.23  # Zwicker's
 MASKED_FRACTION = 0.25  # of the smaller loudness: smaller differences are masked
-ADDED_FLOOR = 50.0  # keeps ratios of small powers near 1
-ADDED_EXPONENT = 1.2
-ADDED_RANGE = (3.0, 12.0)  # smaller ratios do not count, larger ones count as 12
+ASYMMETRY_FLOOR = 50.0  # keeps ratios of small powers near 1
+ASYMMETRY_EXPONENT = 1.2
+ASYMMETRY_RANGE = (3.0, 12.0)  # smaller ratios do not count, larger ones count as 12
 ACTIVE_POWER = 1e7  # of a frame with speech
 ACTIVE_THRESHOLD_RATIO = 100.0  # only bands this far above the threshold count as active
 RESPONSE_FLOOR, RESPONSE_RANGE = 1e3, (0.01, 100.0)
@@ -45,7 +45,7 @@ MIN_RELATIVE_POWER = 0.01  # of a frame, relative to a loud one
 MAX_DISTURBANCE = 45.0  # of a frame
 INTERVAL_SECONDS = 0.32
 INTERVAL_EXPONENT = 6.0  # within an interval, the worst frames dominate
-SYMMETRIC_WEIGHT, ADDED_WEIGHT = 0.1, 0.0309  # P.862's
+SYMMETRIC_WEIGHT, ASYMMETRIC_WEIGHT = 0.1, 0.0309  # P.862's
 MIN_DISTURBANCE = 1e-3  # of a frame: its sixth power must not underflow in float32
 EPSILON = 1e-8
 Tensor = Any
@@ -120,10 +120,10 @@ def pesq_disturbance(clean_power: Tensor, denoised_power: Tensor, model: Hearing
     difference = difference * model.bark
     mean_square = ops.mean(ops.square(difference), axis=-1)
     symmetric = ops.sqrt(mean_square + EPSILON) * len(model.threshold)
-    added = ops.sum(ops.relu(difference) * _added_weight(clean, denoised), axis=-1)
+    asymmetric = ops.sum(ops.relu(difference) * _asymmetry_factor(clean, denoised), axis=-1)
     return sum(
         weight * _mean_over_time(frames * frame_weight, model)
-        for weight, frames in ((SYMMETRIC_WEIGHT, symmetric), (ADDED_WEIGHT, added))
+        for weight, frames in ((SYMMETRIC_WEIGHT, symmetric), (ASYMMETRIC_WEIGHT, asymmetric))
     )
 
 
@@ -183,10 +183,10 @@ def _unmasked_difference(clean: Tensor, denoised: Tensor) -> Tensor:
     return ops.relu(difference - masked) - ops.relu(-difference - masked)
 
 
-def _added_weight(clean: Tensor, denoised: Tensor) -> Tensor:
+def _asymmetry_factor(clean: Tensor, denoised: Tensor) -> Tensor:
     """Return P.862's asymmetry factor of each band, for sound that was added."""
-    ratio = ops.power((denoised + ADDED_FLOOR) / (clean + ADDED_FLOOR), ADDED_EXPONENT)
-    lowest, highest = ADDED_RANGE
+    ratio = ops.power((denoised + ASYMMETRY_FLOOR) / (clean + ASYMMETRY_FLOOR), ASYMMETRY_EXPONENT)
+    lowest, highest = ASYMMETRY_RANGE
     return ops.where(ratio < lowest, ops.zeros_like(ratio), ops.minimum(ratio, highest))
 
 

@@ -110,7 +110,8 @@ def mean_loss(
         if not math.isfinite(loss):
             raise TrainingError(
                 f"The loss is {loss} in {title}, batch {number}: the training has diverged. Lower "
-                "train.learning_rate, raise train.warmup_steps, or lower the weights of train.loss."
+                "the learning_rate or the weights of the loss, of train or of train.fine_tuning, "
+                "or raise train.warmup_steps."
             )
         total += loss * len(stft)
         count += len(stft)

@@ -9,17 +9,12 @@ import os
 import numpy as np
 from numpy.random import Generator
 
-from denoise.dsp.audio import Waveform, change_speed, rms
+from denoise.dsp.audio import Waveform, change_speed, fit_length, rms
 from denoise.dsp.rooms import convolve, draw_room_response, early_part
 from denoise.dsp.stft import Stft, stft
 from denoise.features.bank import Bank
 from denoise.features.cache import Rows
-from denoise.noise.mixing import SPEECH_NOISE_TYPES as VOICES
-from denoise.noise.mixing import (
-    NoiseSources,
-    draw_noise,
-    draw_noise_type,
-)
+from denoise.noise.mixing import SPEECH_NOISE_TYPES, NoiseSources, draw_noise, draw_noise_type
 from denoise.params import Params
 from denoise.training.augmentation import (
     CLEAN_SNR_DB,
@@ -38,7 +33,7 @@ SHARED_ROOM_PROBABILITY = 0.5  # voices in the background sound from one room
 
 
 def active_rms(waveform: Waveform, sample_rate: int) -> float:
-    """Return the RMS of the blocks that hold speech, as of ITU-T P.56, more simply.
+    """Return the RMS of the blocks that hold speech, a simple form of ITU-T P.56's active level.
 
     An SNR that counts pauses would make the noise weaker where an utterance is short.
     """
@@ -121,7 +116,8 @@ class WaveformSource:
     ) -> tuple[Waveform, Waveform]:
         """Return a noisy and a clean crop, float32 [n_crop]."""
         noise_type = draw_noise_type(self._weights, rng)
-        speech, target = self._draw_speech(rng, row, augmentation, noise_type not in VOICES)
+        perturbs_speed = noise_type not in SPEECH_NOISE_TYPES
+        speech, target = self._draw_speech(rng, row, augmentation, perturbs_speed)
         noise = self._draw_noise(rng, noise_type, row, augmentation)
         if augmentation and rng.random() < augmentation.second_noise_probability:
             other = self._draw_noise(rng, draw_noise_type(self._weights, rng), row, augmentation)
@@ -137,20 +133,21 @@ class WaveformSource:
         """Return noise for a crop of `row`, float32 [n_crop]; voices are those of others."""
 
         def draw_voice(rng: Generator, n_samples: int) -> Waveform:
-            voice, _ = self._draw_speech(rng, self._other_row(rng, row), augmentation, False)
-            return voice
+            other = self._other_row(rng, row)
+            return self._draw_speech(rng, other, augmentation, perturbs_speed=False)[0]
 
         sources = NoiseSources(draw_voice, self._draw_recording)
         noise = draw_noise(rng, noise_type, self._n_crop, self._rate, sources)
         if augmentation and noise_type == "recordings":
             noise = equalise(noise, augmentation.random_eq_db, rng)
-        has_room = augmentation and augmentation.room_probability and noise_type in VOICES
-        if has_room and rng.random() < SHARED_ROOM_PROBABILITY:
+        has_rooms = augmentation and augmentation.room_probability
+        is_voices = noise_type in SPEECH_NOISE_TYPES
+        if has_rooms and is_voices and rng.random() < SHARED_ROOM_PROBABILITY:
             noise = convolve(noise, draw_room_response(rng, self._rate))
         return noise
 
     def _draw_snr_db(self, rng: Generator, augmentation: Augmentation | None) -> float:
-        low, high = self._params.noise.snr_db
+        low, high = augmentation.snr_db if augmentation else self._params.noise.snr_db
         snr_db = float(rng.uniform(low, high))
         is_clean = augmentation and rng.random() < augmentation.clean_probability
         return CLEAN_SNR_DB if is_clean else snr_db
@@ -161,12 +158,13 @@ class WaveformSource:
         return int(rng.choice(others)) if len(others) else int(rng.integers(len(self._groups)))
 
     def _draw_speech(
-        self, rng: Generator, row: int, augmentation: Augmentation | None, has_speed: bool
+        self, rng: Generator, row: int, augmentation: Augmentation | None, perturbs_speed: bool
     ) -> tuple[Waveform, Waveform]:
         """Return an augmented crop of a row, or of OOV speech in its place, and its target.
 
         Both are float32 [n_crop]. They differ where the speech is in a room: the target has the
-        early echoes alone. Where other voices are the noise, all voices keep their own speed.
+        early echoes alone. If the (first) noise consists of voices, all voices keep their speed,
+        since another speed would tell the network which voice to keep.
         """
         if augmentation is None:
             (crop,) = self._crop(rng, self._speech.read(row))
@@ -176,7 +174,7 @@ class WaveformSource:
             waveform = self._oov.read(int(rng.integers(len(self._oov))))
         else:
             waveform = self._speech.read(row)
-        if has_speed:
+        if perturbs_speed:
             speed = float(rng.choice(self._params.features.speed_perturbation))
             waveform = change_speed(waveform, speed, self._rate)
         waveforms = [waveform]
@@ -207,7 +205,10 @@ class WaveformSource:
         return [each[start : start + self._n_crop] for each in waveforms]
 
     def _draw_recording(self, rng: Generator, n_samples: int) -> Waveform:
-        """Return a segment of a noise recording, float32 [n_samples], each equally often."""
+        """Return a segment of a noise recording, float32 [n_samples], each equally often.
+
+        After MAX_DRAWS silent segments, it is the loudest of the last recording.
+        """
         groups = np.array(self._noise.groups)
         (rows,) = np.nonzero(groups == rng.choice(np.unique(groups)))
         for _ in range(MAX_DRAWS):
@@ -215,5 +216,5 @@ class WaveformSource:
             spare = self._noise.n_samples(row) - n_samples
             segment = self._noise.read(row, int(rng.integers(max(0, spare) + 1)), n_samples)
             if segment.any():
-                break
-        return np.resize(segment, n_samples)
+                return np.resize(segment, n_samples)
+        return fit_length(self._noise.read(row), n_samples)
