@@ -321,6 +321,19 @@ def test_messages_at_each_verbosity(model: Path, capsys: pytest.CaptureFixture[s
     assert "(0.25 s, 8000 Hz, 2 channel(s), WAV PCM_16, in " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ("a.wav: It is silent.", "a.wav: It is silent."),
+        ("b.wav cannot be written: Full.", "b.wav cannot be written: Full."),
+        ("WAV files hold at most 4 GiB.", "a.wav: WAV files hold at most 4 GiB."),
+    ],
+)
+def test_an_error_names_the_file_once(error: str, expected: str) -> None:
+    outcome = batch_runner.Outcome(Task(Path("a.wav"), Path("b.wav")), error=error)
+    assert format_outcome(outcome, False)[0] == f"denoise: {expected}"
+
+
 def test_clipping_is_reported() -> None:
     task = Task(Path("a.wav"), Path("b.wav"))
     report = Report(

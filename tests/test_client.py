@@ -12,6 +12,7 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.request import OpenerDirector, Request
 
 import pytest
 
@@ -143,6 +144,23 @@ def test_files_and_folders_are_sent_one_after_the_other(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 5 and lines[0].startswith("talk.wav -> out")
     assert lines[-1] == "denoise: 4 done, 0 failed, 0 skipped"
+
+
+def test_a_result_that_is_not_what_its_name_says_is_kept_and_told(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("op.caf", "talk.opus"):
+        Path(name).write_bytes(b"noisy")
+    wav = b"RIFF\0\0\0\0WAVE" + bytes(100)
+    server.responses = [(200, {}, wav)]
+    assert main(["client", server.url, "op.caf"]) == 0
+    assert Path("op-denoised.caf").read_bytes() == wav
+    expected = "op-denoised.caf is WAV, whatever its name says. Rename it, or pass --format."
+    assert capsys.readouterr().err == f"denoise: {expected}\n"
+    server.responses = [(200, {}, wav), (200, {}, b"OggS" + bytes(100))]
+    assert main(["client", server.url, "talk.wav"]) == 0
+    assert main(["client", server.url, "talk.opus", "-o", "clean.opus"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_without_an_output_the_results_lie_beside_the_recordings(server: FakeServer) -> None:
@@ -341,6 +359,12 @@ def read_all() -> dict[str, bytes]:
         ),
         (["http://127.0.0.1:1", "talk.wav", "-o", "talk.wav"], 2, "talk.wav is also an input"),
         (["http://127.0.0.1:1", "talk.wav", "-o", "x.caf"], 2, "Pass --format wav"),
+        (["http://127.0.0.1:1", "talk.wav", "-o", "x.opus"], 2, ".opus recordings only"),
+        (
+            ["http://127.0.0.1:1", "talk.wav", "-o", "x.opus", "--format", "ogg"],
+            2,
+            ".opus recordings only",
+        ),
         (["http://127.0.0.1:1", "talk.wav", "-o", "x.txt"], 2, "not that of a known format"),
         (["http://127.0.0.1:1", "talk.wav", "-o", "x.wav"], 1, "does not answer"),
         (["http://127.0.0.1:99999", "talk.wav", "-o", "x.wav"], 2, "is not an address like http"),
@@ -397,7 +421,9 @@ def test_a_timeout_that_no_system_can_wait_for_is_a_usage_error(
     with pytest.raises(SystemExit) as ended:
         run_client(server, f"--timeout={value}")
     assert ended.value.code == 2
-    assert "error: argument --timeout: " in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "error: argument --timeout: " in error
+    assert ("is not above 0 and at most 1e+06" in error) == (value not in ("soon", ""))
     assert server.requests == []
     assert run_client(server, "--timeout", "1000000") == 0
 
@@ -609,3 +635,20 @@ def test_ctrl_c_deletes_the_job(server: FakeServer, monkeypatch: pytest.MonkeyPa
     server.responses = [job("queued"), job("running"), (204, {}, b"")]
     assert run_client(server, "--job") == 130
     assert requests_of(server) == ["", "/a-b_1", "/a-b_1"]
+
+
+@pytest.mark.parametrize(("given", "seconds"), [("960", 10), ("3", 3)])
+def test_the_deletion_of_a_job_is_not_waited_for_as_long_as_its_result(
+    server: FakeServer, given: str, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timeouts: dict[str, float] = {}
+    send = OpenerDirector.open
+
+    def note(self: OpenerDirector, request: Request, *, timeout: float) -> Any:
+        timeouts[request.get_method()] = timeout
+        return send(self, request, timeout=timeout)
+
+    monkeypatch.setattr(OpenerDirector, "open", note)
+    server.responses = [job("queued"), job("done"), (200, {}, AUDIO), (204, {}, b"")]
+    assert run_client(server, "--job", "--timeout", given) == 0
+    assert timeouts == {"POST": float(given), "GET": float(given), "DELETE": seconds}

@@ -280,7 +280,9 @@ def test_more_than_four_gibibytes_of_wav_are_refused(
 def test_unusable_files_are_errors(tmp_path: Path) -> None:
     source = write_recording(tmp_path / "in.wav", make_noise(100), RATE, "WAV", "PCM_16")
     (tmp_path / "text.wav").write_text("no audio")
+    (tmp_path / "empty.wav").touch()
     for names, message in [
+        (("empty.wav", "out.wav"), r"empty\.wav: The file is empty\."),
         (("missing.wav", "out.wav"), r"missing\.wav cannot be read: No such file"),
         (("text.wav", "out.wav"), r"text\.wav: This is no audio"),
         (("in.wav", "in.wav/out.wav"), r"out\.wav cannot be written: .*another place"),
@@ -290,7 +292,7 @@ def test_unusable_files_are_errors(tmp_path: Path) -> None:
             denoise_file(HALF, tmp_path / names[0], tmp_path / names[1])
     with pytest.raises(ValueError, match="strength of 2"):
         denoise_file(HALF, source, tmp_path / "out.wav", Options(2.0))
-    assert names_in(tmp_path) == {"in.wav", "text.wav"}
+    assert names_in(tmp_path) == {"in.wav", "text.wav", "empty.wav"}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only on Linux are file names bytes")

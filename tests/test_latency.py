@@ -122,5 +122,5 @@ def test_an_impulse_leaves_the_stream_within_the_latency() -> None:
 
 @pytest.mark.parametrize("block_seconds", [0.0, -1.0, 61.0, float("nan"), float("inf")])
 def test_a_block_out_of_range_is_an_error(block_seconds: float) -> None:
-    with pytest.raises(ValueError, match=r"A block of .* s is not in 0 to 60 s"):
+    with pytest.raises(ValueError, match=r"A block of .* s is not above 0 and at most 60 s"):
         make_stream(network_of(CAUSAL), 8000, block_seconds)

@@ -1,5 +1,6 @@
 """`denoise live`: the engine with stand-in devices, and the command with files or a stand-in."""
 
+import io
 import os
 import re
 import signal
@@ -381,6 +382,18 @@ def test_devices_are_listed(
     assert capsys.readouterr().out == "0 a microphone\n"
     nothing = SimpleNamespace(query_devices=lambda: "")
     assert sound_device.list_devices(nothing) == "no sound devices"
+
+
+def test_devices_are_listed_whatever_characters_their_names_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    devices = SimpleNamespace(query_devices=lambda: "> 0 Микрофон\n< 1 Speaker")
+    monkeypatch.setitem(sys.modules, "sounddevice", devices)
+    printed = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, encoding="latin-1"))
+    assert main(["live", "--list-devices"]) == 0
+    first, second = printed.getvalue().splitlines()
+    assert first.startswith(b"> 0 \\u041c") and second == b"< 1 Speaker"
 
 
 def test_devices_that_cannot_be_listed_are_an_error(

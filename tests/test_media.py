@@ -57,8 +57,10 @@ KINDS = [
     Kind("film.avi", "pcm_s16le", video=True, exact=True),
     Kind("a.flv", "aac", 44_100),
     Kind("a.mts", "aac", container="mpegts"),
+    Kind("cam.mts", "ac3", 48_000, container="mpegts", options={"mpegts_m2ts_mode": "1"}),
     Kind("a.amr", "amr_nb", 8000),
     Kind("a.ac3", "ac3", 48_000),
+    Kind("a.eac3", "eac3", 48_000),
     Kind("a.wv", "wavpack"),
     Kind("a.tta", "tta"),
     Kind("aac.mp3", "aac", container="adts"),
@@ -75,13 +77,15 @@ def make_samples(rate: int) -> np.ndarray:
     return ((tone + 0.02 * np.random.default_rng(0).standard_normal(N)) * 32767).astype(np.int16)
 
 
-def write(folder: Path, kind: Kind, title: str = "", delay: int = 0) -> Path:
+def write(folder: Path, kind: Kind, title: str = "", delay: int = 0, track_title: str = "") -> Path:
     path, samples = folder / kind.name, make_samples(kind.rate)
     with av.open(str(path), "w", format=kind.container, options=kind.options) as file:
         if title:
             file.metadata["title"] = title
         picture = file.add_stream("mpeg4", rate=5) if kind.video else None
         sound = file.add_stream(kind.codec, rate=kind.rate, layout="mono")
+        if track_title:
+            sound.metadata["title"] = track_title
         if kind.bit_rate is not None:
             sound.bit_rate = kind.bit_rate
         if picture is not None:
@@ -222,6 +226,45 @@ def test_tags_are_kept(tmp_path: Path) -> None:
         assert result.title == "Déjà vu"
 
 
+def test_a_cover_in_an_opus_file_does_not_raise_the_bit_rate(tmp_path: Path) -> None:
+    kind = Kind("a.opus", "libopus", 48_000, container="ogg", bit_rate=64_000)
+    bit_rates, sizes = [], []
+    for title in ("", "t" * 300_000):  # as long as a cover, which is a tag, too
+        path = write(tmp_path, kind, title=title)
+        sizes.append(path.stat().st_size)
+        with reading(path) as source:
+            bit_rates.append(source.encoding.bit_rate)
+    assert sizes[1] > sizes[0] + 300_000
+    assert bit_rates[0] == pytest.approx(8 * sizes[0] * kind.rate / N, rel=0.05)
+    assert bit_rates[1] == pytest.approx(bit_rates[0], rel=0.01)
+
+
+def test_the_title_of_a_track_is_not_that_of_the_recording(tmp_path: Path) -> None:
+    kind = BY_NAME["flac.mka"]
+    for title, expected in (("A talk", "A talk"), ("", "Stereo")):
+        path = write(tmp_path, kind, title=title, track_title="Stereo")
+        with reading(path) as source:
+            assert source.tags["title"] == expected
+
+
+@pytest.mark.parametrize(("samples", "subtype"), [("fltp", "FLOAT"), ("s32p", "PCM_24")])
+def test_the_depth_of_wavpack_is_kept(samples: str, subtype: str, tmp_path: Path) -> None:
+    path, tone = tmp_path / "in.wv", np.sin(np.arange(8000) / 8)
+    scaled = 2.5 * tone if samples == "fltp" else 2**30 * tone
+    block = scaled[None].astype(np.float32 if samples == "fltp" else np.int32)
+    with av.open(str(path), "w") as file:
+        sound = file.add_stream("wavpack", rate=16_000, layout="mono")
+        sound.codec_context.format = samples
+        frame = av.AudioFrame.from_ndarray(block, format=samples, layout="mono")
+        frame.sample_rate, frame.pts = 16_000, 0
+        file.mux(sound.encode(frame))
+        file.mux(sound.encode(None))
+    report = denoise_file(gain_network(1.0), path, tmp_path / "out.wav")
+    assert (report.encoding.subtype, report.clipped_samples) == (subtype, 0)
+    peak = np.abs(read_all(path)).max()
+    assert peak == pytest.approx(2.5 if samples == "fltp" else 0.5, rel=1e-3)
+
+
 def test_a_playlist_opens_nothing_else(tmp_path: Path) -> None:
     secret = tmp_path / "secret.wav"
     soundfile.write(secret, np.full(8000, 0.1), 8000)
@@ -286,20 +329,20 @@ def test_a_folder_leaves_out_nothing_that_looks_like_a_recording(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("in").mkdir()
-    for name in ("a.m4a", "film.mp4"):
+    for name in ("a.m4a", "film.mp4", "a.eac3"):
         Path("in", name).write_bytes(written[name].read_bytes())
     Path("in/notes.txt").write_text("no recording")
     soundfile.write("in/a.wav", np.full(8000, 0.1), 8000)
     Path("in/broken.webm").write_bytes(b"nothing")
     assert main(["in", "-o", "out"]) == 1
     results = sorted(path.name for path in Path("out").iterdir())
-    assert results == ["a.m4a.wav", "a.wav", "film.wav"]
+    assert results == ["a.eac3.wav", "a.m4a.wav", "a.wav", "film.wav"]
     error = capsys.readouterr().err
     assert "broken.webm: This is no audio that can be read" in error
-    assert "3 done, 1 failed, 0 skipped" in error
+    assert "4 done, 1 failed, 0 skipped" in error
     monkeypatch.setitem(sys.modules, "av", None)
     assert main(["in", "-o", "light"]) == 1
-    assert "1 done, 3 failed, 0 skipped" in capsys.readouterr().err
+    assert "1 done, 4 failed, 0 skipped" in capsys.readouterr().err
 
 
 def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:

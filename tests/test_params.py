@@ -34,9 +34,20 @@ def leaves(
             yield prefix + name, expected, bounds
 
 
+def optional_keys(section: type, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys under `section` that have a default."""
+    hints = get_type_hints(section)
+    for field in dataclasses.fields(section):
+        if dataclasses.is_dataclass(hints[field.name]):
+            yield from optional_keys(hints[field.name], f"{prefix}{field.name}.")
+        elif field.default is not dataclasses.MISSING:
+            yield prefix + field.name
+
+
 LEAVES = list(leaves(Params))
 KEYS = [key for key, _, _ in LEAVES]
-OPTIONAL = {"model.skip_autoencoder.frames_per_step"}  # which older files and models do not have
+OPTIONAL = set(optional_keys(Params))
+"""Keys with a default, which older files and models do not have."""
 LOSSES = [key.rpartition(".")[2] for key in KEYS if key.startswith("train.loss.")]
 TYPES = {key: expected for key, expected, _ in LEAVES}
 RANGED = [(key, expected, b.low, b.high) for key, expected, b in LEAVES if isinstance(b, Range)]

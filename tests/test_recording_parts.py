@@ -58,11 +58,13 @@ def encode(name: str, subtype: str, samples: np.ndarray | None = None) -> bytes:
     return file.getvalue()
 
 
-def encode_mp3(mode: str, seed: int = 0, n_samples: int = N) -> bytes:
+def encode_mp3(
+    mode: str, seed: int = 0, n_samples: int = N, samples: np.ndarray | None = None
+) -> bytes:
     file = io.BytesIO()
     settings = {"bitrate_mode": mode, "compression_level": 0.5}
     with soundfile.SoundFile(file, "w", RATE, 1, "MPEG_LAYER_III", format="MP3", **settings) as mp3:
-        mp3.write(make_speech(n_samples, seed=seed))
+        mp3.write(make_speech(n_samples, seed=seed) if samples is None else samples)
     return file.getvalue()
 
 
@@ -152,6 +154,30 @@ def test_an_mp3_whose_header_ends_it_early_is_read_to_its_end(told: int, tmp_pat
     assert flags & 1 and n_frames > 100
     encoded[at + 8 : at + 12] = struct.pack(">I", told)
     np.testing.assert_array_equal(read_bytes(tmp_path, bytes(encoded)), whole)
+
+
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_the_length_of_an_mp3_is_counted_where_its_header_is_wrong(
+    is_cut: bool, tmp_path: Path
+) -> None:
+    """Otherwise the bit rate of the result is too low by the same factor."""
+    path, n_samples = tmp_path / "in.mp3", 16 * N
+    if is_cut:
+        encoded = encode_mp3("CONSTANT", n_samples=n_samples)
+        encoded = encoded[: len(encoded) // 4]
+    else:  # libmpg123 guesses from the first frame, which is small
+        samples = make_speech(n_samples)
+        samples[:N] = 0
+        encoded = encode_mp3("VARIABLE", samples=samples)
+        head = parse_header(encoded[:4])
+        assert head is not None and b"Xing" in encoded[: head.n_bytes]
+        encoded = encoded[head.n_bytes :]
+    path.write_bytes(encoded)
+    n_read = len(read_all(path))
+    with reading(path) as source:
+        assert source.declared_samples == pytest.approx(n_read, abs=5 * 576)
+        bit_rate = 8 * len(encoded) * RATE / n_read
+        assert source.encoding.bit_rate == pytest.approx(bit_rate, rel=0.1)
 
 
 def test_a_decoder_that_stops_early_is_an_error(
@@ -441,7 +467,7 @@ def test_hostile_bytes_are_refused_soon(encoded: bytes, tmp_path: Path) -> None:
     assert time.process_time() - started < 5
 
 
-@pytest.mark.parametrize("encoded", [b"", b"no recording", b"\xff" * 90_000, bytes(90_000)])
+@pytest.mark.parametrize("encoded", [b"no recording", b"\xff" * 90_000, bytes(90_000)])
 def test_what_is_no_mp3_is_refused_without_a_word_of_the_library(
     encoded: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

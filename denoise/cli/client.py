@@ -17,6 +17,7 @@ from denoise.cli.server_job import JobConnection
 from denoise.cli.stdio import Files, check_terminals, open_files, user_names_in_errors
 from denoise.dsp import formats
 from denoise.errors import DenoiseError, UsageError
+from denoise.inference.containers import sniff
 from denoise.server.protocol import TOKEN_VARIABLE, read_token
 
 MAX_TIMEOUT_SECONDS = 1e6  # systems have limits of their own
@@ -34,7 +35,9 @@ def timeout(text: str) -> float:
     """Parse a number of seconds. argparse shows this function's name in its errors."""
     seconds = float(text)
     if not 0 < seconds <= MAX_TIMEOUT_SECONDS:  # false for NaN, too
-        raise argparse.ArgumentTypeError(f"{text} is not in the range 0 to {MAX_TIMEOUT_SECONDS:g}")
+        raise argparse.ArgumentTypeError(
+            f"{text} is not above 0 and at most {MAX_TIMEOUT_SECONDS:g}"
+        )
     return seconds
 
 
@@ -113,6 +116,23 @@ def _denoise(connection: Connection, query: dict[str, str], task: Task, files: F
     source, target = files[task]
     with user_names_in_errors(task, source, target):
         connection.denoise(query, source, target)
+    if task.target is not None:
+        _tell_other_format(task.target)
+
+
+def _tell_other_format(target: Path) -> None:
+    """Print a note if a result is not in the format that its name says.
+
+    The server answers WAV for a recording whose own format it cannot write.
+    """
+    with target.open("rb") as file:
+        container = sniff(file)
+    named = formats.BY_EXTENSION.get(formats.extension(target))
+    if container is None or named is None or formats.is_same(container.name.upper(), named):
+        return
+    name = container.name.upper()
+    advice = "Rename it, or pass --format."
+    print_line(f"denoise: {target} is {name}, whatever its name says. {advice}", sys.stderr)
 
 
 def _denoise_several(
@@ -155,9 +175,17 @@ def _make_query(options: argparse.Namespace, task: Task) -> dict[str, str]:
 
 def _choose_format(options: argparse.Namespace, task: Task) -> str | None:
     """Return the server's name of the output format; None keeps that of the recording."""
-    if options.format is not None or task.target is None:
+    if task.target is None:
         return options.format or "wav"
-    name = formats.choose(task.source or Path(PIPE), task.target, None)
+    source, extension = task.source or Path(PIPE), formats.extension(task.target)
+    if extension in formats.SUBTYPES and extension != formats.extension(source):
+        raise UsageError(
+            f"The server writes .{extension} files of .{extension} recordings only. Name an .ogg "
+            "file."
+        )
+    if options.format is not None:
+        return options.format
+    name = formats.choose(source, task.target, None)
     for choice in formats.CHOICES:
         if name == formats.BY_EXTENSION[choice]:
             return choice

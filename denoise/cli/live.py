@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from denoise.cli.console import print_line
 from denoise.cli.io_plan import check_replaceable
 from denoise.cli.model import load_denoiser
 from denoise.cli.parser import strength
@@ -28,7 +29,7 @@ if TYPE_CHECKING:  # numpy and soundfile are imported only when there is somethi
 
 MAX_BLOCK_MS = 10_000.0
 BLOCK_MS, LOOKAHEAD_BLOCK_MS = 32.0, 500.0  # defaults; each block needs its whole look-ahead anew
-CAUSAL = (
+LOOKAHEAD_ADVICE = (
     "denoise: most of the latency is the audio after each sample that the model needs. "
     "--model live needs none"
 )
@@ -99,7 +100,7 @@ def milliseconds(text: str) -> float:
     """Parse the length of a block. argparse shows this function's name in its errors."""
     value = float(text)
     if not 0 < value <= MAX_BLOCK_MS:
-        raise argparse.ArgumentTypeError(f"{text} is not in the range 0 to {MAX_BLOCK_MS:g}")
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most {MAX_BLOCK_MS:g}")
     return value
 
 
@@ -113,7 +114,8 @@ def run_live(arguments: Sequence[str]) -> int:
     if options.list_devices:
         from denoise.inference import sound_device
 
-        print(sound_device.list_devices(sound_device.load()))
+        for line in sound_device.list_devices(sound_device.load()).splitlines():
+            print_line(line, sys.stdout)
         return 0
     _check_options(options)
     with ExitStack() as stack:
@@ -252,7 +254,7 @@ def _print_start(denoiser: "Denoiser", live_format: "LiveFormat", device_seconds
         flush=True,
     )
     if denoiser.network.spec.lookahead_frames:
-        print(CAUSAL, file=sys.stderr, flush=True)
+        print(LOOKAHEAD_ADVICE, file=sys.stderr, flush=True)
 
 
 def _print_report(report: "LiveReport") -> None:

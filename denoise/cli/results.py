@@ -9,14 +9,16 @@ from denoise.cli.batch_runner import Outcome
 from denoise.cli.console import NORMAL, QUIET
 from denoise.cli.io_plan import Plan, Task
 
-MIN_RATIO = 0.75  # of a bit rate to the one that was wanted, below which it is told
+MIN_RATIO = 0.75  # written over wanted bit rate; below it, or above its inverse, both are printed
 
 
 def format_outcome(outcome: Outcome, is_verbose: bool) -> tuple[str, int]:
     """Return a line about one file, and the lowest verbosity at which it is printed."""
     task, report = outcome.task, outcome.report
     if report is None:
-        return f"denoise: {outcome.error}", QUIET
+        error = str(outcome.error)
+        is_named = task.source_name in error or task.target_name in error
+        return f"denoise: {'' if is_named else f'{task.source_name}: '}{error}", QUIET
     text = f"{task.source_name} -> {task.target_name}"
     if is_verbose:
         audio_format, encoding = report.audio_format, report.encoding

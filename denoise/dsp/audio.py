@@ -24,7 +24,7 @@ SILENCE_RMS = 1e-4  # -80 dB relative to full scale; AudioMNIST's quietest clips
 RATES = (4000, 192_000)  # lowest and highest supported sample rate in Hz
 MAX_CHANNELS = 8
 MAX_AMPLITUDE = 1e10  # full scale is 1; larger samples are not audio, and sums of them overflow
-BLOCK_FRAMES = 65_536
+BLOCK_SAMPLES = 65_536  # of each channel
 NIST_HEADER_BYTES = 1024
 SHORTEN = "NIST SPHERE compressed by Shorten. Decompress it first, for example with sph2pipe."
 QUALITY = "HQ"  # of soxr, wherever audio is resampled
@@ -124,17 +124,23 @@ def read_blocks(sound: soundfile.SoundFile) -> Iterator[Waveform]:
     # be. Then the file is read to its true end.
     sound.seekable = lambda: False
     n_samples = 0
-    while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
-        if not np.isfinite(block).all():
-            raise AudioError("This audio holds samples that are not finite numbers.")
-        if np.abs(block).max() > MAX_AMPLITUDE:
-            raise AudioError(
-                f"This audio holds samples beyond {MAX_AMPLITUDE:.0e}; full scale is 1."
-            )
-        yield block
+    while len(block := sound.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
+        yield check_samples(block)
         n_samples += len(block)
     if n_samples == 0:
         raise AudioError("This audio holds no samples.")
+
+
+def check_samples(block: Waveform) -> Waveform:
+    """Return float32 [n_samples, n_channels], n_samples > 0, as it is.
+
+    Raises AudioError for samples that are not finite or exceed MAX_AMPLITUDE.
+    """
+    if not np.isfinite(block).all():
+        raise AudioError("This audio holds samples that are not finite numbers.")
+    if np.abs(block).max() > MAX_AMPLITUDE:
+        raise AudioError(f"This audio holds samples beyond {MAX_AMPLITUDE:.0e}; full scale is 1.")
+    return block
 
 
 def rms(waveform: Waveform) -> float:

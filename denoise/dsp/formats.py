@@ -32,9 +32,10 @@ BY_EXTENSION = {
 }
 # extensions of what is read but not written: a result is WAV, unless another format is asked for
 READ_ONLY = frozenset(
-    {"m4a", "m4b", "m4r", "mp4", "m4v", "mov", "qt", "3gp", "3gpp", "3g2", "aac", "adts"}
-    | {"mkv", "mka", "webm", "weba", "wma", "wmv", "asf", "avi", "flv", "mts", "m2ts", "mpg"}
-    | {"mpeg", "vob", "amr", "ac3", "ape", "wv", "tta", "mp1", "mp2", "mpga"}
+    {"m4a", "m4b", "m4r", "mp4", "m4v", "mov", "qt", "3ga", "3gp", "3gpp", "3g2", "aac", "adts"}
+    | {"mkv", "mka", "webm", "weba", "ogv", "spx", "wma", "wmv", "asf", "avi", "flv", "f4v"}
+    | {"mts", "m2ts", "m2t", "mpg", "mpeg", "vob", "amr", "awb", "ac3", "eac3", "ape", "wv"}
+    | {"tta", "mp1", "mp2", "mpga"}
 )
 # FFmpeg's name of the container for each extension of a video that can be written
 VIDEOS = {

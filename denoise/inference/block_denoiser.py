@@ -32,10 +32,12 @@ MIRROR_SECONDS = 1.0  # how much of a recording's end is mirrored, for the netwo
 def block_frames(spec: NetworkSpec, block_seconds: float = BLOCK_SECONDS) -> int:
     """Return the number of frames in a block, a multiple of the network's stride.
 
-    Raises ValueError for a length that is not 0 to MAX_BLOCK_SECONDS.
+    Raises ValueError for a length that is not above 0 and at most MAX_BLOCK_SECONDS.
     """
     if not 0 < block_seconds <= MAX_BLOCK_SECONDS:
-        raise ValueError(f"A block of {block_seconds:g} s is not in 0 to {MAX_BLOCK_SECONDS:g} s.")
+        raise ValueError(
+            f"A block of {block_seconds:g} s is not above 0 and at most {MAX_BLOCK_SECONDS:g} s."
+        )
     frames = block_seconds * spec.sample_rate / spec.spectrogram.hop_length
     return spec.stride * max(1, round(frames / spec.stride))
 

@@ -9,8 +9,10 @@ MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
 ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 W64 = b"riff\x2e\x91\xcf\x11"
 MAX_BOXES = 100
+BOX_HEADER_BYTES = 8
 LARGE_BOX_HEADER_BYTES = 16
 MPEG_TS_PACKET = 188
+MPEG_TS_CHECKED = 3  # packets, since frames of MP3 may begin like two
 STARTS = {
     b"OggS": "ogg",
     b"fLaC": "flac",
@@ -47,10 +49,7 @@ def sniff(file: BinaryIO) -> Container | None:
 
 
 def has_index_first(file: BinaryIO) -> bool:
-    """Tell whether a seekable MP4 or MOV file has its index before what the index is of.
-
-    Such a file plays while it is still loading.
-    """
+    """Tell whether a seekable MP4 or MOV file has its index (`moov`) before its media (`mdat`)."""
     position = 0
     for _ in range(MAX_BOXES):
         file.seek(position)
@@ -60,7 +59,7 @@ def has_index_first(file: BinaryIO) -> bool:
             return kind == b"moov"
         if size == 1:  # a size of 64 bits follows
             size = int.from_bytes(head[8:], "big")
-        if size < len(kind) + 4:
+        if size < BOX_HEADER_BYTES:  # 0: up to the end of the file; or no box
             return False
         position += size
     return False
@@ -82,12 +81,25 @@ def _name(file: BinaryIO) -> str | None:
     for start, name in STARTS.items():
         if head.startswith(start):
             return name
+    if _is_mpeg_ts(file):
+        return "mpegts"
     if len(head) >= 2 and head[0] == 0xFF and head[1] >= 0xE0:
         return "aac" if head[1] & 0xF6 == 0xF0 else "mp3"  # layer 0 is ADTS
-    if head[:1] == b"G":
-        file.seek(MPEG_TS_PACKET)
-        return "mpegts" if file.read(1) == b"G" else None
     return None
+
+
+def _is_mpeg_ts(file: BinaryIO) -> bool:
+    """Tell whether a file begins with packets of an MPEG transport stream."""
+    for n_before in (0, 4):  # AVCHD and Blu-ray put a time stamp of 4 bytes before each packet
+        n_bytes = n_before + MPEG_TS_PACKET
+        if all(_byte(file, n_before + k * n_bytes) == b"G" for k in range(MPEG_TS_CHECKED)):
+            return True
+    return False
+
+
+def _byte(file: BinaryIO, position: int) -> bytes:
+    file.seek(position)
+    return file.read(1)
 
 
 def id3_bytes(header: bytes) -> int:

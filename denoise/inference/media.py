@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from denoise.dsp.audio import BLOCK_FRAMES, MAX_AMPLITUDE, Waveform
+from denoise.dsp.audio import BLOCK_SAMPLES, Waveform, check_samples
 from denoise.errors import AudioError
 
 INSTALL = "pip install '.[media]' in the source folder of denoise"
@@ -77,8 +77,8 @@ class Media:
         for samples in self._frames():
             held.append(samples)
             n_held += len(samples)
-            if n_held >= BLOCK_FRAMES:
-                yield _check(np.concatenate(held))
+            if n_held >= BLOCK_SAMPLES:
+                yield check_samples(np.concatenate(held))
                 n_samples += n_held
                 held, n_held = [], 0
         n_samples += n_held
@@ -86,7 +86,7 @@ class Media:
             raise AudioError("This audio holds no samples.")
         self._check_length(n_samples)
         if held:
-            yield _check(np.concatenate(held))
+            yield check_samples(np.concatenate(held))
 
     def _check_length(self, n_samples: int) -> None:
         seconds, least = n_samples / self.sample_rate, self._least_seconds
@@ -96,8 +96,8 @@ class Media:
             )
 
     def _frames(self) -> Iterator[Waveform]:
-        for start in range(0, self._lead_samples, BLOCK_FRAMES):
-            n_silent = min(BLOCK_FRAMES, self._lead_samples - start)
+        for start in range(0, self._lead_samples, BLOCK_SAMPLES):
+            n_silent = min(BLOCK_SAMPLES, self._lead_samples - start)
             yield np.zeros((n_silent, self.channels), np.float32)
         n_samples = 0
         try:
@@ -126,8 +126,8 @@ class Media:
         if MIN_LEAD_SECONDS <= seconds <= MAX_LEAD_SECONDS:
             left = round(seconds * self.sample_rate)
             while left:
-                yield min(left, BLOCK_FRAMES)
-                left -= min(left, BLOCK_FRAMES)
+                yield min(left, BLOCK_SAMPLES)
+                left -= min(left, BLOCK_SAMPLES)
 
     def _check_format(self, frame: Any, n_samples: int) -> None:
         actual = (int(frame.sample_rate), int(frame.layout.nb_channels))
@@ -196,7 +196,7 @@ def _examine(av: Any, opened: Any, container: str, start_seconds: float | None) 
     rate, channels = int(context.sample_rate or 0), int(context.channels or 0)
     seconds = _track_seconds(opened, stream)
     declared = seconds or (opened.duration or 0) / MICROSECONDS
-    tags = {**opened.metadata, **stream.metadata}
+    tags = {**stream.metadata, **opened.metadata}  # a track's title may be "Stereo"
     named = {TAGS.get(name.lower(), name.lower()): str(text) for name, text in tags.items()}
     least = seconds if container in TIMED else 0.0
     n_declared = round(declared * rate) or None
@@ -231,13 +231,14 @@ def _lead_seconds(opened: Any, stream: Any) -> float:
 
 
 def _count_bits(context: Any) -> int:
-    """Return the bits of a sample: 16 of a lossy codec, whose floats were never written; 0 of PCM.
+    """Return the bits per sample that the result needs.
 
-    Floats that are the recording itself, as in pcm_f32le, have 0.
+    They are 0 (floats) for lossless floats, 24 for integers of more than 16 bits, else 16. A lossy
+    codec has 16: its floats exist only in the decoder.
     """
-    if context.name.startswith("pcm_f"):
-        return 0
     name = context.format.name if context.format is not None else "flt"
+    if context.name.startswith(("pcm_f", "wavpack")) and name.startswith(("flt", "dbl")):
+        return 0
     return 24 if name.startswith(("s32", "s64")) else 16
 
 
@@ -251,11 +252,3 @@ def _to_waveform(frame: Any) -> Waveform:
     bits = 8 * samples.dtype.itemsize
     middle = 128.0 if samples.dtype.kind == "u" else 0.0
     return np.ascontiguousarray((samples - middle) / 2.0 ** (bits - 1), np.float32)
-
-
-def _check(block: Waveform) -> Waveform:
-    if not np.isfinite(block).all():
-        raise AudioError("This audio holds samples that are not finite numbers.")
-    if np.abs(block).max() > MAX_AMPLITUDE:
-        raise AudioError(f"This audio holds samples beyond {MAX_AMPLITUDE:.0e}; full scale is 1.")
-    return block

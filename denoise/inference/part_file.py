@@ -15,7 +15,8 @@ class Part:
     """A range of bytes that is a recording of its own, and bytes to read in place of others.
 
     `header` holds bytes to read before the range. The recording has exactly `n_samples` samples, if
-    these are known: the decoder adds less than `slack`. It has `min_samples` or more.
+    these are known: the decoder adds less than `slack`. It has `min_samples` or more. Of MP3,
+    `counted_samples` is how many samples all frames hold, the encoder's padding included.
     """
 
     start: int
@@ -24,6 +25,7 @@ class Part:
     n_samples: int | None = None
     slack: int = 0
     min_samples: int = 0
+    counted_samples: int = 0
     header: bytes = b""
 
     @property

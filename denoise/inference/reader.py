@@ -91,6 +91,8 @@ def probe(path: Path) -> tuple[AudioFormat, Encoding]:
 
 def _open(path: Path, file: BinaryIO, stack: ExitStack) -> Source:
     """Open a recording; `stack` closes it."""
+    if not file.seek(0, os.SEEK_END):
+        raise AudioError("The file is empty.")
     container = sniff(file)
     if container is not None and not container.is_read_by_sndfile:
         return _open_media(path, file, container, stack)
@@ -118,7 +120,10 @@ def _open(path: Path, file: BinaryIO, stack: ExitStack) -> Source:
             raise AudioError(reason) from error
     audio_format, encoding = _properties(sound)
     is_one = parts is None or len(parts) == 1
-    declared = sound.frames if is_one and 0 < sound.frames < UNKNOWN_LENGTH else None
+    n_samples = sound.frames
+    if part.counted_samples and not part.min_samples <= n_samples <= part.counted_samples:
+        n_samples = part.counted_samples  # the file is truncated, or libmpg123 guessed
+    declared = n_samples if is_one and 0 < n_samples < UNKNOWN_LENGTH else None
     rate = bit_rate_of(path, sound.subtype, sound.samplerate, declared)
     encoding = replace(encoding, bit_rate=rate)
     tags = {name: str(getattr(sound, name)) for name in TAGS if getattr(sound, name)}

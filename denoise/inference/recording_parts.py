@@ -58,7 +58,15 @@ def _find_mp3_parts(file: BinaryIO, n_bytes: int) -> list[Part]:
         if stream.header_bytes and abs(n_used / stream.header_bytes - 1) > MP3_TOLERANCE:
             # The decoder would print a warning.
             replaced[header_offset + 4] = n_used.to_bytes(4, "big")
-        parts.append(Part(stream.start, stream.end, replaced, min_samples=fewest))
+        parts.append(
+            Part(
+                stream.start,
+                stream.end,
+                replaced,
+                min_samples=fewest,
+                counted_samples=stream.n_samples,
+            )
+        )
     return parts or [Part(0, n_bytes, {})]
 
 

@@ -93,7 +93,7 @@ def copy_streams(
 
 def _attach_cover(stream: Any, output: Any, picture: bytes) -> None:
     kind = "png" if stream.codec_context.name == "png" else "jpeg"
-    name = stream.metadata.get("filename", f"cover.{kind.replace('e', '')}")
+    name = stream.metadata.get("filename", "cover.png" if kind == "png" else "cover.jpg")
     output.add_attachment(name, stream.metadata.get("mimetype", f"image/{kind}"), picture)
 
 

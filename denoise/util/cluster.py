@@ -97,9 +97,11 @@ def _make_backend(client: Any) -> Any:
     from joblib._dask import DaskDistributedBackend
 
     class Backend(DaskDistributedBackend):
-        """joblib's backend, which waits for ever where Dask gives a task up or has no worker.
+        """joblib's Dask backend with three repairs.
 
-        It also does the tasks in this process if there is but one worker.
+        The original waits forever for a task that Dask gives up (see submit) or if no worker is
+        left (_watch), and does the tasks in this process if there is only one worker
+        (effective_n_jobs).
         """
 
         def start_call(self) -> None:
