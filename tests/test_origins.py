@@ -101,7 +101,9 @@ def test_a_preflight_needs_no_token() -> None:
         headers = response.headers
         assert headers["Access-Control-Allow-Origin"] == origin
         assert headers["Access-Control-Allow-Methods"] == "POST"
-        assert headers["Access-Control-Allow-Headers"] == "Authorization, Content-Type"
+        assert (
+            headers["Access-Control-Allow-Headers"] == "Authorization, Content-Type, Last-Event-ID"
+        )
         assert "Access-Control-Allow-Private-Network" not in headers
     private = {"Origin": APP, **asked, "Access-Control-Request-Private-Network": "true"}
     headers = client.options("/v1/limits", headers=private).headers

@@ -72,16 +72,19 @@ class Connection:
                     _wait_or_raise(error, tries_left)
         raise AssertionError("the last attempt returns or raises")
 
-    def request(self, method: str, path: str, consume: Consumer) -> Any:
+    def request(
+        self, method: str, path: str, consume: Consumer, timeout: float | None = None
+    ) -> Any:
         """Send a request without a body, and return what `consume` makes of the response.
 
-        Raises HTTPError for an answer that is an error, and otherwise as `denoise`.
+        `timeout` is in seconds; None stands for the connection's. Raises HTTPError for an answer
+        that is an error, and otherwise as `denoise`.
         """
         url = f"{make_base(self.address)}{path}"
         request = urllib.request.Request(url, headers=self._headers(), method=method)
         with (
             self._connection_errors(url),
-            _make_opener().open(request, timeout=self.timeout) as response,
+            _make_opener().open(request, timeout=timeout or self.timeout) as response,
         ):
             return consume(response)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from denoise.cli.server_connection import (
+    ASK_SECONDS,
     MAX_DOCUMENT_BYTES,
     Connection,
     Consumer,
@@ -53,7 +54,8 @@ class JobConnection(Connection):
             yield
         finally:
             with suppress(DenoiseError, urllib.error.HTTPError):
-                self.request("DELETE", f"{PATH}/{job_id}", lambda _: None)
+                seconds = min(ASK_SECONDS, self.timeout)  # nobody needs the answer
+                self.request("DELETE", f"{PATH}/{job_id}", lambda _: None, seconds)
 
     def _wait(self, job_id: str) -> None:
         """Return once a job is done; raises ServerError if it fails."""

@@ -134,8 +134,7 @@ def _check_request(route: Route, context: ServerContext) -> None:
     request_parsing.check_query(request, route)
     if route.receives_recording:
         request_parsing.check_body(request, context.limits.body_bytes)
-        if context.is_stopping.is_set():
-            raise ProblemError("stopping", "The server accepts no new work.")
+        context.refuse_if_stopping()
 
 
 def _answer_error(error: Exception, context: ServerContext) -> Response:

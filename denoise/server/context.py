@@ -12,6 +12,7 @@ from denoise.server.host_check import Hosts
 from denoise.server.jobs.runner import JobRunner
 from denoise.server.jobs.store import JobStore
 from denoise.server.limits import Limits
+from denoise.server.problems import ProblemError
 from denoise.server.prometheus import ServerMetrics
 
 
@@ -42,6 +43,11 @@ class ServerContext:
         self.jobs = JobRunner(
             store, self.network, self.limits, self.work_queue, self.metrics, self.is_stopping
         )
+
+    def refuse_if_stopping(self) -> None:
+        """Raise ProblemError once the server accepts no new work."""
+        if self.is_stopping.is_set():
+            raise ProblemError("stopping", "The server accepts no new work.")
 
     def describe_network(self) -> dict[str, Any]:
         """Return the network's sample rate, STFT and receptive field as JSON values."""

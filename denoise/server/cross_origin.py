@@ -11,7 +11,7 @@ EXPOSED = (
     "Audio-Channels, Audio-Clipped-Samples, Audio-Sample-Rate, Audio-Seconds, "
     "Content-Disposition, Location, Request-Id, Retry-After"
 )
-ALLOWED_HEADERS = "Authorization, Content-Type"
+ALLOWED_HEADERS = "Authorization, Content-Type, Last-Event-ID"
 PREFLIGHT_SECONDS = 600
 
 

@@ -37,8 +37,7 @@ def _make_light_views(context: ServerContext) -> Views:
     """Return the views that need no worker."""
 
     def ready() -> dict[str, str]:
-        if context.is_stopping.is_set():
-            raise ProblemError("stopping", "The server accepts no new work.")
+        context.refuse_if_stopping()
         return {"status": "ready"}
 
     def metrics() -> Response:

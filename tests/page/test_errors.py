@@ -21,6 +21,7 @@ from tests.page.acts import (
     expect_result,
     open_details,
     respond,
+    wait_until,
 )
 from tests.test_waitress_server import serving
 
@@ -112,6 +113,48 @@ def test_a_recording_that_was_not_cleaned_can_be_downloaded(page: Page) -> None:
     page.get_by_role("button", name="Stop and clean").click()
     expect_result(page, "recording.wav")
     expect(page.locator("#kept")).to_be_visible()  # the first one still is nowhere else
+
+
+def test_several_recordings_that_were_not_cleaned_are_downloaded(page: Page) -> None:
+    leave = "dispatchEvent(new Event('beforeunload', { cancelable: true }))"  # false: it asks
+    page.route("**/v1/denoise*", respond(413, "<html>"))
+    assert page.evaluate(leave)
+    for _ in range(2):
+        page.locator("#record").click()
+        expect(page.get_by_role("meter")).not_to_have_js_property("value", -60)
+        page.get_by_role("button", name="Stop and clean").click()
+        expect_error(page, "The recording is too large.")
+    expect(page.get_by_text("2 recordings of yours have not been cleaned.")).to_be_visible()
+    expect(page.get_by_role("button", name="Download all 2")).to_be_visible()
+    assert not page.evaluate(leave)
+    at_once = page.evaluate(
+        """() => {
+            window.names = [];
+            HTMLAnchorElement.prototype.click = function () { names.push(this.download); };
+            document.getElementById("save-kept").click();
+            return names.length;
+        }"""
+    )
+    assert at_once == 1  # browsers drop downloads that a page starts all at once
+    wait_until(page, "names.length === 2")
+    assert page.evaluate(leave)
+    assert page.evaluate("names") == ["recording.wav"] * 2
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        {"routes": {"**/mix.js": lambda route: route.abort()}},
+        {"init": "delete AbortSignal.prototype.throwIfAborted;"},
+    ],
+    ids=["a part that is missing", "an old browser"],
+)
+def test_a_page_that_cannot_work_says_so(
+    open_page: Callable[..., Page], trouble: dict[str, Any]
+) -> None:
+    page = open_page(**trouble, has_example=False)
+    notice = page.get_by_text("This page needs a newer browser")
+    expect(notice).to_be_visible(timeout=30_000)  # after some seconds, in which it may still load
 
 
 def test_files_of_the_page_that_cannot_be_loaded_are_reported(

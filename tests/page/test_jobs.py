@@ -106,6 +106,22 @@ def test_a_server_that_is_busy_or_starts_anew_is_waited_for(
     page.route(pattern, fail_at_first)
     made = clean(page)
     assert made["extension"] == "wav" and left == []
+    assert ["waiting" if method == "POST" else "unreachable", None] in made["told"]
+
+
+def test_a_pause_leaves_no_listener_behind(page: Page) -> None:
+    count = page.evaluate(
+        """async () => {
+            const { pause } = await import("/page/api.js");
+            const { signal } = new AbortController();
+            let count = 0;
+            signal.addEventListener = () => { count += 1; };
+            signal.removeEventListener = () => { count -= 1; };
+            await pause(0, signal);
+            return count;
+        }"""
+    )
+    assert count == 0
 
 
 def test_a_job_that_the_server_has_lost_is_an_error(page: Page) -> None:

@@ -120,6 +120,7 @@ def test_the_previous_spectrogram_is_cleared(page: Page) -> None:
     expect_result(page, "next.wav")
     expect(page.get_by_role("img", name="Spectrogram, after", exact=True)).to_be_visible()
     assert not pixels(page, "#picture", 0, 0, 100).any()
+    expect(page.locator("#picture")).to_have_css("background-color", "rgb(5, 6, 15)")
 
 
 def test_the_page_can_be_used_while_a_worker_computes_the_spectrograms(page: Page) -> None:

@@ -126,7 +126,7 @@ class JobRunner:
         except Exception as error:
             self._fail(job_id, ProblemError("failed", FAULT), error)
         finally:
-            self.store.remove_files(job_id)
+            self.store.remove_leftovers(job_id)
 
     def _denoise(self, job_id: str, hold: JobWorker, interrupt: Callable[[], None]) -> None:
         if (job := self.store.get(job_id)) is None:

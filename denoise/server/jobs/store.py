@@ -156,12 +156,12 @@ class JobStore:
             self._jobs.pop(job_id, None)
             if self._folder is not None:
                 self.path(job_id, STATE).unlink(missing_ok=True)
-        self.remove_files(job_id)
+        self.remove_leftovers(job_id)
         with self._lock:
             self._n_bytes.pop(job_id, None)
 
-    def remove_files(self, job_id: str) -> None:
-        """Delete what is left of a job that was removed while it ran."""
+    def remove_leftovers(self, job_id: str) -> None:
+        """Delete the folder of a job that no longer exists; otherwise do nothing."""
         if self._folder is not None and self.get(job_id) is None:
             shutil.rmtree(self._folder / job_id, ignore_errors=True)
 

@@ -143,10 +143,14 @@ export async function refusal(request) {
 export function pause(seconds, signal) {
   signal.throwIfAborted();
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, 1000 * Math.min(60, seconds));
-    signal.addEventListener("abort", () => {
+    const abort = () => {
       clearTimeout(timer);
       reject(signal.reason);
-    });
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", abort);
+      resolve();
+    }, 1000 * Math.min(60, seconds));
+    signal.addEventListener("abort", abort);
   });
 }

@@ -1,8 +1,6 @@
 /** Several recordings: a row for each, with its state and its result. */
 
-import { byId, fileSize, resultName, save } from "./dom.js";
-
-const SAVE_MS = 300;
+import { SAVE_MS, byId, fileSize, resultName, save } from "./dom.js";
 
 /** The recordings that were given together; each is cleaned in its turn. */
 export class Batch {
@@ -79,7 +77,7 @@ export class Batch {
     byId("download-all").disabled = this.made.length === 0;
   }
 
-  /** Save one after the other: Chrome drops what exceeds ten a second, Safari all but one at once. */
+  /** Save one after the other. */
   async #saveAll() {
     const names = new Set();
     for (const row of this.made) {

@@ -1,6 +1,6 @@
 /** Files -> samples, by the browser's own decoders. */
 
-import { toPcm, toWav } from "./wav.js";
+import { WAV_TYPE, toPcm, toWav } from "./wav.js";
 
 const FALLBACK_RATE = 48000; // browsers do not tell a file's own rate
 
@@ -18,5 +18,5 @@ export async function asWav(file) {
   const buffer = await decode(file, FALLBACK_RATE);
   if (!buffer?.length) return null;
   const channels = Array.from({ length: buffer.numberOfChannels }, (_, c) => buffer.getChannelData(c));
-  return new File([toWav([toPcm(channels)], buffer.sampleRate, channels.length)], file.name);
+  return new File([toWav([toPcm(channels)], buffer.sampleRate, channels.length)], file.name, { type: WAV_TYPE });
 }

@@ -3,7 +3,7 @@
 import { Problem, credentials, pause, readResult, refusal, transfer, whileBusy } from "./api.js";
 
 const POLL_SECONDS = 0.7;
-const MOST_FAILURES = 900; // of requests in a row, ten minutes: a job outlives a restart or a lost network
+const MAX_FAILURES = 900; // of requests in a row, ten minutes: a job outlives a restart or a lost network
 const ACCEPTED = 202;
 const UNAVAILABLE = [0, 502, 503, 504]; // no answer, or that of a proxy
 
@@ -38,7 +38,8 @@ async function fetchResult(path, tell, signal) {
       if (answer.status !== 200) throw await refusal(answer);
       return readResult(answer);
     } catch (problem) {
-      if (!UNAVAILABLE.includes(problem.status) || failures === MOST_FAILURES) throw problem;
+      if (!UNAVAILABLE.includes(problem.status) || failures === MAX_FAILURES) throw problem;
+      tell("unreachable", null);
       await pause(POLL_SECONDS, signal);
     }
   }
@@ -48,7 +49,7 @@ async function untilDone(path, tell, signal) {
   for (let failures = 0; ;) {
     const job = await look(path, signal);
     failures = job ? 0 : failures + 1;
-    if (failures > MOST_FAILURES) throw new Problem("The server does not answer.", "Is it still running?", 0);
+    if (failures > MAX_FAILURES) throw new Problem("The server does not answer.", "Is it still running?", 0);
     if (job?.state === "done") return;
     if (job?.state === "failed") throw toProblem(job.problem);
     if (job?.state === "running") tell("cleaning", job.progress);

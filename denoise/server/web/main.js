@@ -3,7 +3,7 @@
 import { Problem, ask, denoise } from "./api.js";
 import { Batch } from "./batch.js";
 import { asWav } from "./decode.js";
-import { byId, clock, fileSize, inWords, save } from "./dom.js";
+import { SAVE_MS, byId, clock, fileSize, inWords, save } from "./dom.js";
 import { denoiseAsJob } from "./job.js";
 import { listenToKeys } from "./keys.js";
 import { Pace, durationOf } from "./pace.js";
@@ -13,8 +13,8 @@ import { attempt, attemptUnseen, cancel, dismiss, hideError, setPrimary, show, s
 
 const MEDIA = "WAV, FLAC, OGG, MP3, M4A, MP4 and others"; // with the server's extra
 const BYTES_A_SAMPLE = 2; // of what is recorded here
-const MOST_BYTES_AT_ONCE = 8 * 2 ** 20; // longer recordings become jobs,
-const MOST_SECONDS_AT_ONCE = 600; // and so do those that are small because they are compressed
+const MAX_DIRECT_BYTES = 8 * 2 ** 20; // larger recordings are sent as jobs
+const MAX_DIRECT_SECONDS = 600; // so are longer ones, however small
 const UNSUPPORTED = 415;
 const EXAMPLE = {
   title: "An example",
@@ -24,6 +24,7 @@ const EXAMPLE = {
 let limits = null; // as /v1/limits has them; null while they are not known
 let recorder = null;
 let kept = []; // recordings of the microphone that have not been cleaned
+const saved = new WeakSet(); // those that were downloaded
 const result = new Result((file, query) => (
   attempt((signal) => clean(file, query, signal), { returnTo: "download", name: () => file.name })
 ));
@@ -37,7 +38,7 @@ const batch = new Batch({
 async function clean(file, query, signal, prefix = "") {
   check(file);
   const seconds = await durationOf(file);
-  const isLong = file.size > MOST_BYTES_AT_ONCE || seconds > MOST_SECONDS_AT_ONCE;
+  const isLong = file.size > MAX_DIRECT_BYTES || seconds > MAX_DIRECT_SECONDS;
   const send = isLong ? denoiseAsJob : denoise;
   const pace = new Pace(seconds);
   return send(file, query, (phase, share) => {
@@ -188,7 +189,20 @@ function stop() {
 /** Keep recordings of the microphone, which exist nowhere else, for the user to download. */
 function keepAll(files) {
   kept = files;
-  byId("kept").hidden = files.length === 0;
+  const count = files.length;
+  byId("kept").hidden = count === 0;
+  byId("kept-text").textContent = count === 1 ? "A recording of yours has not been cleaned."
+    : `${count} recordings of yours have not been cleaned.`;
+  byId("save-kept").textContent = count === 1 ? "Download it" : `Download all ${count}`;
+}
+
+/** Save them one after the other. */
+async function saveKept() {
+  for (const file of kept) {
+    save(file, file.name);
+    saved.add(file);
+    await new Promise((resolve) => { setTimeout(resolve, SAVE_MS); });
+  }
 }
 
 function discard() {
@@ -242,9 +256,9 @@ byId("file").addEventListener("change", (event) => {
 byId("record").addEventListener("click", record);
 byId("stop").addEventListener("click", stop);
 byId("discard").addEventListener("click", discard);
-byId("save-kept").addEventListener("click", () => kept.forEach((file) => save(file, file.name)));
+byId("save-kept").addEventListener("click", saveKept);
 addEventListener("beforeunload", (event) => { // the browser asks before it drops what exists here only
-  if (recorder || kept.length) event.preventDefault();
+  if (recorder || kept.some((file) => !saved.has(file))) event.preventDefault();
 });
 byId("example").addEventListener("click", () => open(() => {
   tell("fetching", null);
@@ -257,3 +271,4 @@ listenToDrops();
 listenToKeys();
 askForLimits();
 openExample();
+if (AbortSignal.prototype.throwIfAborted) byId("unsupported").remove();

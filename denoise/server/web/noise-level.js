@@ -4,9 +4,9 @@ import { powerOfMix } from "./spectrogram.js";
 
 const PAUSE_DB = -30; // below the loud frames of what was cleaned
 const LOUD_SHARE = 0.95; // of the frames are no louder than a loud one
-const LEAST_FRAMES = 10; // about 0.16 s of pauses
+const MIN_FRAMES = 10; // about 0.16 s of pauses
 const SILENT_DB = -75; // no noise that anybody hears; 0 dB is a full-scale sine
-export const MOST_DB = 40;
+export const MAX_DB = 40;
 
 /**
  * The noise of left * before + right * after against that before, in dB: { reductionDb }, 40 at
@@ -15,12 +15,12 @@ export const MOST_DB = 40;
 export function noiseLevel({ frames }, [left, right]) {
   const [before, after] = frames;
   const pauses = findPauses(after);
-  if (pauses.length < LEAST_FRAMES) return { reductionDb: null, isSilent: false };
+  if (pauses.length < MIN_FRAMES) return { reductionDb: null, isSilent: false };
   const mean = (power) => pauses.reduce((sum, i) => sum + power(i), 0) / pauses.length;
   const powerBefore = mean((i) => before[i]);
   if (10 * Math.log10(powerBefore) < SILENT_DB) return { reductionDb: null, isSilent: true };
   const powerAfter = mean((i) => powerOfMix(frames, i, left, right));
-  const floor = powerBefore * 10 ** (-MOST_DB / 10);
+  const floor = powerBefore * 10 ** (-MAX_DB / 10);
   return { reductionDb: 10 * Math.log10(powerBefore / Math.max(floor, powerAfter)), isSilent: false };
 }
 

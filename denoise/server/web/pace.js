@@ -1,7 +1,7 @@
 /** How long cleaning will take, from how long it took before. */
 
-const LEAST_SECONDS = 20; // shorter recordings say more about the network than about the server
-const LEAST_SHARE = 0.03; // less says little about the rest
+const MIN_SECONDS = 20; // shorter recordings say more about the network than about the server
+const MIN_SHARE = 0.03; // less says little about the rest
 const METADATA_MS = 2000;
 
 let secondsPerSecond = 0.03; // of work for one second of sound, until a recording has shown it
@@ -23,7 +23,7 @@ export class Pace {
   }
 
   #learn() {
-    if (this.audioSeconds >= LEAST_SECONDS) secondsPerSecond = this.#passed() / this.audioSeconds;
+    if (this.audioSeconds >= MIN_SECONDS) secondsPerSecond = this.#passed() / this.audioSeconds;
     this.#started = null;
   }
 
@@ -33,7 +33,7 @@ export class Pace {
 
   /** What `tell` takes: the seconds that are `left` once a share is done, or all that are `expected`. */
   estimate(share) {
-    if (share > LEAST_SHARE) return { left: (this.#passed() * (1 - share)) / share };
+    if (share > MIN_SHARE) return { left: (this.#passed() * (1 - share)) / share };
     return { expected: this.audioSeconds === null ? null : secondsPerSecond * this.audioSeconds };
   }
 }

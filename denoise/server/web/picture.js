@@ -3,11 +3,11 @@
 import { clock } from "./dom.js";
 
 const RANGE_DB = 80;
-const MOST_HZ = 12000; // speech has little above, and the network keeps none
+const MAX_HZ = 12000; // the picture ends here: speech has little above
 const MARGIN = { left: 40, right: 8, top: 4, bottom: 20 }; // for the axes, in CSS pixels
 const NO_MARGIN = { left: 0, right: 0, top: 0, bottom: 0 };
 const LETTERS = "12px system-ui, sans-serif";
-const LEAST_TOP_DB = -40; // where all is quieter, or silent, the pictures are dark
+const MIN_TOP_DB = -40; // where all is quieter, or silent, the pictures are dark
 const TIME_STEPS = [30, 60, 120, 300, 600]; // seconds
 const THEMES = ["(prefers-color-scheme: dark)", "(forced-colors: active)"];
 const COLOURS = [[5, 6, 15], [43, 26, 94], [154, 44, 111], [238, 122, 58], [255, 244, 184]];
@@ -25,7 +25,7 @@ const SHADES = new Uint32Array( // the colours as an image's bytes have them, fr
 
 /** The scale's top for a spectrogram: a multiple of 10 dB. */
 export function topOf({ db }) {
-  const most = db.reduce((most, value) => Math.max(most, value), LEAST_TOP_DB);
+  const most = db.reduce((most, value) => Math.max(most, value), MIN_TOP_DB);
   return 10 * Math.ceil(most / 10);
 }
 
@@ -105,7 +105,7 @@ export class Picture {
 
   /** Take one of the spectrograms; the extent has the duration, the highest frequency and the scale's top. */
   add(heard, spectrogram, { duration, hz, topDb }) {
-    this.#extent = { duration, topDb, hz: Math.min(MOST_HZ, hz, spectrogram.topHz) };
+    this.#extent = { duration, topDb, hz: Math.min(MAX_HZ, hz, spectrogram.topHz) };
     this.#images.set(heard, paint(spectrogram, this.#extent));
     this.#draw();
   }
@@ -163,7 +163,9 @@ export class Picture {
   /** Name the canvas, for those who do not see it, after what it shows. */
   #name() {
     let name = `Spectrogram, ${this.#heard}`;
-    if (this.#images.has(this.#heard)) {
+    const isEmpty = !this.#images.has(this.#heard);
+    this.canvas.classList.toggle("is-empty", isEmpty);
+    if (!isEmpty) {
       const { duration, hz } = this.#extent;
       name += `: 0 to ${clock(duration)}, 0 to ${(hz / 1000).toFixed(1)} kHz`;
     }

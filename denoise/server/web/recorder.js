@@ -19,11 +19,13 @@ export class Recorder {
   #blocks = [];
   #count = 0;
   #whenLast;
+  #ended = new AbortController();
 
   /** hear(seconds, levelDb) is called as it goes on. */
   constructor(stream, context, node, hear) {
     Object.assign(this, { stream, context, node, hear });
     node.port.onmessage = ({ data }) => this.#take(data);
+    keepScreenOn(this.#ended.signal);
   }
 
   /** Ask for the microphone and begin; throws a Problem where there is none. gone(): it was unplugged. */
@@ -56,12 +58,17 @@ export class Recorder {
     const last = new Promise((resolve) => { this.#whenLast = resolve; });
     this.node.port.postMessage("stop");
     await Promise.race([last, new Promise((resolve) => { setTimeout(resolve, LAST_MS); })]);
-    release(this.stream, this.context);
+    this.#release();
     return new File([toWav(this.#blocks, this.context.sampleRate)], "recording.wav");
   }
 
   /** End it, and keep nothing. */
   discard() {
+    this.#release();
+  }
+
+  #release() {
+    this.#ended.abort();
     release(this.stream, this.context);
   }
 
@@ -80,6 +87,18 @@ async function microphone() {
     const [title, detail] = REFUSED[error.name] ?? ["The microphone cannot be used.", error.message];
     throw new Problem(title, detail);
   }
+}
+
+/** Keep the screen on until the signal comes: a phone that locks it ends the recording. */
+function keepScreenOn(signal) {
+  const ask = async () => {
+    const lock = await navigator.wakeLock?.request("screen").catch(() => null);
+    if (signal.aborted) lock?.release();
+    else signal.addEventListener("abort", () => lock?.release());
+  };
+  const askAgain = () => document.visibilityState === "visible" && ask(); // a hidden page loses its lock
+  document.addEventListener("visibilitychange", askAgain, { signal });
+  ask();
 }
 
 function release(stream, context) {

@@ -3,15 +3,18 @@
 import { Problem } from "./api.js";
 import { decode } from "./decode.js";
 import { byId, clock, resultName, save } from "./dom.js";
-import { MOST_DB } from "./noise-level.js";
+import { MAX_DB } from "./noise-level.js";
 import { Picture, drawAnew, drawScale, topOf } from "./picture.js";
 import { Player } from "./player.js";
+import { WAV_TYPE } from "./wav.js";
 
-const LEAST_RATE = 8000; // what every browser takes in an AudioBuffer
-const MOST_RATE = 96000;
+const MIN_RATE = 8000; // what every browser takes in an AudioBuffer
+const MAX_RATE = 96000;
 const HAS_LITTLE_MEMORY = matchMedia("(pointer: coarse)").matches; // a phone
 // Half an hour of 48 kHz, or eight minutes: the browser holds each sample four times, in 4 bytes.
-const MOST_SAMPLES = HAS_LITTLE_MEMORY ? 2.5e7 : 1e8;
+const MAX_SAMPLES = HAS_LITTLE_MEMORY ? 2.5e7 : 1e8;
+// The server answers in these formats, and in WAV otherwise.
+const KEPT = /\.(flac|og[ga]|opus|mp3|aif[fc]?|au|snd|caf|w64|rf64)$|^[^.]*$/i;
 const UNPLAYABLE = "It cannot be played in this page. Download it to listen.";
 const TOO_LONG = "It is too long to be played in this page. Download it to listen.";
 
@@ -49,8 +52,8 @@ export class Result {
    * for browsers whose decoder gives another number of samples. `hint` stands beside the name.
    */
   async show(file, made, { original, signal, title = file.name, hint = "" }) {
-    if (made.count > MOST_SAMPLES) return this.#offer(file, made, title, TOO_LONG);
-    const rate = Math.max(LEAST_RATE, Math.min(MOST_RATE, made.sampleRate));
+    if (made.count > MAX_SAMPLES) return this.#offer(file, made, title, TOO_LONG);
+    const rate = Math.max(MIN_RATE, Math.min(MAX_RATE, made.sampleRate));
     const after = await decode(made.blob, rate);
     let before = after && await decode(file, rate);
     if (after && before?.length !== after.length) before = await decodedBy(original, rate, signal);
@@ -177,7 +180,8 @@ export class Result {
 
   async #save() {
     const { file, made } = this.#clip;
-    const format = byId("format").value || (/\.wav$/i.test(file.name) ? "wav" : "");
+    const isKept = KEPT.test(file.name) && file.type !== WAV_TYPE; // WAV is what was decoded here, too
+    const format = byId("format").value || (isKept ? "" : "wav");
     const wanted = key(format, this.strength);
     if (!made.has(wanted)) {
       const query = { strength: this.strength, ...(format && { format }) };
@@ -206,6 +210,6 @@ function showNoise({ reductionDb, isSilent }) {
 function inDecibels(reductionDb) {
   if (reductionDb === null) return ""; // nobody paused
   const whole = Math.round(reductionDb);
-  if (whole >= MOST_DB) return `Noise more than ${MOST_DB} dB lower`;
+  if (whole >= MAX_DB) return `Noise more than ${MAX_DB} dB lower`;
   return whole < 1 ? "Noise as before" : `Noise ${whole} dB lower`;
 }

@@ -1,9 +1,9 @@
 /** Samples -> spectrograms in decibels, as POST /v1/spectrogram has them: 0 dB is a full-scale sine. */
 
 const WINDOW_SECONDS = 0.032;
-const MOST_COLUMNS = 800;
+const MAX_COLUMNS = 800;
 const FLOOR = 1e-12; // -120 dB
-const LEAST_HZ = 60; // what is below is hardly heard
+const MIN_HZ = 60; // what is below is hardly heard
 
 /** The mean of channels, Float32Array each. */
 export function mean(channels) {
@@ -26,12 +26,12 @@ export function spectra(before, after, sampleRate) {
   const size = 2 ** Math.round(Math.log2(WINDOW_SECONDS * sampleRate));
   const hop = size / 2;
   const count = Math.floor(before.length / hop) + 1;
-  const columns = Math.min(count, MOST_COLUMNS);
+  const columns = Math.min(count, MAX_COLUMNS);
   const rows = size / 2;
   const sums = Array.from({ length: 3 }, () => new Float64Array(columns * rows));
   const frames = [[], [], []];
   const counts = new Float64Array(columns);
-  const add = makeAdder(before, after, size, Math.ceil((LEAST_HZ * size) / sampleRate));
+  const add = makeAdder(before, after, size, Math.ceil((MIN_HZ * size) / sampleRate));
   for (let frame = 0; frame < count; frame += 1) {
     const column = Math.floor((frame * columns) / count);
     counts[column] += 1;

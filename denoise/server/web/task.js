@@ -6,6 +6,7 @@ import { byId, inWords, makePrimary, showOnly } from "./dom.js";
 const VIEWS = ["drop", "recording", "working", "token-form"];
 const PRIMARY_OF = { recording: "stop", "token-form": "give-token", working: null };
 const PHASES = {
+  preparing: "Preparing",
   asking: "Waiting for the microphone",
   fetching: "Fetching the example",
   sending: "Sending",
@@ -76,6 +77,7 @@ const whenAborted = (signal) => new Promise((_, reject) => {
 async function untilAllowed(work, signal) {
   for (;;) {
     show("working", "cancel");
+    tell("preparing", null);
     try {
       return await work(signal);
     } catch (error) {

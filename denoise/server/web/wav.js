@@ -2,6 +2,7 @@
 
 const HEADER_BYTES = 44;
 const FULL_SCALE = 0x7fff;
+export const WAV_TYPE = "audio/wav";
 
 /** Channels of samples, -1 to 1, as a WAV file has them; done block by block, the end has little left to do. */
 export function toPcm(channels) {
@@ -15,10 +16,10 @@ export function toPcm(channels) {
   return view;
 }
 
-/** Blocks of PCM as a Blob of type audio/wav. */
+/** Blocks of PCM as a Blob of the type WAV_TYPE. */
 export function toWav(blocks, sampleRate, channels = 1) {
   const bytes = blocks.reduce((sum, block) => sum + block.byteLength, 0);
-  return new Blob([makeHeader(bytes, sampleRate, channels), ...blocks], { type: "audio/wav" });
+  return new Blob([makeHeader(bytes, sampleRate, channels), ...blocks], { type: WAV_TYPE });
 }
 
 function makeHeader(bytes, sampleRate, channels) {
