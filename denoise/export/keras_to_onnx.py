@@ -42,7 +42,7 @@ def to_onnx(model: keras.Model, metadata: Mapping[str, str]) -> bytes:
     supported.
     """
     # A clone with the same layers, each called once more: they keep their weights.
-    clone = keras.models.clone_model(model, clone_function=lambda x: x, call_function=call)
+    clone = keras.models.clone_model(model, clone_function=lambda x: x, call_function=call_for_onnx)
     exported, signature = clone, clone.inputs
     inputs, outputs, defaults = ["stft"], ["mask"], dict[str, np.ndarray]()
     if past := [layer for layer in clone.layers if isinstance(layer, PastFrames)]:
@@ -51,8 +51,8 @@ def to_onnx(model: keras.Model, metadata: Mapping[str, str]) -> bytes:
         inputs += [f"past_{number}" for number in range(len(past))]
         outputs += [f"last_{number}" for number in range(len(past))]
     elif any(isinstance(layer, ContextFrames) for layer in clone.layers):
-        around = [x for x in clone.layers if isinstance(x, ContextFrames | CropFrames)]
-        exported = WithContext(clone, around)
+        context_layers = [x for x in clone.layers if isinstance(x, ContextFrames | CropFrames)]
+        exported = WithContext(clone, context_layers)
         signature = [[*clone.inputs, keras.KerasTensor((2,), "int64", name="context")]]
         inputs += ["context"]
         defaults["context"] = np.zeros(2, np.int64)
@@ -101,25 +101,27 @@ class PieceByPiece(keras.Model):
 class WithContext(keras.Model):
     """A network that is told how many of its frames are context, and drops them on the way."""
 
-    def __init__(self, network: keras.Model, around: Sequence[ContextFrames | CropFrames]) -> None:
+    def __init__(
+        self, network: keras.Model, context_layers: Sequence[ContextFrames | CropFrames]
+    ) -> None:
         """Take a network and those of its layers that drop context."""
         super().__init__()
-        self._network, self._around = network, list(around)
+        self._network, self._context_layers = network, list(context_layers)
         self.built = True  # its layers have their weights
 
     def call(self, inputs: Sequence[Tensor]) -> Tensor:
         """Map [stft, context] to the mask of the frames that are not context."""
         stft, context = inputs
-        for layer in self._around:
+        for layer in self._context_layers:
             layer.context = context
         try:
             return self._network(stft)
         finally:
-            for layer in self._around:
+            for layer in self._context_layers:
                 layer.context = None
 
 
-def call(layer: keras.Operation, *arguments: Any, **options: Any) -> Tensor:
+def call_for_onnx(layer: keras.Operation, *arguments: Any, **options: Any) -> Tensor:
     """Call a layer, or equivalent operations that tf2onnx writes better."""
     match layer:
         case layers.BatchNormalization() if layer.axis in (-1, arguments[0].ndim - 1):
