@@ -162,12 +162,6 @@ def test_the_evaluation_refines_phases_as_inference_does() -> None:
     assert np.abs(other - found).max() > 1e-3
 
 
-def test_phases_that_griffin_lim_discards_are_not_refined(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("denoise.evaluation.reconstruction.refine_phase", None)
-    (found,) = clip_denoiser(CLOSE, "griffin_lim")(noise()[None])
-    assert found.any()
-
-
 @pytest.mark.parametrize("n_shifts", [1, 2, 4])
 @pytest.mark.parametrize("power", [1.0, 1.5])
 @pytest.mark.parametrize("around", [(0, 0), (12, 12), (8, 0), (0, 3), (5, 2), (39, 0), (0, 40)])

@@ -38,6 +38,12 @@ def test_noisy_phase_reconstructs_the_waveform() -> None:
     np.testing.assert_allclose(reconstructed, waveform, atol=1e-5)
 
 
+def test_phases_that_griffin_lim_discards_are_not_refined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("denoise.evaluation.reconstruction.refine_phase", None)
+    (reconstructed,) = clip_denoiser(UNCHANGED, "griffin_lim")(chirp(4001)[None])
+    assert reconstructed.any()
+
+
 @pytest.mark.parametrize("n_samples", [4001, 4032])
 def test_griffin_lim_finds_a_consistent_phase(n_samples: int) -> None:
     target = magnitude(stft(chirp(n_samples), PARAMS))

@@ -33,7 +33,7 @@ def clean(
     page: Page,
     content: bytes = WAV,
     query: dict[str, str] | None = None,
-    cancel_at: float | str = "never",
+    cancel_at: float | str | None = "never",
 ) -> dict[str, Any]:
     """Clean as a job, cancelled at a share of progress; return the result, or the error."""
     found: dict[str, Any] = page.evaluate(CLEAN, [list(content), query or {}, cancel_at])
@@ -80,6 +80,14 @@ def test_a_job_that_fails_tells_why(page: Page, deleted: list[str]) -> None:
     assert failed["title"] == "This is not a supported audio format."
     assert (failed["name"], failed["status"]) == ("Problem", 415)
     wait_for(page, lambda: deleted)
+
+
+def test_a_job_that_is_cancelled_before_the_server_has_answered_is_deleted(
+    page: Page, deleted: list[str]
+) -> None:
+    assert clean(page, cancel_at=None)["name"] == "AbortError"  # once the whole recording is sent
+    wait_for(page, lambda: deleted)
+    wait_for(page, lambda: page.request.get(deleted[0]).status == 404)
 
 
 @pytest.mark.parametrize(

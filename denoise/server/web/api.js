@@ -83,24 +83,37 @@ async function send(path, file, tell, signal) {
 /**
  * Send a request, with a body where there is one, and return the XMLHttpRequest once it is answered;
  * its response is a Blob. Throws a Problem without an answer, or the signal's reason.
+ *
+ * With `undo`, a body that was sent before the signal came is answered all the same, and undo(request)
+ * is called with that answer.
  */
-export function transfer(method, path, { body = null, tell, signal }) {
+export function transfer(method, path, { body = null, tell, signal, undo = null }) {
   signal.throwIfAborted();
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest(); // fetch does not tell how far an upload has come
-    const abort = () => request.abort();
+    let isSent = false;
+    const abort = () => {
+      if (undo && isSent) reject(signal.reason);
+      else request.abort();
+    };
     signal.addEventListener("abort", abort);
     request.open(method, path);
     request.responseType = "blob";
     if (body) request.setRequestHeader("Content-Type", "application/octet-stream");
     for (const [name, value] of Object.entries(credentials())) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => tell("sending", share(event));
-    request.upload.onload = () => tell("cleaning", null);
+    request.upload.onload = () => {
+      isSent = true;
+      tell("cleaning", null);
+    };
     request.onprogress = (event) => request.status === 200 && tell("receiving", share(event));
     request.onabort = () => reject(signal.reason);
     request.onerror = () => reject(new Problem("The server does not answer.",
       "Is it still running? If it is, the recording may have been moved since you chose it, or it may be a folder.", 0));
-    request.onload = () => resolve(request);
+    request.onload = () => {
+      if (signal.aborted) undo?.(request);
+      resolve(request);
+    };
     request.onloadend = () => signal.removeEventListener("abort", abort);
     if (body) tell("sending", 0);
     request.send(body);

@@ -9,26 +9,33 @@ const UNAVAILABLE = [0, 502, 503, 504]; // no answer, or that of a proxy
 
 /** Have a recording cleaned as a job; the arguments, the result and the errors are those of `denoise`. */
 export async function denoiseAsJob(file, query, tell, signal) {
-  const url = await whileBusy(() => create(file, query, tell, signal), tell, signal);
-  const path = url.replace(/^\//, ""); // the page may lie in a folder of a proxy
-  const remove = () => fetch(path, { method: "DELETE", headers: credentials(), keepalive: true }).catch(() => {});
-  const leave = (event) => event.persisted || remove(); // nobody will fetch the result, unless it comes back
+  const path = await whileBusy(() => create(file, query, tell, signal), tell, signal);
+  const leave = (event) => event.persisted || remove(path); // nobody will fetch the result, unless it comes back
   addEventListener("pagehide", leave);
   try {
     await untilDone(path, tell, signal);
     return await fetchResult(path, tell, signal);
   } finally {
     removeEventListener("pagehide", leave);
-    remove();
+    remove(path);
   }
 }
 
 /** Create a job; returns the path of its state. */
 async function create(file, query, tell, signal) {
-  const request = await transfer("POST", `v1/jobs?${new URLSearchParams(query)}`, { body: file, tell, signal });
-  if (request.status !== ACCEPTED) throw await refusal(request);
-  return JSON.parse(await request.response.text()).url;
+  const undo = async (answer) => answer.status === ACCEPTED && remove(await readPath(answer));
+  const path = `v1/jobs?${new URLSearchParams(query)}`;
+  const answer = await transfer("POST", path, { body: file, tell, signal, undo });
+  if (answer.status !== ACCEPTED) throw await refusal(answer);
+  return readPath(answer);
 }
+
+async function readPath(answer) {
+  const { url } = JSON.parse(await answer.response.text());
+  return url.replace(/^\//, ""); // the page may lie in a folder of a proxy
+}
+
+const remove = (path) => fetch(path, { method: "DELETE", headers: credentials(), keepalive: true }).catch(() => {});
 
 /** Fetch the result; a server that is not available is asked again. */
 async function fetchResult(path, tell, signal) {
