@@ -60,7 +60,9 @@ LOCK = --quiet --upgrade --universal --generate-hashes --fork-strategy fewest \
   --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock"
 
 clean: ## remove the environment and all that is not in git, DVC's cache excepted
-	rm -rf .venv .scratch data/corpus.zip data/corpus.json data/noise.zip data/noise.json data/features
+	if [ -d .venv ]; then find .venv -mindepth 1 -delete; fi # the dev container mounts it
+	rmdir .venv 2>/dev/null || true
+	rm -rf .scratch data/corpus.zip data/corpus.json data/noise.zip data/noise.json data/features
 	rm -rf models/denoiser models/recogniser models/reference metrics/audio dvc_plots build denoise.egg-info
 	rm -rf data/.*.partial models/.*.partial metrics/.*.partial
 	cd general && git clean -qdfX data models metrics live

@@ -1,9 +1,9 @@
 """Say whether two experiments differ significantly: `python -m presets.compare A [B]`.
 
 A and B are experiments, commits, branches or tags, and B is the workspace if it is left out. Each
-metric has a line with the means of both, their difference and its 95 % interval, from a paired
-bootstrap over the test speakers. The exit code is 1 if B is significantly worse in any
-metric, and 2 if the two cannot be compared.
+metric has a line with the means of both, their difference and its 95 % interval, which is that of
+the test speakers' mean differences. The exit code is 1 if B is significantly worse in any metric,
+and 2 if the two cannot be compared.
 """
 
 import argparse

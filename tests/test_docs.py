@@ -51,6 +51,14 @@ def experiments() -> list[str]:
     return re.findall(r"^(?:\S*/)?dvc exp run(.*?)(?:#.*)?$", joined, flags=re.MULTILINE)
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_comments_of_commands_do_no_harm_in_zsh(document: Path) -> None:
+    """By default, an interactive zsh takes a comment for arguments: a quote would wait for more."""
+    blocks = re.findall(r"```sh\n(.*?)```", document.read_text(encoding="utf-8"), flags=re.DOTALL)
+    comments = re.findall(r"(?:^|\s)# (.*)$", "\n".join(blocks), flags=re.MULTILINE)
+    assert [comment for comment in comments if set("'`;") & set(comment)] == []
+
+
 @pytest.mark.parametrize("options", experiments())
 def test_overrides_in_the_readme_are_valid(options: str) -> None:
     words = shlex.split(options)

@@ -425,7 +425,7 @@ def test_a_missing_sounddevice_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     assert main(["live", *arguments]) == 2
-    assert "pip install '.[live]'" in capsys.readouterr().err
+    assert 'pip install ".[live]"' in capsys.readouterr().err
 
 
 def test_a_missing_portaudio_says_what_to_install(

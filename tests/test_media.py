@@ -312,7 +312,7 @@ def test_a_light_install_imports_no_pyav_and_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(
-        AudioError, match=r"PyAV, which is not installed: pip install '\.\[media\]'"
+        AudioError, match=r'PyAV, which is not installed: pip install "\.\[media\]"'
     ):
         read_all(written["a.m4a"])
     program = (

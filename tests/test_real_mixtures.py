@@ -45,7 +45,7 @@ def folders(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def make_plan(folder: Path, limit: int = 8, has_rooms: bool = False) -> Plan:
+def make_plan(folder: Path, limit: int = 8, has_rooms: bool = False, rounds: int = 1) -> Plan:
     return Plan(
         find_recordings([folder / "speech"], speaker_of, "speech"),
         find_recordings([folder / "noise"], noise_type_of, "noise"),
@@ -53,6 +53,7 @@ def make_plan(folder: Path, limit: int = 8, has_rooms: bool = False) -> Plan:
         RATE,
         limit,
         has_rooms,
+        rounds,
     )
 
 
@@ -128,6 +129,18 @@ def test_small_test_set_has_several_snrs(folders: Path) -> None:
 def test_every_noise_type_meets_every_snr(folders: Path) -> None:
     cells = {(m.noise, m.snr_db) for m in mixed(folders) if m.part == "mixtures"}
     assert cells == {(n, s) for n in ("fan", "rain") for s in mixtures.SNRS_DB}
+
+
+def test_further_rounds_mix_each_utterance_with_other_types_and_snrs(folders: Path) -> None:
+    once, often = mixed(folders, limit=5), mixed(folders, limit=5, rounds=8)
+    others = [[m.part for m in each if m.part != "mixtures"] for each in (once, often)]
+    assert others[0] == others[1]
+    once, often = ([m for m in each if m.part == "mixtures"] for each in (once, often))
+    for number, one in enumerate(once):
+        of_utterance = often[8 * number : 8 * (number + 1)]
+        assert {m.utterance_id for m in of_utterance} == {one.utterance_id}
+        assert len({(m.noise, m.snr_db) for m in of_utterance}) == 8  # two types at four SNRs
+        np.testing.assert_array_equal(of_utterance[0].noisy, one.noisy)
 
 
 def test_parts_of_the_test_set(folders: Path) -> None:

@@ -126,7 +126,7 @@ def arguments(tmp_path: Path) -> list[str]:
         (tmp_path / kind).mkdir()
         soundfile.write(tmp_path / kind / "fan.wav", white(voice(1, 3.0, RATE), 0), RATE)
     folders = [part for k in ("speech", "noise", "music") for part in (f"--{k}", tmp_path / k)]
-    options = [*folders, "--rooms", "--limit", "6", "--output", tmp_path / "out"]
+    options = [*folders, "--rooms", "--limit", "6", "--rounds", "2", "--output", tmp_path / "out"]
     return [*map(str, options), "--rows", str(tmp_path / "rows.csv")]
 
 
@@ -160,7 +160,7 @@ def test_whole_comparison_with_stand_ins(
     assert text == render(tree)
     assert (tmp_path / "out" / "real.png").is_file()
     assert str(tmp_path) not in text and str(tmp_path) not in json.dumps(tree)
-    parts = {"mixtures": 6, "light": 8, "clean": 4, "rooms": 4, "music": 1}
+    parts = {"mixtures": 12, "light": 8, "clean": 4, "rooms": 4, "music": 1}
     assert tree["test_set"]["parts"] == parts
     assert list(tree["test_set"]["rejected"]) == ["broken.wav"]
     assert "- Gone is left out: the package absent is not installed." in text
@@ -168,7 +168,7 @@ def test_whole_comparison_with_stand_ins(
     ours = tree["tables"]["overall"]["difference"]["si_sdr_db"]["all"]
     assert ours["noisy"]["mean"] == pytest.approx(6.0, abs=0.1)  # half the noise is left
     assert ours["peer"]["mean"] == pytest.approx(-4.4, abs=0.1)
-    assert len(pd.read_csv(tmp_path / "rows.csv")) == 3 * 23
+    assert len(pd.read_csv(tmp_path / "rows.csv")) == 3 * 29
     overview = "\n".join(overview_table(tree))
     assert "peer | 0." in overview and re.search(r"\| peer \|.* ▲ \|", overview)
     assert "music kept (dB)" in overview and "| 1.0 | 2.0 |" in overview

@@ -804,12 +804,12 @@ def test_a_light_install_says_what_to_install(
     before = list_files()
     assert main(["--model", str(model), "--remux", "in/film.mp4", "in/a.flac"]) == 1
     error = capsys.readouterr().err
-    assert "in/film.mp4: It is read with PyAV, which is not installed: pip install '.[media]'" in (
+    assert 'in/film.mp4: It is read with PyAV, which is not installed: pip install ".[media]"' in (
         error
     )
     assert list_files() - before == {"in/a-denoised.flac"}
     assert main(["--model", str(model), "--remux", "in/film.mp4", "-o", "x.mp4"]) == 1
-    assert "pip install '.[media]'" in capsys.readouterr().err
+    assert 'pip install ".[media]"' in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "av", av)
     monkeypatch.setattr(av, "__version__", "15.0.0")
     assert main(["--model", str(model), "--remux", "in/film.mp4"]) == 1

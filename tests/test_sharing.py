@@ -62,12 +62,14 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return registry
 
 
+@pytest.mark.parametrize("revision", [(), ("--rev", "v1.0.0")])
 @pytest.mark.parametrize("name", MODELS)
 def test_a_registered_model_is_downloaded_by_its_name(
-    registry: Project, tmp_path: Path, name: str
+    registry: Project, tmp_path: Path, name: str, revision: tuple[str, ...]
 ) -> None:
     target = tmp_path / "model.onnx"
-    registry.dvc("artifacts", "get", str(registry.folder), name, "--out", str(target))
+    options = [*revision, "--out", str(target)]
+    registry.dvc("artifacts", "get", str(registry.folder), name, *options)
     assert target.read_bytes() == (ROOT / MODELS[name]).read_bytes()
     found = dvc.api.artifacts_show(name, repo=str(registry.folder))
     assert found["path"] == MODELS[name]

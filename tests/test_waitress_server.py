@@ -268,4 +268,4 @@ def test_without_the_extra_it_names_what_to_install(
     assert main(["serve"]) == 2
     error = capsys.readouterr().err
     assert f"denoise serve needs {package}, which is not installed" in error
-    assert "pip install '.[server]'" in error
+    assert 'pip install ".[server]"' in error

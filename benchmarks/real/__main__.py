@@ -35,7 +35,7 @@ from benchmarks.real.recordings import (
 from benchmarks.real.report import render
 from benchmarks.results import write_results
 from denoise.dsp.audio import Waveform
-from denoise.errors import DenoiseError
+from denoise.errors import CorpusError, DenoiseError
 from denoise.evaluation.metrics import has_pesq
 
 LIMIT = 160
@@ -64,7 +64,14 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="how many folders of a recording's path name its speaker",
     )
-    add("--limit", type=int, default=LIMIT, metavar="N", help="use at most N mixtures")
+    add("--limit", type=int, default=LIMIT, metavar="N", help="use at most N utterances")
+    add(
+        "--rounds",
+        type=int,
+        default=1,
+        metavar="N",
+        help="mix each utterance N times, with different noise types or SNRs",
+    )
     add("--rate", type=int, default=16_000, metavar="HZ", help="sample rate of the mixtures")
     methods.add_method_options(parser)
     output = Path("docs/benchmark/real")
@@ -77,18 +84,26 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def make_plan(options: argparse.Namespace) -> Plan:
-    """Find the recordings; raises CorpusError where a folder holds none."""
+    """Find the recordings; raises CorpusError where a folder holds none, or for too many rounds."""
     speaker = partial(speaker_of, depth=options.speaker_depth)
     music: list[Recording] = []
     if options.music:
         music = find_recordings(options.music, str, "music")
+    noise = find_recordings(options.noise, noise_type_of, "noise")
+    most_rounds = len({recording.group for recording in noise}) * len(SNRS_DB)
+    if not 1 <= options.rounds <= most_rounds:
+        raise CorpusError(
+            f"--rounds {options.rounds} is not in 1 to {most_rounds}: there are so many different "
+            "noise types and SNRs."
+        )
     return Plan(
         speech=find_recordings(options.speech, speaker, "speech"),
-        noise=find_recordings(options.noise, noise_type_of, "noise"),
+        noise=noise,
         music=music,
         sample_rate=options.rate,
         limit=options.limit,
         has_rooms=options.rooms,
+        rounds=options.rounds,
     )
 
 
@@ -158,6 +173,7 @@ def describe_test_set(
         "noise_types": sorted(mixtures["noise"].unique()),
         "snrs_db": list(SNRS_DB),
         "sample_rate": plan.sample_rate,
+        "utterances": int(mixtures["utterance_id"].nunique()),
         "parts": {str(k): int(n) for k, n in clips.groupby("part", sort=False).size().items()},
         "rejected": plan.rejected,
     }

@@ -86,7 +86,10 @@ def mix_at_active_level(
 
 @dataclass(frozen=True)
 class Plan:
-    """What to make the test set of; `rejected` fills with the names and reasons of bad files."""
+    """What to make the test set of; `rejected` fills with the names and reasons of bad files.
+
+    `limit` is the number of utterances, and `rounds` how often each of them is mixed.
+    """
 
     speech: Sequence[Recording]
     noise: Sequence[Recording]
@@ -94,11 +97,12 @@ class Plan:
     sample_rate: int
     limit: int
     has_rooms: bool
+    rounds: int = 1
     rejected: dict[str, str] = field(default_factory=dict)
 
     @property
     def n_extra(self) -> int:
-        """Return how many utterances each further part has: a quarter, four at least."""
+        """Return how many utterances each further part has: a quarter of `limit`, at least 4."""
         return max(4, self.limit // 4)
 
 
@@ -107,10 +111,11 @@ def make_test_set(plan: Plan) -> Iterator[Mixture]:
     types = sorted({recording.group for recording in plan.noise})
     used = 0
     for recording, clean in read_usable(in_turns(plan.speech), plan.sample_rate, plan.rejected):
-        noise_type, snr_db = _cell(used, types)
-        yield _with_noise(plan, recording, clean, noise_type, snr_db)
+        cells = [_cell(used + turn, types) for turn in range(plan.rounds)]
+        for noise_type, snr_db in cells:
+            yield _with_noise(plan, recording, clean, noise_type, snr_db)
         if used < plan.n_extra:
-            yield from _further_parts(plan, recording, clean, noise_type)
+            yield from _further_parts(plan, recording, clean, cells[0][0])
         used += 1
         if used == plan.limit:
             break
@@ -122,7 +127,8 @@ def make_test_set(plan: Plan) -> Iterator[Mixture]:
 def _cell(index: int, types: Sequence[str]) -> tuple[str, float]:
     """Return the noise type and the SNR of a mixture.
 
-    Types and SNRs take turns; in four rounds each type meets each SNR.
+    Types and SNRs take turns; with n types, each of 4 n successive mixtures has another type or
+    another SNR.
     """
     turn, place = divmod(index, len(types))
     return types[place], SNRS_DB[(turn + place) % len(SNRS_DB)]

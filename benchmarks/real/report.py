@@ -34,7 +34,7 @@ HEADLINES = (  # table, condition, metric, and the column's label
     ("rooms", "rooms", "pesq", "rooms, PESQ"),
     ("music", "music", "kept_db", "music kept (dB)"),
 )
-TABLE_METRICS = ("pesq", "estoi", "si_sdr_db", "ovrl", "pause_db")  # the others are in the JSON
+TABLE_METRICS = ("pesq", "estoi", "si_sdr_db", "ovrl")  # the others are in the JSON
 MAX_NAMED = 10  # recordings that could not be used
 TITLES = {
     "light": "Light noise",
@@ -65,11 +65,17 @@ def _test_set(tree: Tree) -> list[str]:
     lines = [
         f"Speech: `{'`, `'.join(test_set['speech'])}`, {test_set['speakers']} speakers. Noise: "
         f"`{'`, `'.join(test_set['noise'])}`, the types {', '.join(test_set['noise_types'])}. "
-        f"Clips: {counts}; {test_set['sample_rate']} Hz. The mean and the interval treat each "
-        f"{test_set['unit']} as independent. `python -m benchmarks.real` wrote this report; "
-        "real.json holds the figures.",
+        f"{test_set['utterances']} utterances. Clips: {counts}; {test_set['sample_rate']} Hz. "
+        f"The mean and the interval treat each {test_set['unit']} as independent. "
+        "`python -m benchmarks.real` wrote this report; real.json holds the figures.",
         "",
     ]
+    for metric, undefined in tree["tables"]["overall"]["undefined"].items():
+        if undefined:
+            n_clips = test_set["parts"]["mixtures"]
+            n_defined = n_clips - max(undefined.values())
+            label = tree["metrics"][metric]["label"]
+            lines.append(f"- {label} is defined for {n_defined} of {n_clips} mixtures.")
     rejected = test_set["rejected"]
     if rejected:
         lines.append(f"- {len(rejected)} recordings could not be used:")

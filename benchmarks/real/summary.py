@@ -30,6 +30,7 @@ def summarise(rows: pd.DataFrame, unit: str) -> Tree:
     """
     if unit == "recording":
         rows = rows.assign(speaker_id=rows["utterance_id"])
+    rows = rows.assign(utterance_id=rows["utterance_id"] + _cells(rows))
     return {
         name: {
             "metrics": list(metrics),
@@ -51,7 +52,8 @@ def tables(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, Mapping[str,
     mixed = rows[rows["part"] == "mixtures"]
     metrics = _measured(mixed, "mixtures")
     yield "overall", mixed.assign(condition=ALL), metrics
-    yield "noise", mixed.sort_values("noise", kind="stable").assign(condition=_noise), metrics
+    by_noise = mixed.sort_values("noise", kind="stable")
+    yield "noise", by_noise.assign(condition=by_noise["noise"]), metrics
     yield "snr", mixed.sort_values("snr_db", kind="stable"), metrics
     for part in EXTRA_PARTS:
         of_part = rows[rows["part"] == part].sort_values("snr_db", kind="stable")
@@ -59,8 +61,9 @@ def tables(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, Mapping[str,
             yield part, of_part, _measured(of_part, part)
 
 
-def _noise(rows: pd.DataFrame) -> pd.Series:
-    return rows["noise"]
+def _cells(rows: pd.DataFrame) -> pd.Series:
+    """Return noise and SNR as text, which tells the mixtures of one utterance apart."""
+    return " | " + rows["noise"].astype(str) + " | " + rows["snr_db"].astype(str)
 
 
 def _measured(rows: pd.DataFrame, part: str) -> dict[str, Metric]:

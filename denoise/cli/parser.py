@@ -113,7 +113,7 @@ def _add_output(parser: argparse.ArgumentParser, file_completion: Mapping[str, s
         "--remux",
         action="store_true",
         help="write videos as videos: the picture is copied, only the sound is re-encoded "
-        "(needs pip install '.[media]')",
+        '(needs pip install ".[media]")',
     )
     group.add_argument(
         "-n", "--dry-run", action="store_true", help="write nothing, only list the outputs"

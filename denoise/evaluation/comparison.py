@@ -1,22 +1,19 @@
-"""Tell whether two experiments differ significantly: a paired bootstrap over speakers.
+"""Tell whether two experiments differ significantly, by paired differences between speakers.
 
 Both experiments score the same test clips, so the scores are compared clip by clip. Clips of one
-speaker are not independent: the bootstrap draws speakers, with all of their clips (Efron and
-Tibshirani, An Introduction to the Bootstrap, 1993, chapter 8).
+speaker are not independent, so the interval is that of the speakers' mean differences
+(`tables.exact_interval`).
 """
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from denoise.errors import DenoiseError
-from denoise.evaluation.tables import CONFIDENCE, higher_is_better
+from denoise.evaluation.tables import exact_interval, higher_is_better
 
 KEYS = ("utterance_id", "speaker_id", "noise", "snr_db")
-RESAMPLES = 10_000
-SEED = 20
 
 
 class ComparisonError(DenoiseError):
@@ -27,7 +24,8 @@ class ComparisonError(DenoiseError):
 class Difference:
     """How one metric of the denoised clips differs between two experiments.
 
-    `low` and `high` bound the 95 % interval of `second - first`, in the metric's unit.
+    `low` and `high` bound the 95 % interval of `second - first`, in the metric's unit; they are NaN
+    for a single speaker, since the variation between speakers is unknown.
     """
 
     metric: str
@@ -75,22 +73,7 @@ def compare(pairs: pd.DataFrame) -> list[Difference]:
 def _difference(pairs: pd.DataFrame, metric: str) -> Difference:
     columns = [f"{metric}_denoised_1", f"{metric}_denoised_2"]
     scores = pairs[["speaker_id", *columns]].dropna()
-    by_speaker = scores.groupby("speaker_id").mean().to_numpy(np.float64)
-    first, second = by_speaker.mean(axis=0)
-    low, high = bootstrap_interval(by_speaker[:, 1] - by_speaker[:, 0])
+    first, second = scores.groupby("speaker_id").mean().mean()
+    interval = exact_interval(scores[columns[1]] - scores[columns[0]], scores["speaker_id"])
+    low, high = (interval.get(end, math.nan) for end in ("low", "high"))
     return Difference(metric, float(first), float(second), low, high)
-
-
-def bootstrap_interval(differences: Sequence[float] | np.ndarray) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the mean of independent values, [n_speakers].
-
-    For one speaker it is NaN to NaN, since the variation between speakers is unknown.
-    """
-    values = np.asarray(differences, np.float64)
-    if len(values) < 2:
-        return np.nan, np.nan
-    rng = np.random.default_rng(SEED)
-    drawn = rng.integers(len(values), size=(RESAMPLES, len(values)))
-    tail = 50 * (1 - CONFIDENCE)
-    low, high = np.percentile(values[drawn].mean(axis=1), [tail, 100 - tail])
-    return float(low), float(high)

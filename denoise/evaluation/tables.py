@@ -139,6 +139,11 @@ def _means_by_group(rows: pd.DataFrame) -> Tree:
 
 
 def confidence_interval(values: pd.Series, speakers: pd.Series) -> dict[str, float]:
+    """Return what `exact_interval` returns, rounded."""
+    return {end: _rounded(value) for end, value in exact_interval(values, speakers).items()}
+
+
+def exact_interval(values: pd.Series, speakers: pd.Series) -> dict[str, float]:
     """Return the mean over speakers and its 95 % confidence interval, {mean, low, high}.
 
     This is Student's t interval on the per-speaker means. With about ten test speakers it is wider
@@ -151,10 +156,10 @@ def confidence_interval(values: pd.Series, speakers: pd.Series) -> dict[str, flo
         return {}
     mean = float(per_speaker.mean())
     if len(per_speaker) == 1:
-        return {"mean": _rounded(mean)}
+        return {"mean": mean}
     degrees_of_freedom = len(per_speaker) - 1
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees_of_freedom) * per_speaker.sem())
-    return {"mean": _rounded(mean), "low": _rounded(mean - half), "high": _rounded(mean + half)}
+    return {"mean": mean, "low": mean - half, "high": mean + half}
 
 
 def improvement_by_snr(rows: pd.DataFrame) -> pd.DataFrame:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from denoise.dsp.audio import BLOCK_SAMPLES, Waveform, check_samples
 from denoise.errors import AudioError
 
-INSTALL = "pip install '.[media]' in the source folder of denoise"
+INSTALL = 'pip install ".[media]" in the source folder of denoise'
 TAGS = {"track": "tracknumber"}  # FFmpeg's names that differ from libsndfile's
 MIN_SHARE = 0.98  # of the duration in the container's index
 SLACK_SECONDS = 0.5

@@ -24,7 +24,7 @@ def load() -> Any:
         import sounddevice
     except ModuleNotFoundError as error:
         raise UsageError(
-            "denoise live needs sounddevice, which is not installed: pip install '.[live]' "
+            'denoise live needs sounddevice, which is not installed: pip install ".[live]" '
             f"in the source folder of denoise. {FILES}"
         ) from error
     except OSError as error:  # its wheels for Linux come without PortAudio

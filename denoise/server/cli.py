@@ -180,7 +180,7 @@ def _make_server(options: argparse.Namespace, token: str | None) -> "Server":
         from denoise.server.waitress_server import Server
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"denoise serve needs {error.name}, which is not installed: pip install '.[server]' "
+            f'denoise serve needs {error.name}, which is not installed: pip install ".[server]" '
             "in the source folder of denoise"
         ) from error
     from denoise.inference.denoiser import Denoiser

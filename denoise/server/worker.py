@@ -21,7 +21,7 @@ from denoise.server.limits import Deadline, Limits
 from denoise.server.problems import ProblemError
 from denoise.server.spectrogram_preview import SpectrogramPreview
 
-NO_MEDIA = "This file needs PyAV, which this server does not have: pip install '.[media]'."
+NO_MEDIA = 'This file needs PyAV, which this server does not have: pip install ".[media]".'
 JSON_START = '{"data": ['
 DECIMALS = 8  # finer than float32 near full scale
 Progress = Callable[[int, int | None, AudioFormat], None]
