@@ -3,11 +3,23 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.methods import OURS
 from benchmarks.verdicts import BETTER, NO_DIFFERENCE, WORSE
 
 Tree = Mapping[str, Any]
 
 MARKS = {BETTER: "▼", WORSE: "▲", NO_DIFFERENCE: "="}  # the other method is below or above ours
+
+
+def label_of(tree: Tree, method: str) -> str:
+    """Return a method's label, ours in bold."""
+    label = str(tree["methods"][method]["label"])
+    return f"**{label}**" if method == OURS else label
+
+
+def decimals_of(tree: Tree, metric: str) -> int:
+    """Return with how many decimals a metric is shown."""
+    return int(tree["metrics"][metric]["decimals"])
 
 
 def plus_minus(interval: Mapping[str, float], decimals: int) -> str:

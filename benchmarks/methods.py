@@ -43,6 +43,15 @@ class Method:
     is_timed: bool = True
 
 
+NOISY = Method(
+    "noisy",
+    "noisy input",
+    lambda rate: lambda noisy, clean: noisy,
+    is_usable=False,
+    is_timed=False,
+)
+
+
 def batched(denoise: WaveformDenoiser, sample_rate: int) -> BatchDenoiser:
     """Return a function that applies `denoise` to each waveform of a batch."""
 
@@ -61,7 +70,7 @@ def list_methods(
     assumed.
     """
     return [
-        Method("noisy", "noisy input", lambda rate: lambda noisy, clean: noisy, False, False),
+        NOISY,
         *reference_methods(reference),
         Method("wiener", "Wiener filter", partial(_make_statistical_filter, "wiener")),
         Method("log_mmse", "log-MMSE", partial(_make_statistical_filter, "log_mmse")),

@@ -6,10 +6,12 @@ from typing import Any
 from benchmarks.cells import (
     MARKS,
     cost_cells,
+    decimals_of,
     describe_machine_line,
     format_difference,
     header,
     join_sections,
+    label_of,
     number,
     plus_minus,
     row,
@@ -52,7 +54,8 @@ def overview_table(tree: Tree) -> list[str]:
     for method, description in tree["methods"].items():
         means = [
             number(
-                tree["quality"][name][OVERVIEW_CONDITION][method].get("mean"), _decimals(tree, name)
+                tree["quality"][name][OVERVIEW_CONDITION][method].get("mean"),
+                decimals_of(tree, name),
             )
             for name in metrics
         ]
@@ -60,7 +63,7 @@ def overview_table(tree: Tree) -> list[str]:
         counts = "" if method == OURS else " / ".join(str(count[v]) for v in VERDICTS)
         cost = description.get("cost") or {}
         times = [number(cost.get(key), 1) for key in ("ms_per_second", "start_up_cpu_seconds")]
-        lines.append(row(_label(tree, method), [*means, counts, *times]))
+        lines.append(row(label_of(tree, method), [*means, counts, *times]))
     return lines
 
 
@@ -74,11 +77,6 @@ def _count_verdicts(tree: Tree, methods: list[str]) -> dict[str, int]:
         if baseline in methods
     ]
     return {verdict: verdicts.count(verdict) for verdict in VERDICTS}
-
-
-def _label(tree: Tree, method: str) -> str:
-    label = str(tree["methods"][method]["label"])
-    return f"**{label}**" if method == OURS else label
 
 
 def _test_set(tree: Tree) -> list[str]:
@@ -116,7 +114,7 @@ def _losses(tree: Tree) -> list[str]:
         difference = tree["difference"][metric][condition][baseline]
         label = tree["metrics"][metric]["label"]
         ends = (-difference["mean"], -difference["high"], -difference["low"])
-        by = signed(*ends, _decimals(tree, metric))
+        by = signed(*ends, decimals_of(tree, metric))
         lines.append(f"- {tree['methods'][baseline]['label']}: {label}, {condition}, by {by}")
     return lines
 
@@ -166,16 +164,16 @@ def _mean_table(tree: Tree, metric: str) -> list[str]:
     lines = header("method", quality)
     for method in tree["methods"]:
         cells = [
-            f"{plus_minus(quality[condition][method], _decimals(tree, metric))}"
+            f"{plus_minus(quality[condition][method], decimals_of(tree, metric))}"
             f"{'' if method == OURS else ' ' + MARKS[difference[condition][method]['verdict']]}"
             for condition in quality
         ]
-        lines.append(row(_label(tree, method), cells))
+        lines.append(row(label_of(tree, method), cells))
     return lines
 
 
 def _difference_table(tree: Tree, metric: str) -> list[str]:
-    differences, decimals = tree["difference"][metric], _decimals(tree, metric)
+    differences, decimals = tree["difference"][metric], decimals_of(tree, metric)
     lines = header("ours compared with", differences)
     for method, description in tree["methods"].items():
         if method != OURS:
@@ -185,10 +183,6 @@ def _difference_table(tree: Tree, metric: str) -> list[str]:
             ]
             lines.append(row(description["label"], cells))
     return lines
-
-
-def _decimals(tree: Tree, metric: str) -> int:
-    return int(tree["metrics"][metric]["decimals"])
 
 
 def _cost(tree: Tree) -> list[str]:

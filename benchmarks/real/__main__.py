@@ -190,7 +190,7 @@ def describe_methods(
     clips = np.stack([np.resize(clip, size) for clip in clean[:TIMED_CLIPS]])
     described = {}
     for method in used:
-        description: dict[str, Any] = {"label": method.label, "is_usable": method.is_usable}
+        description: dict[str, Any] = {"label": method.label}
         denoiser = denoisers[method.name]
         if isinstance(denoiser, methods.AlignedDenoiser):
             description["delay_ms"] = round(denoiser.delay_ms, 2)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.cost import name_and_path
-from benchmarks.methods import OURS, BatchDenoiser, Method
+from benchmarks.methods import NOISY, OURS, Method
 from benchmarks.real.onnx_peers import RATE as ONNX_RATE
 from benchmarks.real.onnx_peers import load_onnx
 from benchmarks.real.peers import PEERS
@@ -111,41 +111,28 @@ def list_methods(options: argparse.Namespace, speech: Sequence[Waveform] = ()) -
     used twice.
     """
     peers = [PEERS[name] for name in options.peers if name != NO_PEERS]
-    loaders: list[tuple[str, str, int | None, Callable[[int], Filter]]] = [
-        *((name, label, None, partial(_load_filter, name)) for name, label in FILTERS.items()),
-        *((peer.name, peer.label, peer.rate, partial(_ignore_rate, peer.load)) for peer in peers),
+
+    def at_any_rate(name: str, label: str, load: Callable[[int], Filter]) -> Method:
+        return Method(name, label, lambda rate: AlignedDenoiser(load(rate), rate, rate, speech))
+
+    def at_own_rate(name: str, label: str, own_rate: int, load: Callable[[], Filter]) -> Method:
+        return Method(name, label, lambda rate: AlignedDenoiser(load(), own_rate, rate, speech))
+
+    methods = [
+        NOISY,
+        *(at_any_rate(name, label, partial(_load_filter, name)) for name, label in FILTERS.items()),
+        *(at_own_rate(peer.name, peer.label, peer.rate, peer.load) for peer in peers),
         *(
-            (name, name, ONNX_RATE, partial(_ignore_rate, partial(load_onnx, files)))
+            at_own_rate(name, name, ONNX_RATE, partial(load_onnx, files))
             for name, files in options.onnx
         ),
-        *((name, name, None, partial(_load_model, path)) for name, path in options.model),
-        (OURS, "ours", None, partial(_load_model, options.ours)),
-    ]
-    methods = [
-        Method("noisy", "noisy input", lambda rate: lambda noisy, clean: noisy, False, False),
-        *(
-            Method(name, label, partial(_make, load, rate, speech))
-            for name, label, rate, load in loaders
-        ),
+        *(at_any_rate(name, name, partial(_load_model, path)) for name, path in options.model),
+        at_any_rate(OURS, "ours", partial(_load_model, options.ours)),
     ]
     names = [method.name for method in methods]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise DenoiseError(f"{repeated[0]} names two methods. Choose another name.")
     return methods
-
-
-def _make(
-    load: Callable[[int], Filter],
-    rate: int | None,
-    speech: Sequence[Waveform],
-    sample_rate: int,
-) -> BatchDenoiser:
-    own_rate = rate or sample_rate
-    return AlignedDenoiser(load(sample_rate), own_rate, sample_rate, speech)
-
-
-def _ignore_rate(load: Callable[[], Filter], sample_rate: int) -> Filter:
-    return load()
 
 
 def _load_filter(name: str, sample_rate: int) -> Filter:

@@ -7,10 +7,12 @@ from typing import Any
 from benchmarks.cells import (
     MARKS,
     cost_cells,
+    decimals_of,
     describe_machine_line,
     format_difference,
     header,
     join_sections,
+    label_of,
     number,
     plus_minus,
     row,
@@ -96,7 +98,7 @@ def overview_table(tree: Tree) -> list[str]:
         cells = [_marked(tree, table, c, metric, method) for table, c, metric, _ in columns]
         cost = description.get("cost") or {}
         times = [number(cost.get(key), 1) for key in ("ms_per_second", "start_up_cpu_seconds")]
-        lines.append(row(_label(tree, method), [*cells, *times]))
+        lines.append(row(label_of(tree, method), [*cells, *times]))
     return lines
 
 
@@ -110,7 +112,7 @@ def _marked(
 ) -> str:
     """Return a mean, with its interval if wanted, and the mark of its verdict."""
     quality = tree["tables"][table]["quality"][metric][condition][method]
-    decimals = _decimals(tree, metric)
+    decimals = decimals_of(tree, metric)
     text = plus_minus(quality if interval else _only_mean(quality), decimals)
     if method == OURS or text == "—":
         return text
@@ -120,15 +122,6 @@ def _marked(
 
 def _only_mean(interval: Mapping[str, float]) -> dict[str, float]:
     return {key: value for key, value in interval.items() if key == "mean"}
-
-
-def _label(tree: Tree, method: str) -> str:
-    label = str(tree["methods"][method]["label"])
-    return f"**{label}**" if method == OURS else label
-
-
-def _decimals(tree: Tree, metric: str) -> int:
-    return int(tree["metrics"][metric]["decimals"])
 
 
 def _differences(tree: Tree) -> list[str]:
@@ -145,7 +138,7 @@ def _differences(tree: Tree) -> list[str]:
     for method, description in tree["methods"].items():
         if method != OURS:
             cells = [
-                format_difference(overall["difference"][m][ALL][method], _decimals(tree, m))
+                format_difference(overall["difference"][m][ALL][method], decimals_of(tree, m))
                 for m in metrics
             ]
             lines.append(row(description["label"], cells))
@@ -161,7 +154,7 @@ def _tables(tree: Tree, name: str, title: str) -> list[list[str]]:
         lines = [f"## {tree['metrics'][metric]['label']} {title}", "", *header("", conditions)]
         for method in tree["methods"]:
             cells = [_marked(tree, name, each, metric, method) for each in conditions]
-            lines.append(row(_label(tree, method), cells))
+            lines.append(row(label_of(tree, method), cells))
         margins = [_margin(tree, table, metric, each) for each in conditions]
         lines.append(row("ours less the best other", margins))
         sections.append(lines)
@@ -179,7 +172,7 @@ def _margin(tree: Tree, table: Tree, metric: str, condition: str) -> str:
     if OURS not in means or not others:
         return "—"
     margin = means[OURS] - max(others)
-    text = f"{margin:+.{_decimals(tree, metric)}f}"
+    text = f"{margin:+.{decimals_of(tree, metric)}f}"
     return f"**{text}**" if margin < 0 else text
 
 
@@ -194,7 +187,7 @@ def _extra(tree: Tree, part: str, title: str) -> list[str]:
     lines = [f"## {title}", "", *header("method", dict.fromkeys(labels))]
     for method in tree["methods"]:
         cells = [_marked(tree, part, c, m, method, interval=True) for m, c in columns]
-        lines.append(row(_label(tree, method), cells))
+        lines.append(row(label_of(tree, method), cells))
     return lines
 
 
