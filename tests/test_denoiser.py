@@ -1,6 +1,11 @@
 """`Denoiser` keeps shape, sample rate and alignment, for every input."""
 
+import copy
+import dataclasses
+import pickle
 import sys
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +17,10 @@ from hypothesis import strategies as st
 
 from denoise.errors import ModelError
 from denoise.inference.denoiser import Denoiser
+from denoise.inference.samples import to_waveform
 from denoise.network.spec import MaskNetwork
 from tests.closures import ROOT
-from tests.networks import RATE, SPEC, gain_network
+from tests.networks import RATE, SPEC, gain_network, write_halving_model
 
 
 def make_denoiser(gain: float = 1.0) -> Denoiser:
@@ -130,6 +136,24 @@ def test_integers_have_the_full_scale_of_their_type(
     np.testing.assert_array_equal(np.concatenate([streamed, stream.flush()]), expected)
 
 
+@pytest.mark.parametrize(("dtype", "scale", "offset"), INTEGERS)
+def test_integers_are_converted_exactly_and_with_little_memory(
+    dtype: type, scale: float, offset: int
+) -> None:
+    limits = np.iinfo(dtype)
+    numbers = np.arange(max(limits.min, -(2**16)), min(limits.max, 2**16) + 1)
+    numbers = np.concatenate([numbers, limits.min + numbers[-300:] % 300])
+    numbers = np.concatenate([numbers, limits.max - numbers[-300:] % 300, 2**24 + numbers % 999])
+    integers = np.tile(numbers[numbers <= limits.max].astype(dtype), 20)
+    tracemalloc.start()
+    samples = to_waveform(integers)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    expected = ((integers.astype(np.float64) - offset) / scale).astype(np.float32)
+    np.testing.assert_array_equal(samples[:, 0], expected)
+    assert peak < 1.2 * samples.nbytes + 10_000
+
+
 def test_integers_of_files_are_scaled_as_soundfile_scales_them(tmp_path: Path) -> None:
     for subtype, dtype in (("PCM_16", "int16"), ("PCM_32", "int32"), ("PCM_24", "int32")):
         path = tmp_path / f"{subtype}.wav"
@@ -237,6 +261,8 @@ def test_the_largest_samples_stay_finite() -> None:
         ({"strength": float("nan")}, "strength of nan"),
         ({"block_seconds": None}, "length of a block must be a number"),
         ({"block_seconds": float("inf")}, "block of inf s"),
+        ({"residual": "False"}, "residual must be True or False, not 'False'"),
+        ({"residual": None}, "residual must be True or False"),
     ],
     ids=str,
 )
@@ -302,6 +328,39 @@ def test_a_model_that_is_not_there_is_a_model_error(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match=r"No model at|is empty"):
         Denoiser.load(name)
+
+
+def test_a_name_that_is_misspelt_is_told_the_names() -> None:
+    with pytest.raises(ModelError, match=r"No model at Live\. Pass general, live or another path"):
+        Denoiser.load("Live")
+
+
+def test_the_name_of_a_model_is_no_network() -> None:
+    with pytest.raises(TypeError, match=r'takes a network\. Use Denoiser\.load\("general"\)'):
+        Denoiser("live")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, lambda each: pickle.loads(pickle.dumps(each))])
+def test_a_denoiser_is_pickled_as_what_it_was_loaded_from(
+    tmp_path: Path, duplicate: Callable[[Denoiser], Denoiser]
+) -> None:
+    path = write_halving_model(tmp_path / "half.onnx")
+    loaded = duplicate(Denoiser.load(path, threads=2))
+    assert loaded.loaded == (path, 2)
+    expected = make_denoiser(0.5).denoise(make_noise(999), RATE)
+    np.testing.assert_array_equal(loaded.denoise(make_noise(999), RATE), expected)
+
+
+def test_a_denoiser_of_a_network_cannot_be_pickled() -> None:
+    loaded = Denoiser.load()
+    for unknown in (make_denoiser(), dataclasses.replace(loaded, network=gain_network(1.0))):
+        with pytest.raises(TypeError, match=r"Only a Denoiser that Denoiser\.load returned"):
+            pickle.dumps(unknown)
+
+
+def test_the_length_of_a_block_is_named() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        make_denoiser().stream(RATE, 1, 1.0, False, 0.1)  # type: ignore[misc]
 
 
 def test_any_folder_without_tensorflow_is_an_error_that_names_the_remedy(

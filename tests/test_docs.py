@@ -139,10 +139,10 @@ def test_python_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.M
 
 
 def run_example(document: str) -> dict[str, object]:
-    """Run the one example in Python that a document has; return the names it leaves."""
-    (example,) = re.findall(r"```python\n(.*?)```", document, flags=re.DOTALL)
+    """Run the examples in Python that a document has, in order; return the names they leave."""
+    examples = re.findall(r"```python\n(.*?)```", document, flags=re.DOTALL)
     names: dict[str, object] = {}
-    exec(compile(example, "example", "exec"), names)
+    exec(compile("\n".join(examples), "examples", "exec"), names)
     return names
 
 
@@ -150,6 +150,18 @@ def test_python_example_of_the_command_s_page_runs() -> None:
     names = run_example(COMMAND_PAGE)
     whole = names["denoiser"].denoise(names["noisy"], 48_000)  # type: ignore[attr-defined]
     assert np.array_equal(np.concatenate(names["ready"]), whole)  # type: ignore[call-overload]
+
+
+def test_the_live_example_of_the_command_s_page_never_runs_short() -> None:
+    names = run_example(COMMAND_PAGE)
+    noisy = np.random.default_rng(0).normal(0, 0.1, (100 * 512, 1)).astype(np.float32)
+    blocks = [names["callback"](block) for block in np.split(noisy, 100)]  # type: ignore[operator]
+    assert {len(block) for block in blocks} == {512}
+    heard = np.concatenate(blocks)
+    delay = round(names["stream"].latency_seconds * 16_000)  # type: ignore[attr-defined]
+    assert not heard[:delay].any()
+    whole = names["live"].denoise(noisy, 16_000)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(heard[delay:], whole[: len(heard) - delay], atol=1e-5)
 
 
 def described_options(text: str) -> set[str]:

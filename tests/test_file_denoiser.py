@@ -1,5 +1,6 @@
 """Denoising files: format, length and tags are kept, and outputs are complete or absent."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import soundfile
 
 from denoise.errors import AudioError, DenoiseError
 from denoise.inference import audio_io
+from denoise.inference.audio_io import AudioFormat, Encoding
 from denoise.inference.bit_rate import encoder_settings
 from denoise.inference.denoiser import Denoiser
 from denoise.inference.file_denoiser import Options, Report, denoise_file
@@ -201,6 +203,54 @@ def test_samples_beyond_full_scale_are_clipped_and_counted(tmp_path: Path, subty
     )
 
 
+INTEGERS = [
+    ("WAV", "PCM_U8", 8),
+    ("WAV", "PCM_16", 16),
+    ("WAV", "PCM_24", 24),
+    ("AIFF", "PCM_S8", 8),
+    ("AIFF", "PCM_16", 16),
+    ("W64", "PCM_16", 16),
+    ("CAF", "ALAC_16", 16),
+    ("CAF", "ALAC_20", 20),
+    ("CAF", "ALAC_24", 24),
+    ("FLAC", "PCM_16", 16),
+]
+
+
+@pytest.mark.parametrize(("format", "subtype", "bits"), INTEGERS)
+def test_samples_are_rounded_to_the_nearest_integer(
+    tmp_path: Path, format: str, subtype: str, bits: int
+) -> None:
+    full, rng = 2.0 ** (bits - 1), np.random.default_rng(0)
+    samples = rng.uniform(-0.25, 0.25, (40_000, 1)).astype(np.float32)
+    samples[:1000] = 0.4 / full  # silence stays silence
+    limits = np.float32([[1.0], [1.5], [-1.0], [-1.5]])
+    with audio_io.writing(tmp_path / "a", AudioFormat(RATE, 1), Encoding(format, subtype)) as sink:
+        sink.write(samples)
+        sink.write(limits)
+    assert sink.clipped_samples == 2
+    written = full * soundfile.read(tmp_path / "a", always_2d=True)[0]
+    errors = written[: len(samples)] - full * samples
+    assert abs(errors[1000:].mean()) < 0.01
+    assert np.abs(errors).max() <= 0.5
+    assert not written[:1000].any()
+    np.testing.assert_array_equal(written[-4:, 0], [full - 1, full - 1, -full, -full])
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_results_in_all_lossless_formats_have_the_same_samples(
+    tmp_path: Path, subtype: str
+) -> None:
+    source = write_recording(tmp_path / "in.wav", make_noise(20_000), RATE, "WAV", subtype)
+    results = []
+    for name in ("out.wav", "out.flac", "out.aiff", "out.w64"):
+        denoise_file(HALF, source, tmp_path / name)
+        results.append(read_samples(tmp_path / name))
+    assert np.abs(results[0]).max() > 0.1
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
 def test_floating_point_samples_are_not_clipped(tmp_path: Path) -> None:
     source = write_recording(
         tmp_path / "in.wav", make_tone(20_000, 1, RATE, peak=0.9), RATE, "WAV", "FLOAT"
@@ -244,6 +294,21 @@ def test_progress_is_reported_and_can_stop_the_work(tmp_path: Path) -> None:
     assert names_in(tmp_path) == {"in.wav", "out.wav"}
 
 
+def test_an_exception_of_progress_is_raised_unchanged(tmp_path: Path) -> None:
+    source = write_recording(tmp_path / "in.wav", make_noise(200_000), RATE, "WAV", "PCM_16")
+    for error in (BrokenPipeError(errno.EPIPE, "pipe"), AudioError("mine"), KeyboardInterrupt()):
+        error.__cause__ = reason = ValueError("the reason")
+
+        def stop(done: int, declared: int | None, error: BaseException = error) -> None:
+            raise error
+
+        with pytest.raises(type(error)) as caught:
+            denoise_file(HALF, source, tmp_path / "no.wav", None, stop)
+        assert caught.value is error
+        assert (error.__cause__, error.__context__) == (reason, None)
+        assert names_in(tmp_path) == {"in.wav"}
+
+
 def test_a_header_without_a_length(tmp_path: Path) -> None:
     source = write_recording(
         tmp_path / "in.flac", make_tone(100_000, 1, RATE), RATE, "FLAC", "PCM_16"
@@ -264,6 +329,24 @@ def test_a_format_that_is_none_is_an_error(tmp_path: Path) -> None:
     source = write_recording(tmp_path / "in.wav", make_noise(100), RATE, "WAV", "PCM_16")
     with pytest.raises(DenoiseError, match=r"'m4a' is not a format: choose wav, flac"):
         Denoiser(HALF).denoise_file(source, tmp_path / "out.wav", format="m4a")
+
+
+def test_a_format_may_be_in_capitals(tmp_path: Path) -> None:
+    source = write_recording(tmp_path / "in.wav", make_noise(100), RATE, "WAV", "PCM_16")
+    report = Denoiser(HALF).denoise_file(source, tmp_path / "out", format="FLAC")
+    assert report.encoding == Encoding("FLAC", "PCM_16")
+
+
+@pytest.mark.parametrize("target", ["", "folder/", "./"])
+def test_a_target_that_names_no_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_recording(tmp_path / "in.wav", make_noise(100), RATE, "WAV", "PCM_16")
+    for remux in (False, True):
+        with pytest.raises(DenoiseError, match=f"'{target}' names no file"):
+            Denoiser(HALF).denoise_file("in.wav", target, remux=remux)
+    assert names_in(tmp_path) == {"in.wav"}
 
 
 def test_more_than_four_gibibytes_of_wav_are_refused(

@@ -7,12 +7,16 @@ import sys
 import pytest
 
 import denoise
+from denoise.errors import DenoiseError
 from denoise.inference.denoiser import Denoiser
+from denoise.inference.file_denoiser import Report
+from denoise.inference.streaming import Stream
 from denoise.version import __version__
 from tests.closures import ROOT
 
 PRINT_IMPORTED = """
 import sys, denoise
+print(set(denoise.__all__) <= set(dir(denoise)))
 print(sorted({"numpy", "onnxruntime", "soundfile", "denoise.inference"} & set(sys.modules)))
 denoise.Denoiser
 print("numpy" in sys.modules)
@@ -22,6 +26,7 @@ print("numpy" in sys.modules)
 def test_the_public_names_are_available() -> None:
     assert denoise.Denoiser is Denoiser
     assert denoise.__version__ == __version__
+    assert (denoise.DenoiseError, denoise.Report, denoise.Stream) == (DenoiseError, Report, Stream)
     for name in denoise.__all__:
         assert hasattr(importlib.import_module("denoise"), name)
 
@@ -34,7 +39,7 @@ def test_importing_the_package_alone_loads_neither_numpy_nor_onnxruntime() -> No
         text=True,
         check=True,
     )
-    assert finished.stdout.splitlines() == ["[]", "True"]
+    assert finished.stdout.splitlines() == ["True", "[]", "True"]
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from benchmarks.methods import OURS, Method
 from benchmarks.real import __main__ as real
 from benchmarks.real import scores, summary
 from benchmarks.real.mixtures import Mixture
-from benchmarks.real.report import overview_table, render
+from benchmarks.real.report import HEADLINES, overview_table, render
 from benchmarks.verdicts import BETTER, NO_DIFFERENCE
 from denoise.errors import DenoiseError
 from denoise.evaluation.metrics import estoi, si_sdr_db
@@ -196,3 +197,35 @@ def test_documentation_describes_every_option_of_the_real_comparison() -> None:
     described = re.findall(r"^\| `(--[\w-]+)` \|", section, flags=re.MULTILINE)
     options = real.parse_options(["--speech", "a", "--noise", "b"])
     assert sorted(described) == sorted(f"--{n.replace('_', '-')}" for n in vars(options))
+
+
+@pytest.mark.parametrize(
+    ("document", "columns"), [("docs/results.md", range(11)), ("README.md", (0, 1, 2, 3, 6, 7))]
+)
+def test_tables_in_documents_have_the_figures_of_the_report(
+    document: str, columns: Sequence[int]
+) -> None:
+    tree = json.loads((ROOT / "docs/benchmark/real/real.json").read_text(encoding="utf-8"))
+    methods = {each["label"]: name for name, each in tree["methods"].items()}
+    methods |= {"ours, live": "live", "denoise": OURS, "denoise --model live": "live"}
+    text = (ROOT / document).read_text(encoding="utf-8")
+    lines = re.findall(r"^\| (.*) \|$", text, flags=re.MULTILINE)
+    rows = [[cell.strip("* ") for cell in line.split("|")] for line in lines]
+    found = [row for row in rows if row[0] in methods and len(row) == len(columns) + 2]
+    assert len(found) >= 8
+    for label, *cells, milliseconds in found:
+        for cell, column in zip(cells, columns, strict=True):
+            table, condition, metric, _ = HEADLINES[column]
+            quality = tree["tables"][table]["quality"][metric][condition]
+            check_cell(cell, quality[methods[label]].get("mean"), f"{label}, {metric}")
+        cost = tree["methods"][methods[label]].get("cost", {})
+        check_cell(milliseconds, cost.get("ms_per_second"), f"{label}, time")
+
+
+def check_cell(cell: str, value: float | None, name: str) -> None:
+    """Check that a cell is a value, rounded to the cell's number of decimals, or empty."""
+    if cell and value is not None:
+        decimals = len(cell.partition(".")[2])
+        assert abs(float(cell) - value) <= 0.5 * 10**-decimals + 1e-9, f"{name}: {cell}, {value}"
+    else:
+        assert not cell and value is None, name

@@ -608,6 +608,18 @@ def test_an_interrupted_run_keeps_what_was_there(tmp_path: Path) -> None:
     assert calls[-1][1] == SECONDS * 48_000
 
 
+def test_an_exception_of_progress_is_raised_unchanged(tmp_path: Path) -> None:
+    source, error = write(tmp_path, Video("a.mp4", "aac")), BrokenPipeError("pipe")
+
+    def stop(done: int, declared: int | None) -> None:
+        raise error
+
+    with pytest.raises(BrokenPipeError) as caught:
+        remux(source, tmp_path / "out.mp4", progress=stop)
+    assert caught.value is error and error.__context__ is None
+    assert {each.name for each in tmp_path.iterdir()} == {"a.mp4"}
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
 def test_damage_is_an_error_and_leaves_nothing(name: str, tmp_path: Path) -> None:
     source = write(tmp_path, Video(name, "aac", seconds=6))

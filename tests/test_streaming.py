@@ -1,6 +1,8 @@
 """Streaming gives the same samples as one pass, for input pieces of any size."""
 
-from collections.abc import Iterator
+import copy
+import pickle
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -181,3 +183,31 @@ def test_invalid_samples_are_refused(samples: np.ndarray, message: str) -> None:
 
 def test_silence_stays_silence() -> None:
     assert not run_stream(Stream(NETWORK, 11_025), iter([np.zeros((30_000, 1), np.float32)])).any()
+
+
+@pytest.mark.parametrize("rate", [RATE, 44_100])
+def test_an_error_inside_feed_ends_the_stream(rate: int) -> None:
+    n_calls = 0
+
+    def mask(spectrograms: np.ndarray) -> np.ndarray:
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == 2:
+            raise MemoryError
+        return mask_from_neighbours(spectrograms)
+
+    stream, samples = Stream(MaskNetwork(mask, SPEC), rate), make_noise(40 * rate, 1)
+    with pytest.raises(MemoryError):
+        stream.feed(samples)
+    for act in (lambda: stream.feed(samples), stream.flush):
+        with pytest.raises(ValueError, match="ended with flush or an error"):
+            act()
+
+
+@pytest.mark.parametrize("rate", [RATE, 44_100])
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_stream_can_be_neither_copied_nor_pickled(
+    rate: int, duplicate: Callable[[Stream], object]
+) -> None:
+    with pytest.raises(TypeError, match="neither copied nor pickled"):
+        duplicate(Stream(NETWORK, rate))

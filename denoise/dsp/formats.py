@@ -107,14 +107,14 @@ def rename(path: PurePath, choice: str) -> str:
 def choose(source: PurePath, target: PurePath, choice: str | None) -> str | None:
     """Return libsndfile's name of the format to write, or None for the format of the source.
 
-    `choice`, one of CHOICES, precedes the target's extension. Raises DenoiseError for another
-    choice, and if there is none and the target's extension is unknown, or that of files that are
-    only read.
+    `choice`, one of CHOICES in any case, precedes the target's extension. Raises DenoiseError for
+    another choice, and if there is none and the target's extension is unknown, or that of files
+    that are only read.
     """
     if choice is not None:
-        if choice not in CHOICES:
+        if (name := str(choice).lower()) not in CHOICES:
             raise DenoiseError(f"{choice!r} is not a format: choose {', '.join(CHOICES)}.")
-        return BY_EXTENSION[choice]
+        return BY_EXTENSION[name]
     if extension(target) in READ_ONLY:
         raise DenoiseError(
             f"{target} cannot be written, because .{extension(target)} files are only read: "

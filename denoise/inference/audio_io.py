@@ -25,6 +25,16 @@ UNCLIPPED_SUBTYPES = {
     "MPEG_LAYER_II",
     "MPEG_LAYER_III",
 }
+ROUNDED_BITS = {
+    "PCM_S8": 8,
+    "PCM_U8": 8,
+    "PCM_16": 16,
+    "PCM_24": 24,
+    "ALAC_16": 16,
+    "ALAC_20": 20,
+    "ALAC_24": 24,
+}
+"""Bits per sample of the encodings of integers that float32 samples do not all fit."""
 LIMITED_FORMATS = {"WAV", "WAVEX", "AIFF"}  # their headers count bytes in 32 bits
 MAX_BYTES = 2**32 - 2**20
 
@@ -139,6 +149,8 @@ class Sink:
         if self._sound.subtype not in UNCLIPPED_SUBTYPES:
             self.clipped_samples += int(np.count_nonzero(np.abs(samples) > 1))
             samples = np.clip(samples, -1, 1)  # in some encodings libsndfile wraps them around
+            if bits := ROUNDED_BITS.get(self._sound.subtype):
+                samples = _round(samples, bits)
         if len(samples):
             self._sound.write(samples)
         self.n_samples += len(samples)
@@ -165,6 +177,12 @@ def writing(path: Path, audio_format: AudioFormat, encoding: Encoding) -> Iterat
         file.check()
         names = (encoding.format, encoding.subtype)
         exact_header.correct(raw, *names, sink.n_samples, audio_format.channels)
+
+
+def _round(samples: Waveform, bits: int) -> Waveform:
+    """Round samples to the nearest integers of `bits` bits; most of libsndfile's formats floor."""
+    full = np.float32(2 ** (bits - 1))
+    return np.clip(np.rint(samples * full), -full, full - 1) / full
 
 
 def can_write(audio_format: AudioFormat, encoding: Encoding) -> bool:

@@ -1,13 +1,14 @@
 """The Python API: denoise a recording without changing its length, sample rate or alignment."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from denoise.dsp.audio import Waveform
-from denoise.errors import ModelError
+from denoise.errors import DenoiseError, ModelError
 from denoise.inference import remux as video
 from denoise.inference.built_in import GENERAL, path_of
 from denoise.inference.file_denoiser import Options, Progress, Report, denoise_file
@@ -28,6 +29,21 @@ class Denoiser:
     """
 
     network: MaskNetwork
+    loaded: tuple[str | os.PathLike[str], int] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
+    """The model and the number of threads with which `load` made this, to do so once more."""
+
+    def __post_init__(self) -> None:
+        """Refuse a name or a path, which only `load` takes."""
+        if not isinstance(self.network, MaskNetwork):
+            raise TypeError('A Denoiser takes a network. Use Denoiser.load("general") for a model.')
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what `load` was given, which loads the model again in the other process."""
+        if self.loaded is None:
+            raise TypeError("Only a Denoiser that Denoiser.load returned can be pickled.")
+        return type(self).load, self.loaded
 
     @classmethod
     def load(cls, model: str | os.PathLike[str] = GENERAL, threads: int = 1) -> "Denoiser":
@@ -46,12 +62,14 @@ class Denoiser:
         if not os.fspath(model):
             raise ModelError("The name of the model is empty. Pass a file, a folder or a name.")
         try:
-            return cls(_load_network(path_of(model), n_threads))
+            denoiser = cls(_load_network(path_of(model), n_threads))
         except ModuleNotFoundError as error:
             raise ModelError(
                 f"The model needs {error.name}, which is not installed. A saved model needs the "
                 "packages in requirements.txt; an ONNX file needs only what pip install . installs."
             ) from error
+        object.__setattr__(denoiser, "loaded", (model, n_threads))  # the class is frozen
+        return denoiser
 
     def denoise(
         self,
@@ -89,9 +107,12 @@ class Denoiser:
         """Denoise a file of any length; see `denoise.inference.file_denoiser.denoise_file`.
 
         The target keeps the sample rate, channels, length, format and subtype, unless its extension
-        or `format` (wav, flac, ogg, mp3, aiff) names another format. With `remux`, the target of a
-        video is a video with the same picture; see `denoise.inference.remux`. Raises DenoiseError.
+        or `format` (wav, flac, ogg, mp3, aiff) names another format. A target that exists is
+        replaced. With `remux`, the target of a video is a video with the same picture; see
+        `denoise.inference.remux`. Raises DenoiseError, and ValueError for an invalid strength.
         """
+        if not (name := os.fspath(target)) or name.endswith(("/", os.sep)):
+            raise DenoiseError(f"{name!r} names no file. Name the file to write.")
         options = Options(strength, residual, format)
         if remux and video.has_picture(source):
             return video.remux(self.network, source, target, options, progress)
@@ -103,6 +124,7 @@ class Denoiser:
         channels: int = 1,
         strength: float = 1.0,
         residual: bool = False,
+        *,
         block_seconds: float = BLOCK_SECONDS,
     ) -> Stream:
         """Return a stream that denoises audio in pieces, with the same result as one pass.

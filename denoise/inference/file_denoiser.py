@@ -62,6 +62,39 @@ class Report:
         return self.n_samples / self.audio_format.sample_rate
 
 
+class _PassedOnError(BaseException):
+    """Carries an exception of a `progress` past the handlers for errors of the work itself."""
+
+    def __init__(self, error: BaseException) -> None:
+        """Wrap the exception."""
+        self.error = error
+
+
+@contextmanager
+def passing_on(progress: Progress | None) -> Iterator[Progress]:
+    """Yield a `progress` whose exceptions leave the block unchanged, whatever catches them in it.
+
+    Else a BrokenPipeError of a caller who prints would look like an error of the files.
+    """
+
+    def call(n_read: int, n_declared: int | None) -> None:
+        try:
+            if progress is not None:
+                progress(n_read, n_declared)
+        except BaseException as error:
+            raise _PassedOnError(error) from error
+
+    try:
+        yield call
+    except _PassedOnError as passed_on:
+        error, context = passed_on.error, passed_on.error.__context__
+        try:
+            raise error
+        finally:
+            error.__context__ = context
+            del error  # its traceback leads to this frame: a cycle would keep the audio in memory
+
+
 def denoise_file(
     network: MaskNetwork,
     source: str | os.PathLike[str],
@@ -81,7 +114,11 @@ def denoise_file(
     options = options or Options()
     if is_same_file(source, target):
         raise DenoiseError(f"{target} is the input itself. Write to another file.")
-    with reading(source) as recording, writing_errors(target):
+    with (
+        passing_on(progress) as progress,
+        reading(source) as recording,
+        writing_errors(target),
+    ):
         audio_format = recording.audio_format
         rate, channels = audio_format.sample_rate, audio_format.channels
         encoding = choose_encoding(recording, target, options.format)

@@ -43,7 +43,9 @@ def load_network(path: str | os.PathLike[str], n_threads: int = 1) -> MaskNetwor
     masks are the same for any number of threads.
     """
     if not os.path.isfile(path):  # noqa: PTH113 - Path's raises if a name is too long
-        raise ModelError(f"No model at {path}. Pass another path, or run dvc repro export.")
+        raise ModelError(
+            f"No model at {path}. Pass general, live or another path, or run dvc repro export."
+        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = n_threads, 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads wait idle

@@ -19,7 +19,7 @@ from denoise.errors import AudioError, DenoiseError
 from denoise.inference import media
 from denoise.inference.audio_io import AudioFormat, Encoding, describe_os_error
 from denoise.inference.containers import Container, has_index_first, sniff
-from denoise.inference.file_denoiser import Options, Progress, Report, writing_errors
+from denoise.inference.file_denoiser import Options, Progress, Report, passing_on, writing_errors
 from denoise.inference.reader import trim
 from denoise.inference.sound_encoder import SoundEncoder, choose_codec
 from denoise.inference.streaming import Stream
@@ -119,7 +119,11 @@ def remux(
     options, muxer = options or Options(), formats.choose_video(source, target)
     if options.format is not None:
         raise DenoiseError(f"{source} is a video, whose sound keeps its format. Set no format.")
-    with _reading(source, network, options, progress) as job, writing_errors(target):
+    with (
+        passing_on(progress) as progress,
+        _reading(source, network, options, progress) as job,
+        writing_errors(target),
+    ):
         bit_rate = _bit_rate(job, source)
         with replacing_output(target) as temporary:
             encoder, notes = _write(job, temporary, muxer, bit_rate, target)

@@ -31,9 +31,10 @@ def to_waveform(samples: npt.ArrayLike, n_channels: int | None = None) -> Wavefo
         raise ValueError(f"Samples must not exceed {MAX_AMPLITUDE:.0e}; full scale is 1.")
     if channels.dtype.kind == "f":
         return channels.astype(np.float32, copy=False)
-    offset = 128 if channels.dtype.kind == "u" else 0
-    scale = INTEGER_SCALES[channels.dtype.name]
-    return ((channels.astype(np.float64) - offset) / scale).astype(np.float32)
+    converted = channels.astype(np.float32)  # rounds int32 once; the rest is exact
+    converted -= np.float32(128 if channels.dtype.kind == "u" else 0)
+    converted /= np.float32(INTEGER_SCALES[channels.dtype.name])
+    return converted
 
 
 def _as_array(samples: npt.ArrayLike) -> npt.NDArray[Any]:

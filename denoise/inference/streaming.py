@@ -7,6 +7,7 @@ size give the same bytes, and memory does not grow.
 import functools
 import math
 from collections.abc import Callable
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +50,7 @@ class Stream:
         With `residual`, the output is what is removed instead. `block_seconds` is rounded to whole
         frames of the network; each block needs the context before and after it, so short blocks
         take more computing. Raises ValueError for a sample rate, a number of channels, a strength
-        or a block out of range.
+        or a block out of range, and for a `residual` that is neither True nor False.
         """
         sample_rate = to_whole_number(sample_rate, "sample rate")
         channels = to_whole_number(channels, "number of channels")
@@ -61,6 +62,8 @@ class Stream:
             raise ValueError(excess.message)
         if not 0 <= strength <= 1:
             raise ValueError(f"A strength of {strength:g} lies outside 0 to 1.")
+        if not isinstance(residual, bool | np.bool_):
+            raise ValueError(f"residual must be True or False, not {residual!r}.")
         self._channels, network_rate = channels, network.spec.sample_rate
         self._to_network = _make_resampler(sample_rate, network_rate, channels)
         self.latency_seconds = latency_seconds(network, sample_rate, block_seconds)
@@ -74,7 +77,7 @@ class Stream:
         self._equal_channels = EqualChannels(network)
         network = self._equal_channels.network
         self._denoisers = [BlockDenoiser(network, block_seconds, each) for each in observers]
-        self._is_flushed = False
+        self._has_ended = False
         self._noisy = np.zeros((0, channels), np.float32)  # input whose output is not ready yet
         weights = (strength, -strength) if residual else (1 - strength, strength)
         self._noisy_weight, self._denoised_weight = (np.float32(weight) for weight in weights)
@@ -83,27 +86,37 @@ class Stream:
         """Add samples [n_samples, n_channels]; return what is ready, float32 [n_ready, n_channels].
 
         The samples are floating point numbers or integers, as in `Denoiser.denoise`. Raises
-        ValueError for those that it does not take, and after `flush`.
+        ValueError for those that it does not take, and after `flush`. Any other exception ends the
+        stream, because it has lost audio.
         """
         self._check_is_open()
         channels = to_waveform(samples, self._channels)
+        self._has_ended = True  # stays so if an exception leaves the work half done
         self._noisy = np.concatenate([self._noisy, channels])
-        return self._mix(self._denoise(channels, False))
+        ready = self._mix(self._denoise(channels, False))
+        self._has_ended = False
+        return ready
 
     def flush(self) -> Waveform:
         """End the audio; return the rest of it, [n_ready, n_channels]. Only once: the stream ends.
 
-        Raises ValueError after an earlier `flush`.
+        Raises ValueError after an earlier `flush`, and if an exception has ended the stream.
         """
         self._check_is_open()
-        self._is_flushed = True
+        self._has_ended = True
         rest = self._denoise(np.zeros((0, self._channels), np.float32), True)
         n_missing = max(0, len(self._noisy) - len(rest))
         return self._mix(np.pad(rest, ((0, n_missing), (0, 0))))
 
+    def __reduce__(self) -> NoReturn:
+        """Refuse copies and pickles: resampler and network keep state that cannot be copied."""
+        raise TypeError("A stream can be neither copied nor pickled. Start another one.")
+
     def _check_is_open(self) -> None:
-        if self._is_flushed:
-            raise ValueError("This stream has ended with flush. Start another for more audio.")
+        if self._has_ended:
+            raise ValueError(
+                "This stream has ended with flush or an error. Start another for more audio."
+            )
 
     def _denoise(self, samples: Waveform, is_last: bool) -> Waveform:
         """Add samples at the recording's sample rate; return the denoised ones that are ready."""
@@ -142,7 +155,7 @@ def _make_resampler(
 
 
 def latency_seconds(network: MaskNetwork, sample_rate: int, block_seconds: float) -> float:
-    """Return how late a stream's output is at most.
+    """Return how late a stream's output is at most, in seconds.
 
     The first sample of a block waits for the block's other frames, for the frames after the block
     that the result depends on, and for the resampling to and from the network's rate. At higher
