@@ -31,12 +31,8 @@ def make_parser(file_completion: Mapping[str, str] | None = None) -> argparse.Ar
         default="127.0.0.1",
         help="address to listen on (default: 127.0.0.1, reachable from this machine only)",
     )
-    parser.add_argument(
-        "--port",
-        type=_port,
-        default=8765,
-        help="port to listen on; 0 chooses a free one (default: 8765)",
-    )
+    port_help = "port to listen on; 0 chooses a free one (default: 8765)"
+    parser.add_argument("--port", type=_port, default=8765, help=port_help)
     parser.add_argument(
         "--allow-host",
         type=_host,
