@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.quality import Metric
-from denoise.evaluation.tables import confidence_interval, exact_interval
+from denoise.evaluation.tables import confidence_interval, exact_interval, round_interval
 
 BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference"
 Tree = dict[str, Any]
@@ -63,9 +63,9 @@ def _scores_by_method(rows: pd.DataFrame, metric: str) -> Iterator[tuple[str, pd
 def _difference(scores: pd.DataFrame, ours: str, baseline: str, higher_is_better: bool) -> Tree:
     difference = (scores[ours] - scores[baseline]).dropna()
     difference = (difference if higher_is_better else -difference).reset_index(name="difference")
-    columns = difference["difference"], difference["speaker_id"]
-    found = verdict(exact_interval(*columns))  # a bound may be rounded to 0
-    return {**confidence_interval(*columns), "pairs": len(difference), "verdict": found}
+    interval = exact_interval(difference["difference"], difference["speaker_id"])
+    found = verdict(interval)  # before rounding, which may make a bound 0
+    return {**round_interval(interval), "pairs": len(difference), "verdict": found}
 
 
 def verdict(interval: Mapping[str, float]) -> str:

@@ -12,7 +12,7 @@ each speaker has the same weight.
 import io
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +140,12 @@ def _means_by_group(rows: pd.DataFrame) -> Tree:
 
 def confidence_interval(values: pd.Series, speakers: pd.Series) -> dict[str, float]:
     """Return what `exact_interval` returns, rounded."""
-    return {end: _rounded(value) for end, value in exact_interval(values, speakers).items()}
+    return round_interval(exact_interval(values, speakers))
+
+
+def round_interval(interval: Mapping[str, float]) -> dict[str, float]:
+    """Round the mean and the bounds of an interval as the tables show them."""
+    return {end: _rounded(value) for end, value in interval.items()}
 
 
 def exact_interval(values: pd.Series, speakers: pd.Series) -> dict[str, float]:
