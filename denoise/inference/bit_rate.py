@@ -14,7 +14,7 @@ from typing import Any
 import soundfile
 
 from denoise.inference.containers import ID3_HEADER_BYTES, id3_bytes
-from denoise.inference.recording_parts import OGG_HEADER_BYTES
+from denoise.inference.recording_parts import ogg_pages
 
 MAX_LEVEL = 0.99  # libsndfile refuses 1 for MP3
 VORBIS_LEVELS = [step / 20 for step in range(21)]  # quality 10 to 0, in halves
@@ -39,25 +39,24 @@ def bit_rate_of(
         return _nominal_bit_rate(head)
     if not n_samples:
         return None
-    n_padding = MP3_PADDING_SAMPLES if subtype == "MPEG_LAYER_III" else 0
-    # A tag may hold a picture that is larger than the audio.
-    has_id3 = head.startswith(b"ID3") and len(head) >= ID3_HEADER_BYTES
-    n_tag_bytes = id3_bytes(head) if has_id3 else _count_ogg_header_bytes(path)
+    # Tags before the audio may hold a picture that is larger than the audio.
+    if subtype == "OPUS":
+        n_padding, n_tag_bytes = 0, _count_ogg_header_bytes(path)
+    else:
+        n_padding = MP3_PADDING_SAMPLES
+        has_id3 = head.startswith(b"ID3") and len(head) >= ID3_HEADER_BYTES
+        n_tag_bytes = id3_bytes(head) if has_id3 else 0
     n_bytes = Path(path).stat().st_size - n_tag_bytes
     return 8 * n_bytes * sample_rate / (n_samples + n_padding)
 
 
 def _count_ogg_header_bytes(path: str | os.PathLike[str]) -> int:
-    """Return the size of the pages before the audio of an OGG file, 0 for another file."""
-    position = 0
+    """Return the size of the pages before the audio of an OGG file, 0 if none has audio."""
     with Path(path).open("rb") as file:
-        while (header := file.read(OGG_HEADER_BYTES)).startswith(b"OggS"):
-            is_audio = int.from_bytes(header[6:14], "little") not in OGG_NO_AUDIO
-            if is_audio or len(header) < OGG_HEADER_BYTES:
-                break
-            position += OGG_HEADER_BYTES + header[26] + sum(file.read(header[26]))
-            file.seek(position)
-    return position
+        for position, header in ogg_pages(file):
+            if int.from_bytes(header[6:14], "little") not in OGG_NO_AUDIO:
+                return position
+    return 0
 
 
 def encoder_settings(

@@ -70,9 +70,12 @@ def _find_mp3_parts(file: BinaryIO, n_bytes: int) -> list[Part]:
     return parts or [Part(0, n_bytes, {})]
 
 
-def _find_ogg_starts(file: BinaryIO) -> Iterator[int]:
-    """Yield where each chain of pages begins: at a first page that follows no first page."""
-    position, was_first = 0, False
+def ogg_pages(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Yield the position and the header of each page, from the start of the file.
+
+    Bytes between two pages are skipped.
+    """
+    position = 0
     while True:
         file.seek(position)
         header = file.read(OGG_HEADER_BYTES)
@@ -84,11 +87,19 @@ def _find_ogg_starts(file: BinaryIO) -> Iterator[int]:
                 return
             position = found
             continue
+        next_position = position + OGG_HEADER_BYTES + header[26] + sum(file.read(header[26]))
+        yield position, header
+        position = next_position
+
+
+def _find_ogg_starts(file: BinaryIO) -> Iterator[int]:
+    """Yield where each chain of pages begins: at a first page that follows no first page."""
+    was_first = False
+    for position, header in ogg_pages(file):
         is_first = bool(header[5] & OGG_FIRST_PAGE)
         if is_first and not was_first:
             yield position
         was_first = is_first
-        position += OGG_HEADER_BYTES + header[26] + sum(file.read(header[26]))
 
 
 def _find_all(file: BinaryIO, mark: bytes, position: int = 0) -> Iterator[int]:

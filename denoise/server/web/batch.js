@@ -1,6 +1,6 @@
 /** Several recordings: a row for each, with its state and its result. */
 
-import { SAVE_MS, byId, fileSize, resultName, save } from "./dom.js";
+import { byId, fileSize, resultName, save, saveEach } from "./dom.js";
 
 /** The recordings that were given together; each is cleaned in its turn. */
 export class Batch {
@@ -77,13 +77,9 @@ export class Batch {
     byId("download-all").disabled = this.made.length === 0;
   }
 
-  /** Save one after the other. */
-  async #saveAll() {
+  #saveAll() {
     const names = new Set();
-    for (const row of this.made) {
-      row.save(names);
-      await new Promise((resolve) => { setTimeout(resolve, SAVE_MS); });
-    }
+    return saveEach(this.made, (row) => row.save(names));
   }
 }
 

@@ -1,6 +1,6 @@
 /** Elements, and how numbers are written. */
 
-export const SAVE_MS = 300; // between two downloads: Chrome drops what exceeds ten a second, Safari all but one at once
+const SAVE_MS = 300; // between two downloads: Chrome drops what exceeds ten a second, Safari all but one at once
 const PRIMARY = ["choose", "stop", "give-token", "download", "download-all"];
 
 export const byId = (id) => document.getElementById(id);
@@ -43,6 +43,14 @@ export function save(blob, name) {
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers begin late
+}
+
+/** Save several items one after the other, each by saveItem(item). */
+export async function saveEach(items, saveItem) {
+  for (const item of items) {
+    saveItem(item);
+    await new Promise((resolve) => { setTimeout(resolve, SAVE_MS); });
+  }
 }
 
 /** Tell iOS what the page's sound is for: its silent switch mutes Web Audio that is no playback. */

@@ -3,7 +3,7 @@
 import { Problem, ask, denoise } from "./api.js";
 import { Batch } from "./batch.js";
 import { asWav } from "./decode.js";
-import { SAVE_MS, byId, clock, fileSize, inWords, save } from "./dom.js";
+import { byId, clock, fileSize, inWords, save, saveEach } from "./dom.js";
 import { denoiseAsJob } from "./job.js";
 import { listenToKeys } from "./keys.js";
 import { Pace, durationOf } from "./pace.js";
@@ -196,13 +196,11 @@ function keepAll(files) {
   byId("save-kept").textContent = count === 1 ? "Download it" : `Download all ${count}`;
 }
 
-/** Save them one after the other. */
-async function saveKept() {
-  for (const file of kept) {
+function saveKept() {
+  return saveEach(kept, (file) => {
     save(file, file.name);
     saved.add(file);
-    await new Promise((resolve) => { setTimeout(resolve, SAVE_MS); });
-  }
+  });
 }
 
 function discard() {
