@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,15 +24,20 @@ SAMPLE_RATE = 44_100
 
 @dataclass(frozen=True)
 class Usage:
-    """The processor time and peak memory of a process."""
+    """The processor time of a process and its children, and the peak memory of the largest."""
 
     cpu_seconds: float
     peak_mb: float
 
 
-def measure(command: Sequence[str]) -> Usage:
-    """Run a command with one thread; raises CalledProcessError if it fails."""
-    process = subprocess.Popen(command, env=os.environ | ONE_THREAD)
+def measure(
+    command: Sequence[str], variables: Mapping[str, str], folder: Path | None = None
+) -> Usage:
+    """Run a command in `folder`, with more environment variables; measure its process and children.
+
+    Raises CalledProcessError if it fails.
+    """
+    process = subprocess.Popen(command, cwd=folder, env={**os.environ, **variables})
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -75,9 +80,11 @@ def main() -> None:
         for name, model in models.items():
             program = [sys.executable, "-m", "denoise", "--quiet", "--overwrite", "--threads", "1"]
             command = [*program, "--model", str(model), "-o", str(Path(folder) / "out.wav")]
-            runs = [measure([*command, str(short_file)]) for _ in range(options.repeats)]
+            runs = [
+                measure([*command, str(short_file)], ONE_THREAD) for _ in range(options.repeats)
+            ]
             best = min(runs, key=lambda usage: usage.cpu_seconds)
-            long = measure([*command, str(long_file)])
+            long = measure([*command, str(long_file)], ONE_THREAD)
             print(
                 f"| {name} | {best.cpu_seconds:.2f} | {best.peak_mb:.0f} | "
                 f"{long.cpu_seconds:.0f} | {long.peak_mb:.0f} |"

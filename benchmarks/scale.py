@@ -7,16 +7,15 @@ runs; memory is the peak of its largest process; disk is what it writes.
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import yaml
 
+from benchmarks.runtime import Usage, measure
 from presets.keys import set_value
 
 ROOT = Path(__file__).parent.parent
@@ -31,29 +30,16 @@ SHORT = {
 STAGES = ("sample", "features", "train", "export", "train_recogniser", "evaluate")
 
 
-class Cost(NamedTuple):
-    """What a stage took: seconds of the processor, and MB of memory and disk."""
+def run_stage(folder: Path, stage: str) -> tuple[Usage, float]:
+    """Run a stage's command in the clone `folder`; return what it took, and MB on disk.
 
-    processor_seconds: float
-    memory_mb: float
-    disk_mb: float
-
-
-def run_stage(folder: Path, stage: str) -> Cost:
-    """Run a stage's command in the clone `folder`; raises SystemExit if it fails."""
+    Raises CalledProcessError if it fails.
+    """
     pipeline = yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))
     entry = pipeline["stages"][stage]
     words = entry["cmd"].split()
-    process = subprocess.Popen([sys.executable, *words[1:]], cwd=folder)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"{stage} failed.")
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
-    return Cost(
-        usage.ru_utime + usage.ru_stime,
-        usage.ru_maxrss * unit / 1e6,
-        disk_mb(folder, entry),
-    )
+    usage = measure([sys.executable, *words[1:]], {}, folder)
+    return usage, disk_mb(folder, entry)
 
 
 def disk_mb(folder: Path, entry: dict) -> float:
@@ -73,12 +59,11 @@ def set_params(folder: Path, changes: Mapping[str, object]) -> None:
     path.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
 
 
-def row(label: str, stage: str, cost: Cost) -> str:
-    """Return a row of the table."""
-    return (
-        f"| {label} | {stage} | {cost.processor_seconds:,.0f} | {cost.memory_mb:,.0f} | "
-        f"{cost.disk_mb:,.0f} |"
-    )
+def print_row(folder: Path, label: str, stage: str) -> None:
+    """Run a stage and print its row of the table."""
+    usage, on_disk = run_stage(folder, stage)
+    figures = " | ".join(f"{each:,.0f}" for each in (usage.cpu_seconds, usage.peak_mb, on_disk))
+    print(f"| {label} | {stage} | {figures} |", flush=True)
 
 
 def main() -> None:
@@ -95,11 +80,11 @@ def main() -> None:
         if not (folder / "data" / "corpus.zip").exists():
             set_params(folder, CORPUS)
             for stage in ("import_noise", "download"):
-                print(row("30,000", stage, run_stage(folder, stage)), flush=True)
+                print_row(folder, "30,000", stage)
         for size in map(int, options.sizes.split(",")):
             set_params(folder, {**SHORT, "sample.size": size, "features.cache": options.cache})
             for stage in STAGES:
-                print(row(f"{size:,}", stage, run_stage(folder, stage)), flush=True)
+                print_row(folder, f"{size:,}", stage)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 
 from denoise.dsp.statistical_filters import log_mmse, noise_power, stft_params, wiener
 from denoise.dsp.stft import magnitude, stft
-from denoise.evaluation.metrics import si_sdr_db, si_sdr_improvement_db
+from denoise.evaluation.metrics import si_sdr_db
 from denoise.noise.generators import GENERATORS
 from tests.speechlike import SAMPLE_RATE, voice, white
 
@@ -27,7 +27,8 @@ def test_they_improve_speech_in_white_noise(denoise: Filter, snr_db: float, mini
     for seed in range(3):
         clean = voice(seed)
         noisy = clean + white(clean, snr_db, seed + 10)
-        assert si_sdr_improvement_db(clean, noisy, denoise(noisy, SAMPLE_RATE)) > minimum
+        improvement = si_sdr_db(clean, denoise(noisy, SAMPLE_RATE)) - si_sdr_db(clean, noisy)
+        assert improvement > minimum
 
 
 # A draw of textures may be clicks or rumble, which no filter for steady noise removes.
@@ -35,7 +36,7 @@ def test_they_improve_speech_in_white_noise(denoise: Filter, snr_db: float, mini
 def test_wiener_improves_speech_in_every_type_of_steady_noise(noise_type: str) -> None:
     noise = GENERATORS[noise_type](np.random.default_rng(3), len(CLEAN), SAMPLE_RATE)
     noisy = CLEAN + (noise * (CLEAN.std() / noise.std())).astype(np.float32)
-    assert si_sdr_improvement_db(CLEAN, noisy, wiener(noisy, SAMPLE_RATE)) > 3
+    assert si_sdr_db(CLEAN, wiener(noisy, SAMPLE_RATE)) - si_sdr_db(CLEAN, noisy) > 3
 
 
 @FILTERS

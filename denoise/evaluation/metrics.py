@@ -68,11 +68,6 @@ def _ratio_db(signal: float, distortion: float) -> float:
     return 10 * math.log10(signal / distortion)
 
 
-def si_sdr_improvement_db(clean: Samples, noisy: Samples, denoised: Samples) -> float:
-    """Return the SI-SDR of the denoised utterance minus that of the noisy one, in dB."""
-    return si_sdr_db(clean, denoised) - si_sdr_db(clean, noisy)
-
-
 def estoi(clean: Samples, estimate: Samples, sample_rate: int) -> float:
     """Return the extended short-time objective intelligibility, at most 1 (higher is better).
 
