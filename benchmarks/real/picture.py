@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from benchmarks.methods import OURS
-from benchmarks.real.report import HEADLINES
+from benchmarks.real.report import HEADLINES, has_means
 from benchmarks.verdicts import NO_DIFFERENCE, WORSE
 from denoise.evaluation.plots import png_figure
 
@@ -27,7 +27,7 @@ CAPTION = (
 
 def draw(tree: Tree, path: str | os.PathLike[str]) -> None:
     """Draw the figure; the methods are in the order of their mean PESQ, the best at the top."""
-    panels = [each for each in HEADLINES if _has(tree, *each[:3])]
+    panels = [each for each in HEADLINES if has_means(tree, *each[:3])]
     order = sort_methods(tree)
     n_rows = -(-len(panels) // COLUMNS)
     row_inches = 0.8 + 0.22 * len(order)
@@ -47,11 +47,6 @@ def draw(tree: Tree, path: str | os.PathLike[str]) -> None:
             label = tree["metrics"][metric]["label"]
             axes.set_title(f"{label} by {title}", loc="left", fontsize=11)
         figure.suptitle(CAPTION, x=0.01, ha="left", fontsize=10)
-
-
-def _has(tree: Tree, table: str, condition: str, metric: str) -> bool:
-    quality = tree["tables"].get(table, {}).get("quality", {})
-    return any("mean" in each for each in quality.get(metric, {}).get(condition, {}).values())
 
 
 def sort_methods(tree: Tree) -> list[str]:

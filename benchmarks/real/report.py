@@ -90,7 +90,7 @@ def _test_set(tree: Tree) -> list[str]:
 
 def overview_table(tree: Tree) -> list[str]:
     """Return one row per method: the mean of each headline metric, and the cost."""
-    columns = [each for each in HEADLINES if _has(tree, *each[:3])]
+    columns = [each for each in HEADLINES if has_means(tree, *each[:3])]
     labels = [*(label for *_, label in columns), "ms per second of audio", "start-up (s)"]
     lines = ["▲: significantly better than ours. ▼: significantly worse. =: no difference.", ""]
     lines += header("method", dict.fromkeys(labels))
@@ -102,9 +102,10 @@ def overview_table(tree: Tree) -> list[str]:
     return lines
 
 
-def _has(tree: Tree, table: str, condition: str, metric: str) -> bool:
+def has_means(tree: Tree, table: str, condition: str, metric: str) -> bool:
+    """Tell whether a metric was measured in this condition, and is defined for some method."""
     quality = tree["tables"].get(table, {}).get("quality", {})
-    return condition in quality.get(metric, {})
+    return any("mean" in each for each in quality.get(metric, {}).get(condition, {}).values())
 
 
 def _marked(
