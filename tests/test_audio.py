@@ -18,6 +18,7 @@ from denoise.dsp.audio import (
     fit_length,
     is_silent,
     load_clip,
+    load_utterance,
     out_of_range,
     remove_dc,
     resample,
@@ -292,6 +293,11 @@ def test_the_error_for_a_silent_recording_has_its_rms(offset: float) -> None:
     quiet = 1.9 * SILENCE_RMS * tone(440, 0.5, 8000) + offset
     with pytest.raises(AudioError, match=r"It is silent: its RMS, 6\.7e-05, is below 1e-04"):
         load_clip(encode(quiet, subtype="FLOAT"), PARAMS)
+
+
+def test_a_recording_that_is_too_short_for_one_sample_is_an_error() -> None:
+    with pytest.raises(AudioError, match="no samples"):
+        load_utterance(encode(np.ones((1, 1)), sample_rate=48_000), PARAMS)
 
 
 def test_a_quiet_recording_is_not_silent() -> None:

@@ -16,6 +16,7 @@ from denoise.corpus.filename_parser import NO_DIGIT
 from denoise.corpus.local import import_local
 from denoise.corpus.local_speech import NO_SPEECH
 from denoise.corpus.speaker_path import EACH_RECORDING
+from denoise.corpus.speaker_table import NO_MATCH, NO_TABLE
 from denoise.errors import CorpusError
 from tests.corpora import (
     LocalImport,
@@ -160,7 +161,8 @@ def test_the_param_overrides_what_the_names_say(imported: Import) -> None:
 
 def test_tables_tell_speakers_and_genders_before_paths_do(imported: Import) -> None:
     rows = ["client_id\tpath\tgender", "4f9\tcommon_1.mp3\tfemale", "4f9\tcommon_2.mp3\t",
-            "b77\tclips/common_3.mp3\tmale", "c\tnothing.mp3\t", "short"]  # fmt: skip
+            "b77\tclips/common_3.mp3\tmale", "c\tnothing.mp3\t", "short",
+            "b77\tx\tmale\tmore\tmore"]  # fmt: skip
     files = {f"clips/common_{n}.mp3": speech(n, file_format="FLAC") for n in range(1, 5)}
     table = "\r\n".join(rows).encode("utf-8-sig")
     imported.run({**files, "validated.tsv": table, "other.csv": b"a,b\n1,2\n"})
@@ -173,6 +175,59 @@ def test_tables_tell_speakers_and_genders_before_paths_do(imported: Import) -> N
     assert imported.left_out == {
         "It is not a table of speakers.": {"files": 1, "examples": ["other.csv"]}
     }
+
+
+def test_quotes_in_a_sentence_are_part_of_it(imported: Import) -> None:
+    rows = ["client_id\tpath\tsentence", '"p"\t"x_0.wav"\t"Go, he said.', "p\tx_1.wav\tNo.",
+            'q\tx_2.wav\tWhat is a "dog?']  # fmt: skip
+    files = {f"x_{n}.wav": speech(n) for n in range(3)}
+    imported.run({**files, "t.tsv": "\n".join(rows).encode()})
+    assert imported.speakers == {"01": {"name": "p"}, "02": {"name": "q"}}
+    assert imported.provenance["speakers_by"] == "a table"
+
+
+def test_a_table_counts_in_its_folder_and_absolute_paths_are_recognised(imported: Import) -> None:
+    table = "file,speaker\n{}001.wav,{}\n".format
+    files = {f"{folder}/{'002' if folder == 'z' else '001'}.wav": speech(n)
+             for n, folder in enumerate("xyz")}  # fmt: skip
+    tables = {"x/m.csv": table("", "anna"), "y/m.csv": table("/home/me/y/", "carl")}
+    imported.run({**files, **{name: text.encode() for name, text in tables.items()}})
+    names = {info.get("name") for info in imported.speakers.values()}
+    assert names == {"anna", "carl", "z"}
+
+
+def test_names_in_a_table_match_files_of_either_unicode_form(imported: Import) -> None:
+    decomposed = "zoe\u0308"
+    files = {f"{decomposed}_{n}.wav": speech(n) for n in range(2)}
+    rows = [f"{decomposed}_{n}.wav,zoe" for n in range(2)]
+    imported.run({**files, "t.csv": "\n".join(["path,speaker", *rows]).encode()})
+    assert imported.provenance["speakers_by"] == "a table"
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ("a/SA1.wav,a\nSA1.wav,a\nSA1.wav,b", f"{NO_TABLE} SA1.wav has two speakers."),
+        ("elsewhere.wav,a", NO_MATCH),
+    ],
+)
+def test_a_table_that_tells_nothing_is_reported(imported: Import, rows: str, reason: str) -> None:
+    imported.run({**THREE, "t.csv": f"path,speaker\n{rows}\n".encode()})
+    assert len(imported.speakers) == 3
+    assert imported.left_out[reason]["examples"] == ["t.csv"]
+
+
+def test_the_summary_says_how_much_of_the_recordings_was_kept(
+    imported: Import, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [("speech", 0.4), ("pause", 2.0)] * 5
+    imported.run({**THREE, "d/words.wav": speech(4, *words)})
+    assert "4 utterances, 0.1 minutes, from 4 recordings, 0.3 minutes" in capsys.readouterr().err
+
+
+def test_numbered_folders_are_no_digits_where_there_are_more_than_nine(imported: Import) -> None:
+    files = {f"{n}/{word}.wav": speech(n) for n in range(1, 12) for word in ("hello", "story")}
+    assert {u.digit for u in imported.run(files)} == {None}
 
 
 @pytest.mark.parametrize("table", [b"\xff\xfe", b"path,speaker\n\0,\xe9", b'path,speaker\n"' * 9])
@@ -206,7 +261,7 @@ def test_damaged_files_are_counted_and_named(
     assert sum(summary["files"] for summary in imported.left_out.values()) == 6
     assert imported.left_out[NO_SPEECH] == {"files": 2, "examples": ["e/no4.wav", "e/no5.wav"]}
     err = capsys.readouterr().err
-    assert "3 utterances, 0.1 minutes, from 3 recordings of 3 speakers" in err
+    assert "3 utterances, 0.1 minutes, from 3 recordings, 0.1 minutes, of 3 speakers" in err
     assert "6 files left out, of which 3 cannot be read." in err
     assert all(name in err for name in DAMAGED)
 

@@ -125,6 +125,7 @@ def test_unusable_files_are_counted_and_named(tmp_path: Path) -> None:
     files = {
         "good.wav": wav(1),
         "notes.txt": b"hello",
+        "memo.m4a": b"....ftypM4A ",
         "silent.wav": encode(0 * noise_waveform(0)),
         "offset.wav": encode(0 * noise_waveform(0) + 0.5),
         "opposite.wav": encode(np.hstack([tone(1), -tone(1)])),
@@ -148,6 +149,7 @@ def test_unusable_files_are_counted_and_named(tmp_path: Path) -> None:
     assert "silent" in left_out["silent.wav"] and "shorter than 0.1 s" in left_out["short.wav"]
     assert left_out["silent.wav"] == left_out["offset.wav"] == left_out["opposite.wav"]
     assert "extension is not that of an audio file" in left_out["notes.txt"]
+    assert "convert it to WAV" in left_out["memo.m4a"]
     assert "1000 Hz" in left_out["slow.wav"] and "not finite" in left_out["nan.wav"]
 
 

@@ -74,6 +74,24 @@ def test_the_first_words_of_file_names_in_one_folder() -> None:
     ]  # fmt: skip
 
 
+def test_dates_and_parts_of_a_corpus_are_no_speakers() -> None:
+    memos = [f"{year}-0{n} memo" for year in (2023, 2024, 2025) for n in (1, 2)]
+    days = [f"202405{day}_1{n}" for day in ("01", "02", "03") for n in (1, 2)]
+    parts = [f"{part}_{n}" for part in ("train", "test", "dev") for n in (1, 2)]
+    for files in (memos, days, parts):
+        assert find_speakers([(file,) for file in files]).rule == EACH_RECORDING
+
+
+def test_numbered_words_for_people_are_speakers() -> None:
+    folders = ["male1", "male2", "female 1", "child_3"]
+    assert names_of(*(f"{who}/{n}" for who in folders for n in "ab")) == [
+        who for who in folders for _ in "ab"
+    ]
+    assert names_of(*(f"{who}/{part}/a" for part in ("male", "female") for who in "xyz")) == [
+        *"xyz", *"xyz",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "folder", ["session1", "session 2/flac", "train", "clean_speech/wav48", "2019/female"]
 )

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO, cast
 
 from denoise.corpus.archive import ZIP_OPEN_ERRORS, ZIP_READ_ERRORS
+from denoise.dsp.formats import READ_ONLY
 from denoise.errors import AudioError, CorpusError
 
 MAX_BYTES = 128 << 20  # more than any minute of audio needs, and small enough to hold in memory
@@ -25,6 +26,8 @@ AUDIO_SUFFIXES = frozenset(
     | {".sph", ".nist", ".nis", ".wv1", ".wv2"}  # NIST SPHERE
 )
 NOT_AUDIO = "Its extension is not that of an audio file."
+NOT_READ = "Files of this format are not read here: convert it to WAV or FLAC, such as with ffmpeg."
+
 
 SkipFile = Callable[[str, str], None]
 """Called with a file's name and the reason why it is skipped."""
@@ -86,6 +89,11 @@ class SourceFile:
                 if n_bytes > max_bytes:
                     raise AudioError(f"It is larger than {max_bytes >> 20} MiB.")
                 yield block
+
+
+def why_not_audio(file: SourceFile) -> str:
+    """Return the reason why a file whose suffix is not one of AUDIO_SUFFIXES is left out."""
+    return NOT_READ if file.suffix[1:] in READ_ONLY else NOT_AUDIO
 
 
 @contextmanager
@@ -163,7 +171,7 @@ def _is_hidden(part: str) -> bool:
     return part.startswith(".") or part == "__MACOSX"
 
 
-def _split_path(path: str) -> tuple[str, ...]:
+def split_path(path: str) -> tuple[str, ...]:
     """Split a path into parts that print and compare alike on every system, without `..`."""
     printable = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in path)
     parts = unicodedata.normalize("NFC", printable).split("/")
@@ -179,7 +187,7 @@ def _list_folder(folder: Path, skip_file: SkipFile) -> Iterator[SourceFile]:
         return Path(path).relative_to(folder).as_posix()
 
     def skip(path: str | Path, reason: str) -> None:
-        skip_file("/".join(_split_path(relative_name(path))), reason)
+        skip_file("/".join(split_path(relative_name(path))), reason)
 
     def skip_folder(error: OSError) -> None:
         skip(error.filename, "The folder cannot be opened.")
@@ -191,7 +199,7 @@ def _list_folder(folder: Path, skip_file: SkipFile) -> Iterator[SourceFile]:
         for path in [Path(parent, name) for name in names]:
             if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where this returns False
                 name = relative_name(path)
-                yield SourceFile(_split_path(name), (name, 0), functools.partial(_open, path))
+                yield SourceFile(split_path(name), (name, 0), functools.partial(_open, path))
             else:
                 skip(path, "It is not a regular file.")
 
@@ -199,6 +207,6 @@ def _list_folder(folder: Path, skip_file: SkipFile) -> Iterator[SourceFile]:
 def _list_zip(archive: zipfile.ZipFile) -> Iterator[SourceFile]:
     for info in archive.infolist():
         if not info.is_dir():
-            path = _split_path(info.filename.replace("\\", "/"))
+            path = split_path(info.filename.replace("\\", "/"))
             tie_breaker = (info.filename, info.CRC)
             yield SourceFile(path, tie_breaker, functools.partial(archive.open, info))

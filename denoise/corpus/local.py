@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 from denoise.corpus.archive import create_archive
 from denoise.corpus.file_index import (
     AUDIO_SUFFIXES,
-    NOT_AUDIO,
     SkippedFiles,
     SourceFile,
     list_files,
+    why_not_audio,
 )
 from denoise.corpus.filename_parser import normalise_speaker
 from denoise.corpus.local_digits import (
@@ -65,7 +65,7 @@ def import_local(
             else import_speech(groups.recordings, groups.tables, infos, writer, skipped)
         )
         for file in groups.others + (groups.tables if is_digits else []):
-            skipped.add(file.name, NOT_AUDIO)
+            skipped.add(file.name, why_not_audio(file))
         if not report.n_copied:
             raise CorpusError(f"No recording in {source} can be used. {SUPPORTED}\n{skipped}")
         _check_damage(skipped, source, len(groups.recordings), max_damaged_fraction)

@@ -6,6 +6,7 @@ source has more than 16.
 """
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,13 +50,21 @@ class Labelling:
     def tells_digits(self) -> bool:
         """Whether the names are those of a corpus of digits.
 
-        At least MIN_DIGIT_SHARE of them tell a digit. A name that is a bare number does not count
-        if others are larger numbers: 1 to 9 beside 10 and 11 count the recordings.
+        At least MIN_DIGIT_SHARE of them tell a digit. A file or folder whose name is a bare number
+        does not count if others are larger numbers: 1 to 9 beside 10 and 11 count the recordings.
         """
-        is_count = any(file.stem.isdecimal() and why == NO_DIGIT for file, why in self.errors)
-        digits = [file for file, _ in self.labelled if not (is_count and file.stem.isdecimal())]
+        counts = {_numbered_part(file) for file, why in self.errors if why == NO_DIGIT} - {None}
+        digits = [file for file, _ in self.labelled if _numbered_part(file) not in counts]
         n_recordings = len(self.labelled) + len(self.errors)
         return bool(digits) and len(digits) >= MIN_DIGIT_SHARE * n_recordings
+
+
+def _numbered_part(file: SourceFile) -> str | None:
+    """Return which part of a path is a bare number, the file or a folder, and None if none is."""
+    if file.stem.isdecimal():
+        return "file"
+    is_numbered = not re.search(r"\d", file.stem) and any(map(str.isdecimal, file.path[:-1]))
+    return "folder" if is_numbered else None
 
 
 @dataclass

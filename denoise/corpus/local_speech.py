@@ -19,10 +19,11 @@ from denoise.corpus.archive import ArchiveWriter, Utterance
 from denoise.corpus.file_index import SkippedFiles, SourceFile
 from denoise.corpus.filename_parser import normalise_speaker, number_speakers
 from denoise.corpus.speaker_path import EACH_RECORDING, MIN_SPEAKERS, find_speakers
-from denoise.corpus.speaker_table import Entries, TableEntry, find_entry, read_tables
+from denoise.corpus.speaker_table import TableEntry, find_entries, read_tables
 from denoise.corpus.wav import encode_wav
 from denoise.dsp.audio import decode_blocks, remove_dc
 from denoise.dsp.segmentation import (
+    FRAME_SECONDS,
     MIN_ONLY_SECONDS,
     Block,
     cut,
@@ -46,6 +47,7 @@ class SpeechReport:
     n_damaged: int = 0
     n_copied: int = 0
     seconds: float = 0.0
+    recorded_seconds: float = 0.0
     speakers: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def provenance(self) -> dict[str, Any]:
@@ -62,8 +64,8 @@ class SpeechReport:
         """Return a readable summary, with a warning if there are too few speakers to split."""
         text = (
             f"{self.n_copied} utterances, {self.seconds / 60:.1f} minutes, from "
-            f"{self.n_recordings} recordings of {len(self.speakers)} speakers (told by: "
-            f"{self.rule})"
+            f"{self.n_recordings} recordings, {self.recorded_seconds / 60:.1f} minutes, of "
+            f"{len(self.speakers)} speakers (told by: {self.rule})"
         )
         if EACH_RECORDING in self.rule:
             text += (
@@ -85,15 +87,15 @@ def import_speech(
     What `tables`, TSV and CSV files, say of the speakers precedes the paths. `infos` are the
     entries of meta files. Recordings and tables that cannot be used are skipped.
     """
-    entries = read_tables(tables, skipped)
+    entries = find_entries(read_tables(tables, skipped), recordings, skipped)
     names, rule = _find_names(recordings, entries)
     ids = number_speakers(names)
     report, n_written = SpeechReport(rule), Counter[str]()
-    by_speaker = sorted(zip(names, recordings, strict=True), key=lambda pair: ids[pair[0]])
-    for name, file in tqdm(by_speaker, unit="recording", disable=not sys.stderr.isatty()):
+    by_speaker = sorted(zip(names, recordings, entries, strict=True), key=lambda row: ids[row[0]])
+    for name, file, entry in tqdm(by_speaker, unit="recording", disable=not sys.stderr.isatty()):
         speaker_id = ids[name]
         try:
-            durations = _copy(file, speaker_id, n_written[speaker_id], writer)
+            durations, recorded = _copy(file, speaker_id, n_written[speaker_id], writer)
         except AudioError as error:
             skipped.add_damaged(file.name, str(error))
             report.n_damaged += 1
@@ -105,21 +107,23 @@ def import_speech(
         report.n_recordings += 1
         report.n_copied += len(durations)
         report.seconds += sum(durations)
-        described = _describe(name, speaker_id, infos, find_entry(entries, file))
+        report.recorded_seconds += recorded
+        described = _describe(name, speaker_id, infos, entry)
         report.speakers.setdefault(speaker_id, {}).update(described)
     writer.add_speakers(report.speakers)
     return report
 
 
-def _find_names(recordings: Sequence[SourceFile], entries: Entries) -> tuple[list[str], str]:
+def _find_names(
+    recordings: Sequence[SourceFile], entries: Sequence[TableEntry | None]
+) -> tuple[list[str], str]:
     """Return the speaker's name or number of each recording, and how they were found."""
     found = find_speakers([(*file.path[:-1], file.stem) for file in recordings])
-    in_table = [find_entry(entries, file) for file in recordings]
     names = [
         normalise_speaker(entry.speaker if entry else name)
-        for name, entry in zip(found.names, in_table, strict=True)
+        for name, entry in zip(found.names, entries, strict=True)
     ]
-    n_found = sum(entry is not None for entry in in_table)
+    n_found = sum(entry is not None for entry in entries)
     if n_found == len(recordings):
         return names, "a table"
     return names, f"a table, {found.rule}" if n_found else found.rule
@@ -135,21 +139,25 @@ def _describe(
     return info if name == speaker_id else {**info, "name": name}
 
 
-def _copy(file: SourceFile, speaker_id: str, first: int, writer: ArchiveWriter) -> list[float]:
-    """Write the utterances of a recording, numbered from `first`; return their durations in s.
+def _copy(
+    file: SourceFile, speaker_id: str, first: int, writer: ArchiveWriter
+) -> tuple[list[float], float]:
+    """Write the utterances of a recording, numbered from `first`.
 
-    Raises AudioError if the recording cannot be read to its end; nothing is written then.
+    Return their durations and that of the recording, in s. Raises AudioError if the recording
+    cannot be read to its end; nothing is written then.
     """
     durations: list[float] = []
     with file.open_copy() as source:
-        spans = find_utterances(measure_levels(_read_mono(source)))
+        levels = measure_levels(_read_mono(source))
+        spans = find_utterances(levels)
         for samples, sample_rate in cut(_read_mono(source), spans):
             centred = remove_dc(samples)
             waveform = centred / np.maximum(np.max(np.abs(centred)), np.float32(1))
             utterance = Utterance(speaker_id, None, first + len(durations))
             writer.add(utterance, encode_wav(waveform, sample_rate, 16))
             durations.append(len(waveform) / sample_rate)
-    return durations
+    return durations, len(levels) * FRAME_SECONDS
 
 
 def _read_mono(source: BinaryIO) -> Iterator[Block]:

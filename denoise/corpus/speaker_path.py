@@ -8,7 +8,8 @@ These rules are tried in order. The first one that finds at least MIN_SPEAKERS s
 2. The outermost folder is the speaker: `id10270/5r0dWxy17C8/00001` (VoxCeleb), `anna/monday`. If
    that gives too few speakers, it is the next one: `german/anna/1`, `french/marie/1`.
 3. The first word of the file name is the speaker: `p225_001`, `p226_001` in one folder. The words
-   must recur, so `common_voice_en_1`, `common_voice_en_2` name no speaker.
+   must recur, so `common_voice_en_1`, `common_voice_en_2` name no speaker, and they must not all
+   be dates or parts of a corpus: `2024-05-01 memo`, `test_1`.
 4. Each recording is a speaker of its own.
 
 Some folders are never speakers: those that all recordings share, those named after a part of a
@@ -35,6 +36,8 @@ _PART_WORD = re.compile(
     r"track|train|training|trial|trimmed|utt|utterance|val|valid|validated|validation|version|"
     r"vol|volume|wav|wave|week|woman|women|year)s?"
 )
+_DATE = re.compile(r"(?:19|20)\d\d(?:[01]\d(?:[0-3]\d)?)?")
+_PERSONS = re.compile(r"(?:boy|child|female|girl|kid|male|man|woman)[ _.-]?\d+")
 # The words that number people, not parts.
 _PERSON_WORD = re.compile(
     r"actor|id|narrator|person|reader|sp|speaker|spk|spkr|subj|subject|talker|user|voice"
@@ -83,7 +86,12 @@ def _speaker_folders(paths: Sequence[Path]) -> list[Path]:
 
 
 def _is_part(folder: str) -> bool:
-    """Return whether every word in a folder's name is a part of a corpus; numbers are no words."""
+    """Return whether every word in a folder's name is a part of a corpus; numbers are no words.
+
+    `child` is a part, as are `male` and others; `child1` is a person.
+    """
+    if _PERSONS.fullmatch(folder.lower()):
+        return False
     words = _WORDS.findall(folder.lower())
     return bool(words) and all(map(_PART_WORD.fullmatch, words))
 
@@ -124,6 +132,8 @@ def _begins_with(stem: str, folder: str) -> bool:
 
 
 def _first_words(paths: Sequence[Path]) -> list[str]:
-    """Return the first word of each file name; nothing where the words hardly recur."""
+    """Return the first word of each file name; nothing where they tell no speaker."""
     words = [_SEPARATOR.split(path[-1], maxsplit=1)[0] or path[-1] for path in paths]
+    if all(_DATE.fullmatch(word) or _is_part(word) for word in words):
+        return []
     return words if 2 * len(set(words)) <= len(words) else []

@@ -7,15 +7,20 @@ has `client_id`, `path` and `gender` in `validated.tsv` and others.
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from denoise.corpus.file_index import SkippedFiles, SourceFile
+from denoise.corpus.file_index import SkippedFiles, SourceFile, split_path
 from denoise.errors import AudioError
 
 DELIMITERS = {".tsv": "\t", ".csv": ","}
-PATH_COLUMNS = ("path", "file", "filename", "file_name", "audio", "wav")
+PATH_COLUMNS = ("path_from_data_dir", "path", "file", "filename", "file_name", "audio", "wav")
 SPEAKER_COLUMNS = ("client_id", "speaker_id", "speaker")
 GENDER_COLUMNS = ("gender", "sex")
+NO_TABLE = "It is not a table of speakers."
+NO_MATCH = "It is a table of speakers, but none of its rows names a recording."
+
+Path = tuple[str, ...]
 
 
 class TableEntry(NamedTuple):
@@ -25,53 +30,107 @@ class TableEntry(NamedTuple):
     gender: str
 
 
-Entries = dict[tuple[str, ...], TableEntry]
-"""The entry of each path as the tables write it, which may be the file name alone."""
+@dataclass(frozen=True)
+class SpeakerTable:
+    """A table: its file, the entry of each path that it lists, and by name those in folders."""
+
+    file: SourceFile
+    entries: Mapping[Path, TableEntry]
+    in_folders: Mapping[str, Sequence[Path]]
+
+    def find(self, path: Path) -> TableEntry | None:
+        """Return the entry of a recording, or None.
+
+        A row names the recording if one of the two paths is the end of the other: a table may hold
+        file names alone, or paths from the root of another machine. The longest one counts.
+        """
+        longer = self.in_folders.get(path[-1], ())
+        if found := [self.entries[each] for each in longer if each[-len(path) :] == path]:
+            return _common_entry(found)
+        ends = (path[start:] for start in range(len(path)))
+        return next((self.entries[end] for end in ends if end in self.entries), None)
+
+    def n_shared_folders(self, path: Path) -> int:
+        """Return the number of outer folders that the table and a recording share."""
+        pairs = zip(self.file.path[:-1], path[:-1], strict=False)
+        shared = [ours == theirs for ours, theirs in pairs]
+        return (*shared, False).index(False)
 
 
-def read_tables(tables: Sequence[SourceFile], skipped: SkippedFiles) -> Entries:
-    """Return the entries of all TSV and CSV files; report those that have none."""
-    entries: Entries = {}
+def read_tables(tables: Sequence[SourceFile], skipped: SkippedFiles) -> list[SpeakerTable]:
+    """Return all TSV and CSV files that are tables of speakers; report the others."""
+    found = []
     for file in tables:
         try:
-            with file.open_copy() as content:
-                text = io.TextIOWrapper(content, "utf-8-sig", newline="")
-                entries.update(_read_table(csv.DictReader(text, delimiter=DELIMITERS[file.suffix])))
-        except (AudioError, UnicodeDecodeError, csv.Error, _NoSpeakersError) as error:
-            skipped.add(file.name, f"It is not a table of speakers. {error}".strip())
+            found.append(_read_table(file))
+        except (AudioError, UnicodeDecodeError, csv.Error, _NotATableError) as error:
+            skipped.add(file.name, f"{NO_TABLE} {error}".strip())
+    return found
+
+
+class _NotATableError(ValueError):
+    """The table has no column of paths, or none of speakers, or it contradicts itself."""
+
+
+def _read_table(file: SourceFile) -> SpeakerTable:
+    """Read a table; raises _NotATableError if it tells no speakers."""
+    # Common Voice does not quote its sentences: a quote in one begins no field of several lines.
+    is_tsv = file.suffix == ".tsv"
+    entries: dict[Path, TableEntry] = {}
+    with file.open_copy() as content:
+        text = io.TextIOWrapper(content, "utf-8-sig", newline="")
+        reader = csv.DictReader(
+            text,
+            delimiter=DELIMITERS[file.suffix],
+            quoting=csv.QUOTE_NONE if is_tsv else csv.QUOTE_MINIMAL,
+        )
+        names = {_unquoted(name).lower(): name for name in reader.fieldnames or ()}
+        path_column, speaker_column, gender_column = (
+            next((names[name] for name in choices if name in names), None)
+            for choices in (PATH_COLUMNS, SPEAKER_COLUMNS, GENDER_COLUMNS)
+        )
+        if path_column is None or speaker_column is None:
+            raise _NotATableError
+        for row in reader:
+            path = split_path(_unquoted(row[path_column]).replace("\\", "/"))
+            gender = row[gender_column] if gender_column is not None else ""
+            entry = TableEntry(_unquoted(row[speaker_column]), _unquoted(gender))
+            if not path or not entry.speaker:
+                continue
+            if entries.setdefault(path, entry).speaker != entry.speaker:
+                raise _NotATableError(f"{'/'.join(path)} has two speakers.")
+    in_folders: dict[str, list[Path]] = {}
+    for path in entries:
+        if len(path) > 1:
+            in_folders.setdefault(path[-1], []).append(path)
+    return SpeakerTable(file, entries, in_folders)
+
+
+def _unquoted(cell: str | None) -> str:
+    return (cell or "").strip().strip('"').strip()
+
+
+def find_entries(
+    tables: Sequence[SpeakerTable], recordings: Sequence[SourceFile], skipped: SkippedFiles
+) -> list[TableEntry | None]:
+    """Return the entry of each recording; report the tables that name no recording."""
+    used: set[str] = set()
+    entries = []
+    for file in recordings:
+        found = [(table, entry) for table in tables if (entry := table.find(file.path))]
+        used.update(table.file.name for table, _ in found)
+        nearest = max((table.n_shared_folders(file.path) for table, _ in found), default=0)
+        of_nearest = [e for table, e in found if table.n_shared_folders(file.path) == nearest]
+        entries.append(_common_entry(of_nearest))
+    for table in tables:
+        if table.file.name not in used:
+            skipped.add(table.file.name, NO_MATCH)
     return entries
 
 
-class _NoSpeakersError(ValueError):
-    """The table has no column of paths, or none of speakers."""
-
-
-def _read_table(rows: "csv.DictReader[str]") -> Entries:
-    """Return the entries of a table; raises _NoSpeakersError if it lacks a column."""
-    columns = {str(name).strip().lower(): name for name in rows.fieldnames or ()}
-    path, speaker, gender = (
-        next((columns[name] for name in names if name in columns), None)
-        for names in (PATH_COLUMNS, SPEAKER_COLUMNS, GENDER_COLUMNS)
-    )
-    if path is None or speaker is None:
-        raise _NoSpeakersError
-    return {
-        split_path(row[path]): TableEntry(row[speaker].strip(), _text(row, gender))
-        for row in rows
-        if row[path] and row[speaker] and row[speaker].strip()
-    }
-
-
-def _text(row: Mapping[str, str | None], column: str | None) -> str:
-    return (row[column] or "").strip() if column is not None else ""
-
-
-def split_path(path: str) -> tuple[str, ...]:
-    """Return the parts of a path that a table holds."""
-    return tuple(part for part in path.replace("\\", "/").split("/") if part not in ("", "."))
-
-
-def find_entry(entries: Entries, file: SourceFile) -> TableEntry | None:
-    """Return the entry of a recording: that of the longest end of its path that a table holds."""
-    ends = (file.path[start:] for start in range(len(file.path)))
-    return next((entries[end] for end in ends if end in entries), None)
+def _common_entry(entries: Sequence[TableEntry]) -> TableEntry | None:
+    """Return what rows agree on; None if there are none, or if they name different speakers."""
+    if len({entry.speaker for entry in entries}) != 1:
+        return None
+    genders = [entry.gender for entry in entries if entry.gender]
+    return TableEntry(entries[0].speaker, genders[-1] if genders else "")

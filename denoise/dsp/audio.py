@@ -207,7 +207,9 @@ def _decode_mono(source: bytes | BinaryIO, sample_rate: int) -> Waveform:
 
 
 def _check_sound(clip: Waveform) -> Waveform:
-    """Return a clip; raises AudioError if it is silent."""
+    """Return a clip; raises AudioError if it has no samples, or is silent."""
+    if not len(clip):
+        raise AudioError("It has no samples.")
     if is_silent(clip):
         raise AudioError(f"It is silent: its RMS, {rms(clip):.1e}, is below {SILENCE_RMS:.0e}.")
     return clip

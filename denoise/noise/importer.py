@@ -16,10 +16,10 @@ import numpy as np
 
 from denoise.corpus.file_index import (
     AUDIO_SUFFIXES,
-    NOT_AUDIO,
     SkippedFiles,
     SourceFile,
     list_files,
+    why_not_audio,
 )
 from denoise.corpus.wav import encode_wav
 from denoise.dsp.audio import SILENCE_RMS, Waveform, decode_blocks, is_silent, remove_dc
@@ -80,7 +80,7 @@ def _copy(
     durations: list[float] = []
     for file in files:
         if file.suffix not in AUDIO_SUFFIXES:
-            skipped.add(file.name, NOT_AUDIO)
+            skipped.add(file.name, why_not_audio(file))
             continue
         try:
             with file.open_copy() as source:
