@@ -5,9 +5,10 @@ noise type `rain`. Its name may stand in params.yaml wherever those of its kind 
 that can use it have its folder among their `deps`. docs/extending.md has an example of each kind.
 """
 
+import functools
+import traceback
 import types
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,13 @@ def names(kind: str, built_in: Iterable[str] = ()) -> tuple[str, ...]:
 def load(kind: str, name: str) -> Any:
     """Return the module of an extension, which is run once in each process.
 
-    Raises ExtensionError if it fails, or does not define what `KINDS` names.
+    Raises ExtensionError if it fails, or does not define what `KINDS` names. The functions that
+    `KINDS` names raise ExtensionError, too, whatever their error is.
     """
     return _load((FOLDER / kind / f"{name}.py").resolve(), kind)
 
 
-@lru_cache
+@functools.lru_cache
 def _load(path: Path, kind: str) -> types.ModuleType:
     module = types.ModuleType(f"extensions.{kind}.{path.stem}")
     module.__file__ = str(path)
@@ -57,8 +59,33 @@ def _load(path: Path, kind: str) -> types.ModuleType:
         # Not imported: Python would write its cache into a folder that DVC watches.
         exec(compile(path.read_bytes(), path, "exec"), module.__dict__)
     except Exception as error:
-        raise ExtensionError(f"{path}: {type(error).__name__}: {error}") from error
-    for attribute in KINDS[kind]:
-        if not hasattr(module, attribute):
-            raise ExtensionError(f"{path} defines no {attribute}; see docs/extending.md.")
+        raise _error_of(path, error) from error
+    for name in KINDS[kind]:
+        if not hasattr(module, name):
+            raise ExtensionError(f"{path} defines no {name}; see docs/extending.md.")
+        if callable(function := getattr(module, name)):
+            setattr(module, name, _naming_errors(path, function))
     return module
+
+
+def _naming_errors(path: Path, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function whose errors name the file."""
+
+    @functools.wraps(function, updated=())
+    def call(*arguments: Any, **options: Any) -> Any:
+        try:
+            return function(*arguments, **options)
+        except DenoiseError:
+            raise
+        except Exception as error:
+            raise _error_of(path, error) from error
+
+    return call
+
+
+def _error_of(path: Path, error: Exception) -> ExtensionError:
+    """Return an error of one line, which names the file and the last of its lines that ran."""
+    calls = traceback.extract_tb(error.__traceback__)
+    lines = [call.lineno for call in calls if call.filename == str(path)]
+    where = f"{path}, line {lines[-1]}" if lines else str(path)
+    return ExtensionError(f"{where}: {type(error).__name__}: {' '.join(str(error).split())}")

@@ -147,7 +147,7 @@ def _check_loss(params: Params) -> None:
     if params.train.fine_tuning.epochs:
         weights["train.fine_tuning.loss"] = params.train.fine_tuning.loss
     for key, loss in weights.items():
-        terms = {**vars(loss), **loss.extensions}
+        terms = {**vars(loss), "extensions": any(loss.extensions.values())}
         if params.model.architecture != "reference" and not any(terms.values()):
             raise ParamsError(f"{key}: all are 0; at least one term must be more than 0.")
 

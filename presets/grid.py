@@ -106,10 +106,10 @@ class Grid:
                 set_value(tree, key, value)
             parse_params(tree)
 
-    def queue_command(self, options: Sequence[str]) -> list[str]:
+    def queue_command(self) -> list[str]:
         """Return the command that queues all experiments."""
         changes = [word for axis in self.axes for word in ("-S", str(axis))]
-        return [*DVC, "exp", "run", "--queue", "--name", self.name, *options, *changes]
+        return [*DVC, "exp", "run", "--queue", "--name", self.name, *changes]
 
 
 def _look_up(tree: Any, key: str) -> Any:
@@ -130,11 +130,16 @@ def improvement(table: pd.DataFrame, metric: str) -> Interval:
     return confidence_interval(sign * difference, table["speaker_id"])
 
 
-def check_names(grid: Grid) -> None:
-    """Raise UsageError if an experiment of the same name has run, before any is queued."""
+def taken_names(grid: Grid) -> list[str]:
+    """Return the names of the grid's experiments that have run already."""
     command = [*DVC, "exp", "list", "--name-only"]
     listed = subprocess.run(command, check=False, capture_output=True, text=True).stdout.split()
-    if taken := [name for name in grid.cells if name in listed]:
+    return [name for name in grid.cells if name in listed]
+
+
+def check_names(grid: Grid) -> None:
+    """Raise UsageError if an experiment of the same name has run, before any is queued."""
+    if taken := taken_names(grid):
         advice = "--draw draws those that have run, --force replaces them, --name gives another"
         raise UsageError(f"There is an experiment {taken[0]} already: {advice}.")
 
@@ -209,6 +214,19 @@ def panels(grid: Grid, results: Mapping[str, Sequence[Interval]]) -> list[Panel]
     ]
 
 
+def queue(grid: Grid, force: bool) -> int:
+    """Queue all experiments, and return DVC's exit code.
+
+    With `force`, those of the same name are removed first: DVC's own `--force` would also run the
+    stages whose results are known. Raises UsageError if there are some, without `force`.
+    """
+    if not force:
+        check_names(grid)
+    elif (taken := taken_names(grid)) and (status := call([*DVC, "exp", "remove", *taken])):
+        return status
+    return call(grid.queue_command())
+
+
 def call(command: Sequence[str]) -> int:
     """Print a command of DVC, run it, and return its exit code."""
     print(shlex.join(["dvc", *command[len(DVC) :]]), flush=True)
@@ -252,10 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         grid = Grid(options.name, axes)
         grid.check(Path(PARAMS).read_text(encoding="utf-8"))
         if not options.draw:
-            if not options.force:
-                check_names(grid)
-            force = ["--force"] if options.force else []
-            if status := call(grid.queue_command(force)):
+            if status := queue(grid, options.force):
                 return status
             call([*DVC, "exp", "run", "--run-all", "--jobs", str(options.jobs)])
         results = read_results(grid, options.metrics)

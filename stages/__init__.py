@@ -49,9 +49,10 @@ def run(main: Callable[[Params, argparse.Namespace], None], *path_names: str) ->
 
 
 def source_files(stage: str) -> list[Path]:
-    """Return the modules and extensions that a stage depends on, by its `deps` in dvc.yaml."""
+    """Return the modules and the files of extensions that a stage's `deps` in dvc.yaml name."""
     definition = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
     deps = definition["stages"][stage]["deps"]
     modules = [ROOT / dep for dep in deps if dep.endswith(".py")]
     folders = [ROOT / dep for dep in deps if dep.startswith("extensions/")]
-    return modules + [path for folder in folders for path in sorted(folder.glob("*.py"))]
+    found = [p for folder in folders for p in sorted(folder.rglob("[!.]*")) if p.is_file()]
+    return modules + [path for path in found if path.suffix != ".pyc"]  # Python writes these

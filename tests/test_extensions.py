@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pickle
 import re
 import tarfile
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 
 from benchmarks.scale import set_params
 from denoise import extensions
-from denoise.errors import ParamsError
+from denoise.corpus.source import write_corpus
+from denoise.errors import AudioError, ParamsError
 from denoise.evaluation import tables
+from denoise.evaluation.run import score_waveform
 from denoise.extensions import ExtensionError
 from denoise.noise.generators import GENERATORS, generator_of
 from denoise.params import LossWeights, SpectrogramParams
@@ -21,6 +24,7 @@ from denoise.params_file import load_params, parse_params
 from tests.closures import ROOT
 from tests.corpora import wav, write_tree
 from tests.project import Project, make_project, ran
+from tests.speechlike import SAMPLE_RATE, voice
 
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 EXAMPLES: dict[str, str] = {
@@ -133,6 +137,21 @@ def test_a_weight_is_read_and_may_be_left_out(folder: Path, tree: dict[str, Any]
         parse_params(tree)
 
 
+@pytest.mark.parametrize("key", ["train.loss", "train.fine_tuning.loss"])
+def test_a_loss_with_weights_of_0_alone_is_refused(
+    folder: Path, tree: dict[str, Any], key: str
+) -> None:
+    write(folder, "losses/constant.py", "def loss(noisy, clean, mask):\n    return 3.0\n")
+    tree["train"]["fine_tuning"]["epochs"] = 1
+    train = tree["train"]
+    weights = (train if key == "train.loss" else train["fine_tuning"])["loss"]
+    weights |= dict.fromkeys([*weights, "constant"], 0.0)
+    with pytest.raises(ParamsError, match=f"^{key}: all are 0"):
+        parse_params(tree)
+    weights["constant"] = 1.0
+    parse_params(tree)
+
+
 def test_a_name_without_a_file_is_no_key(folder: Path, tree: dict[str, Any]) -> None:
     tree["noise"]["weights"]["drops"] = 5
     with pytest.raises(ParamsError, match=r"^noise\.weights\.drops: no such key"):
@@ -146,10 +165,27 @@ def test_a_built_in_name_is_refused(folder: Path, name: str) -> None:
         load_params(ROOT / "params.yaml")
 
 
-def test_a_metric_may_not_have_a_built_in_name(folder: Path) -> None:
-    write(folder, "metrics/estoi.py", "HIGHER_IS_BETTER = True\ndef score(*_):\n    return 1\n")
-    with pytest.raises(ExtensionError, match=r"estoi\.py: estoi is built in"):
+@pytest.mark.parametrize("name", ["estoi", "si_sdri_db", "acc_clean_asr", "acc_noisy_asr"])
+def test_a_metric_may_not_have_a_built_in_name(folder: Path, name: str) -> None:
+    write(folder, f"metrics/{name}.py", "HIGHER_IS_BETTER = True\ndef score(*_):\n    return 1\n")
+    with pytest.raises(ExtensionError, match=rf"{name}\.py: {name} is built in"):
         tables.higher_is_better()
+    with pytest.raises(ExtensionError, match="is built in"):  # before anything is denoised
+        score_waveform(voice(), voice(), SAMPLE_RATE, with_pesq=False)
+
+
+def test_a_metric_that_works_in_place_changes_no_other(folder: Path) -> None:
+    code = (
+        "HIGHER_IS_BETTER = True\n\n\ndef score(clean, estimate, sample_rate):\n"
+        "    clean *= 0\n    estimate += 1\n    return estimate.mean() - clean.mean()\n"
+    )
+    write(folder, "metrics/first.py", code)
+    write(folder, "metrics/second.py", code)
+    clean, estimate = voice(1), voice(2)
+    scores = score_waveform(clean, estimate, SAMPLE_RATE, with_pesq=False)
+    assert scores["first"] == scores["second"] == pytest.approx(estimate.mean() + 1)
+    np.testing.assert_array_equal(clean, voice(1))
+    np.testing.assert_array_equal(estimate, voice(2))
 
 
 @pytest.mark.parametrize(
@@ -165,6 +201,66 @@ def test_a_file_that_cannot_be_used_is_named(folder: Path, code: str, message: s
     with pytest.raises(ExtensionError, match=message) as raised:
         generator_of("drops")
     assert str(folder / "extensions/noise/drops.py") in str(raised.value)
+
+
+def test_noise_that_raises_an_error_is_named_with_the_line(folder: Path) -> None:
+    code = "def generate(rng, n, rate):\n    n = 0\n    return rate / n\n"
+    write(folder, "noise/drops.py", code)
+    generate = generator_of("drops")
+    path = re.escape(str(folder / "extensions/noise/drops.py"))
+    message = f"^{path}, line 3: ZeroDivisionError: division by zero$"
+    with pytest.raises(ExtensionError, match=message) as raised:
+        generate(np.random.default_rng(0), 100, RATE)
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+    assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)  # from a worker
+
+
+def test_the_error_of_a_metric_is_one_line_and_an_error_of_the_library_stays_as_it_is(
+    folder: Path,
+) -> None:
+    code = (
+        "from denoise.errors import AudioError\n\nHIGHER_IS_BETTER = True\n\n\n"
+        "def score(clean, estimate, sample_rate):\n"
+        "    raise (AudioError if sample_rate == 1 else ValueError)('two\\n\\nlines')\n"
+    )
+    write(folder, "metrics/broken.py", code)
+    with pytest.raises(ExtensionError, match=r"broken\.py, line 7: ValueError: two lines$"):
+        score_waveform(voice(), voice(), SAMPLE_RATE, with_pesq=False)
+    with pytest.raises(AudioError, match="two\n\nlines"):
+        extensions.load("metrics", "broken").score([], [], 1)
+
+
+def test_an_architecture_and_a_source_that_raise_an_error_are_named(
+    folder: Path, tree: dict[str, Any]
+) -> None:
+    from denoise.network.saved_model import ModelConfig  # here: TensorFlow takes seconds to import
+
+    code = "def mask(*_):\n    return {}['a']\n\n\ndef receptive_field(_):\n    return 1 / 0\n"
+    write(folder, "architectures/broken.py", code)
+    write(folder, "sources/gone.py", "def download(folder):\n    open(folder / 'x')\n")
+    tree["model"]["architecture"], tree["download"]["source"] = "broken", "gone"
+    params = parse_params(tree)
+    config = ModelConfig(params.audio, params.spectrogram, params.model, 1.0)
+    with pytest.raises(ExtensionError, match=r"broken\.py, line 2: KeyError: 'a'"):
+        config.build_model()
+    with pytest.raises(ExtensionError, match=r"broken\.py, line 6: ZeroDivisionError"):
+        config.spec()
+    with pytest.raises(ExtensionError, match=r"gone\.py, line 2: FileNotFoundError: .*/x'"):
+        write_corpus(params.download, folder / "corpus", folder, folder)
+
+
+def test_a_loss_that_raises_an_error_in_the_training_is_named(folder: Path) -> None:
+    # Here: TensorFlow takes seconds to import.
+    from tests.few_steps import tiny_params, tiny_training
+
+    write(folder, "losses/broken.py", "def loss(noisy, clean, mask):\n    return mask + noisy\n")
+    params = tiny_params()
+    loss = dataclasses.replace(params.train.loss, extensions={"broken": 1.0})
+    params = dataclasses.replace(params, train=dataclasses.replace(params.train, loss=loss))
+    step, *batch = tiny_training(params)
+    with pytest.raises(ExtensionError, match=r"broken\.py, line 2: ValueError: ") as raised:
+        step.step(*batch, 0.01)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("result", ["[0.5]", "[0.0] * n", "[float('nan')] * n"])

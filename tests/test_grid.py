@@ -58,9 +58,32 @@ def test_every_combination_is_an_experiment_with_the_number_that_dvc_gives_it() 
         "grid-3": {"export.mask_power": 1.4, "evaluate.snr_db": [-5.0]},
         "grid-4": {"export.mask_power": 1.4, "evaluate.snr_db": [5.0]},
     }
-    command = GRID.queue_command(["--force"])
-    words = ["exp", "run", "--queue", "--name", "grid", "--force", "-S", POWER, "-S", SNR]
-    assert command[3:] == words
+    words = ["exp", "run", "--queue", "--name", "grid", "-S", POWER, "-S", SNR]
+    assert GRID.queue_command()[3:] == words
+
+
+@pytest.mark.parametrize("listed", ["grid-1\ngrid-3\ngrid-10\nother\n", ""])
+def test_force_removes_experiments_of_the_same_names_and_reruns_nothing_else(
+    listed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[list[str]] = []
+    monkeypatch.setattr(grid.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=listed))
+    monkeypatch.setattr(grid.subprocess, "call", lambda command: called.append(command[3:]) or 0)
+    monkeypatch.setattr(grid, "read_results", lambda *_: {})
+    monkeypatch.chdir(ROOT)
+    assert main([POWER, SNR, "--force"]) == 0
+    removed = [["exp", "remove", "grid-1", "grid-3"]] if listed else []
+    queued = GRID.queue_command()[3:]
+    assert called == [*removed, queued, ["exp", "run", "--run-all", "--jobs", "1"]]
+    assert "--force" not in queued
+
+
+def test_nothing_is_queued_where_the_experiments_cannot_be_removed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(grid, "taken_names", lambda _: ["grid-1"])
+    monkeypatch.setattr(grid, "call", lambda command: 255 if "remove" in command else 0)
+    assert grid.queue(GRID, force=True) == 255
 
 
 @pytest.mark.parametrize(

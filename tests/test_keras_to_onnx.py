@@ -1,6 +1,7 @@
 """Networks exported to ONNX give the masks that Keras gives, and the same bytes every time."""
 
 import dataclasses
+import functools
 import hashlib
 import os
 import subprocess
@@ -14,8 +15,10 @@ import onnx
 import onnxruntime
 import pytest
 from keras import layers, ops
+from onnx import helper, numpy_helper
 
 from denoise.dsp.stft import stft, to_real_imag
+from denoise.export.canonical import canonicalise
 from denoise.export.keras_to_onnx import ExportError, to_onnx
 from denoise.network.architectures import (
     DECODER_STEPS,
@@ -301,3 +304,87 @@ def test_unsupported_operation_raises_export_error() -> None:
     x = keras.Input((None, 4, 2))
     with pytest.raises(ExportError, match=r"cannot be exported.*Erfc"):
         to_onnx(keras.Model(x, layers.Activation("gelu")(x)[..., 0]), {})
+
+
+def with_graphs_inside(prefix: str = "") -> onnx.ModelProto:
+    """Return a file in which a loop and a condition inside it read values from outside.
+
+    The names of all values but the input and the output start with `prefix`.
+    """
+    name = f"{prefix}{{}}".format
+    node, floats = helper.make_node, functools.partial(helper.make_tensor_value_info, elem_type=1)
+    branches = {
+        f"{branch}_branch": helper.make_graph(
+            [node(operation, [name("carried"), name("twice")], [name(branch)])],
+            name("branch"),
+            [],
+            [floats(name(branch), shape=[1, prefix or "n", 2])],
+        )
+        for branch, operation in (("then", "Add"), ("else", "Sub"))
+    }
+    body = helper.make_graph(
+        [
+            node("Identity", [name("unused")], [name("dead")]),
+            node("Identity", [name("go on")], [name("still")]),
+            node("Less", [name("step"), name("one")], [name("is first")]),
+            node("If", [name("is first")], [name("chosen")], **branches),
+            node("Mul", [name("chosen"), name("half")], [name("next")]),
+        ],
+        name("body"),
+        [
+            helper.make_tensor_value_info(name("step"), 7, []),
+            helper.make_tensor_value_info(name("go on"), 9, []),
+            floats(name("carried"), shape=None),
+        ],
+        [helper.make_tensor_value_info(name("still"), 9, []), floats(name("next"), shape=None)],
+        [numpy_helper.from_array(np.int64(1), name("one"))],
+    )
+    constants = {"count": np.int64(3), "always": np.bool_(True), "half": np.float32(0.5)}
+    graph = helper.make_graph(
+        [
+            node("Loop", [name("count"), name("always"), "in"], ["out"], body=body),
+            node("Identity", ["in"], [name("unused")]),
+            node("Add", ["in", "in"], [name("twice")]),
+        ],
+        "main",
+        [floats("in", shape=[1, "n", 2])],
+        [floats("out", shape=[1, "n", 2])],
+        [numpy_helper.from_array(np.asarray(x), name(key)) for key, x in constants.items()],
+    )
+    graph.node.sort(key=lambda each: each.op_type == "Loop")
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_graphs_inside_a_node_keep_the_values_that_they_read_from_outside() -> None:
+    before = with_graphs_inside()
+    after = canonicalise(before, ["stft"], ["mask"], {}, {})
+    onnx.checker.check_model(after)
+    x = np.random.default_rng(4).standard_normal((1, 5, 2)).astype(np.float32)
+    session = onnxruntime.InferenceSession(before.SerializeToString())
+    (expected,) = session.run(["out"], {"in": x})
+    np.testing.assert_allclose(expected, ((((x + 2 * x) / 2) - 2 * x) / 2 - 2 * x) / 2)
+    (mask,) = onnxruntime.InferenceSession(after).run(["mask"], {"stft": x})
+    np.testing.assert_array_equal(mask, expected)
+
+
+def test_names_inside_a_node_do_not_change_the_bytes() -> None:
+    one, other = (
+        canonicalise(with_graphs_inside(prefix), ["stft"], ["mask"], {}, {})
+        for prefix in ("", "another ")
+    )
+    assert one == other
+
+
+@pytest.mark.parametrize("layer", [layers.GRU, layers.LSTM])
+def test_a_recurrent_layer_gives_the_masks_of_keras_and_the_same_bytes(layer: Callable) -> None:
+    def network() -> keras.Model:
+        keras.utils.set_random_seed(5)
+        x = keras.Input((None, 4, 2))
+        y = layer(4, return_sequences=True)(layers.Reshape((-1, 8))(x))
+        return keras.Model(x, layers.Dense(4, activation="sigmoid")(y))
+
+    model = network()
+    file = to_onnx(model, {})
+    x = np.random.default_rng(6).standard_normal((2, 9, 4, 2)).astype(np.float32)
+    np.testing.assert_allclose(onnx_function(file)(x), as_function(model)(x), atol=1e-5)
+    assert to_onnx(network(), {}) == file

@@ -3,10 +3,12 @@
 import ast
 import functools
 import re
+from pathlib import Path
 
 import pytest
 import yaml
 
+import stages
 from denoise.extensions import KINDS
 from stages import source_files
 from tests.closures import ROOT, import_closure, imported_names, module_files
@@ -52,6 +54,22 @@ def test_a_checkpoint_depends_on_the_modules_that_train_imports_and_no_others() 
     assert files == import_closure("stages.train")
     assert "denoise/training/trainer.py" in files
     assert not [name for name in files if "cli" in name or "server" in name]
+
+
+def test_a_checkpoint_depends_on_all_files_of_the_extensions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text("utf-8"), "utf-8")
+    used = ("losses/one.py", "losses/helpers/curves.py", "noise/table.csv")
+    others = ("losses/.one.py.swp", "losses/__pycache__/one.pyc", "metrics/none.py")
+    for name in (*used, *others):
+        path = tmp_path / "extensions" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.setattr(stages, "ROOT", tmp_path)
+    files = [path.relative_to(tmp_path).as_posix() for path in source_files("train")]
+    found = {name for name in files if not name.startswith(("denoise/", "stages/"))}
+    assert found == {f"extensions/{name}" for name in used}
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -1,6 +1,7 @@
 """Optimisation steps: Muon's orthogonalised updates, and batches split into shards."""
 
 import dataclasses
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,8 +11,10 @@ from keras import layers
 
 from denoise.params import TrainParams
 from denoise.params_file import load_params
+from denoise.training.checkpoint import Checkpoint
 from denoise.training.muon import Muon, build_optimizer, inner_kernels, orthogonalise
 from denoise.training.train_step import TrainStep, split_shards
+from denoise.training.workers import ALONE, Workers
 from tests.closures import ROOT
 
 TRAIN = load_params(ROOT / "params.yaml").train
@@ -131,6 +134,38 @@ def test_a_step_with_frozen_batch_norm_trains_and_keeps_the_moving_averages() ->
     np.testing.assert_array_equal(averages[29], averages[59])
     # A frozen step returns the inference loss before its update; after the last it is lower still.
     assert steps.loss(*batch(8)) < losses[59] < losses[30]
+
+
+def dropping_step(workers: Workers = ALONE) -> TrainStep:
+    keras.utils.set_random_seed(3)
+    stft = keras.Input((5, 6, 2))
+    x = layers.BatchNormalization()(layers.Conv2D(4, 3, padding="same")(stft))
+    model = keras.Model(stft, layers.Conv2D(1, 1)(layers.Dropout(0.5)(x))[..., 0])
+    loss, optimizer = keras.losses.MeanSquaredError(), build_optimizer(TRAIN, model)
+    return TrainStep(model, loss, optimizer, n_shards=1, workers=workers)
+
+
+def test_a_restored_state_drops_the_same_values_as_a_training_that_went_on(tmp_path: Path) -> None:
+    whole, resumed = dropping_step(), dropping_step()
+    whole.step(*batch(8), 0.01)
+    checkpoint = Checkpoint(tmp_path / "state", "key")
+    checkpoint.save(whole.state, [{"validation_loss": 1.0}])
+    checkpoint.load(resumed.state)
+    assert whole.step(*batch(8), 0.01) == resumed.step(*batch(8), 0.01)
+    for one, other in zip(whole.state, resumed.state, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_several_workers_train_a_network_that_drops_values() -> None:
+    step = dropping_step(Workers(0, 2, lambda tensor: 2 * tensor))  # the other is like this one
+    assert np.isfinite(step.step(*batch(8), 0.01))
+
+
+def test_the_state_of_a_network_without_random_layers_is_its_weights_and_the_optimiser_s() -> None:
+    steps = train_step(TRAIN, normalised=True)
+    n_weights = len(steps.model.weights)
+    pairs = zip(steps.state[:n_weights], steps.model.weights, strict=True)
+    assert all(one is other for one, other in pairs)
 
 
 @pytest.mark.parametrize("n_layers", [1, 3])

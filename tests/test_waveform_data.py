@@ -99,6 +99,13 @@ def test_all_clips_of_a_batch_have_the_length_of_the_crop(folder: Path) -> None:
     assert noisy.dtype == clean.dtype == np.complex64
 
 
+def test_a_crop_is_not_longer_than_the_longest_utterance_may_be(folder: Path) -> None:
+    longest, whole = (make_params(crop_seconds=seconds) for seconds in (3600.0, 2.0))
+    found, expected = (source(folder, p).shuffled(0, 0, augmentation()) for p in (longest, whole))
+    assert found[0].shape == (3, round(2.0 * RATE / 64), 65)
+    assert bytes_of(found) == bytes_of(expected)
+
+
 def test_the_snr_is_within_its_range_or_that_of_clean_pairs(folder: Path) -> None:
     batches = source(folder, make_params())
     for share, low, high in ((0.0, -5.0, 15.0), (1.0, 40.0, 40.0)):

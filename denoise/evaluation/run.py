@@ -12,6 +12,7 @@ from denoise.corpus.manifest import DIGIT_TYPE
 from denoise.dsp.audio import Waveform
 from denoise.dsp.statistical_filters import wiener
 from denoise.evaluation import metrics
+from denoise.evaluation.tables import NAMES
 from denoise.noise.mixing import NoiseSources, make_noisy, utterance_rng
 from denoise.params import EvaluateParams
 from denoise.util.parallel import SERIAL, Workers
@@ -177,7 +178,8 @@ def score_waveform(
     }
     if with_pesq:
         scores["pesq"] = metrics.pesq_wide_band(clean, waveform, sample_rate)
-    for name in extensions.names("metrics"):
+    for name in extensions.names("metrics", NAMES):
         score = extensions.load("metrics", name).score
-        scores[name] = float(score(clean, waveform, sample_rate))
+        # Copies: a metric that works in place would change the waveforms that others score.
+        scores[name] = float(score(clean.copy(), waveform.copy(), sample_rate))
     return scores

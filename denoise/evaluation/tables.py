@@ -31,6 +31,8 @@ HIGHER_IS_BETTER = {
     "pesq": True,
     **dict.fromkeys(DIGITS, True),
 }
+NAMES = (*HIGHER_IS_BETTER, "si_sdri_db", "acc_clean_asr", "acc_noisy_asr")
+"""The names of metrics and of headline metrics, which no extension may have."""
 UTTERANCE_COLUMNS = ("utterance_id", "speaker_id", "digit", "gender", "noise", "snr_db")
 GROUPS = ("condition", "snr_db", "noise", "digit", "gender")
 DECIMALS = 3
@@ -40,8 +42,11 @@ Tree = dict[str, Any]
 
 
 def higher_is_better() -> dict[str, bool]:
-    """Return each metric by name, and whether higher is better; those of `extensions` last."""
-    added = extensions.names("metrics", HIGHER_IS_BETTER)
+    """Return each metric by name, and whether higher is better; those of `extensions` last.
+
+    Raises ExtensionError for an extension with the name of a metric or of a headline.
+    """
+    added = extensions.names("metrics", NAMES)
     directions = {name: bool(extensions.load("metrics", name).HIGHER_IS_BETTER) for name in added}
     return {**HIGHER_IS_BETTER, **directions}
 

@@ -46,8 +46,11 @@ class TrainStep:
 
     @property
     def state(self) -> list[keras.Variable]:
-        """Return all variables that training changes: the network's and the optimiser's."""
-        return [*self.model.weights, *self._optimizer.variables]
+        """Return all variables that training changes: the network's and the optimiser's.
+
+        Those of the network include the state of layers that draw random numbers, such as dropout.
+        """
+        return [*self.model.variables, *self._optimizer.variables]
 
     def step(
         self,
@@ -58,7 +61,8 @@ class TrainStep:
     ) -> float:
         """Update the weights on a batch, [batch, ...] each; return its mean loss before the update.
 
-        With `freeze_batch_norm`, batch normalisation uses its moving averages, as in inference.
+        With `freeze_batch_norm`, all layers work as in inference: batch normalisation uses its
+        moving averages, and dropout drops nothing.
         """
         self._optimizer.learning_rate = learning_rate
         return self._run(self._frozen_update if freeze_batch_norm else self._update, stft, target)
@@ -81,7 +85,9 @@ class TrainStep:
                 lambda x: tf.TensorSpec((None, *x.shape[1:]), x.dtype), tensors
             )
             self._compiled[key] = tf.function(
-                lambda stft, target: function(stft, target, n_shards), input_signature=signature
+                lambda stft, target: function(stft, target, n_shards),
+                input_signature=signature,
+                autograph=False,  # it would add lines to the errors of extensions
             )
         try:
             return float(self._compiled[key](*tensors))
@@ -114,7 +120,7 @@ class TrainStep:
 
     def _average_statistics(self) -> None:
         """Give batch normalisation the mean of all workers' moving averages."""
-        averages = self.model.non_trainable_variables
+        averages = self.model.non_trainable_weights
         totals = self._workers.total_of_all([average.value for average in averages])
         for average, total in zip(averages, totals, strict=True):
             average.assign(total / self._workers.count)

@@ -59,7 +59,8 @@ class WaveformSource:
         self._speech, self._oov, self._noise = speech, oov, noise
         self._params = params
         self._rate = params.audio.sample_rate
-        frames = round(params.train.crop_seconds * self._rate / params.spectrogram.hop_length)
+        seconds = min(params.train.crop_seconds, params.audio.duration_seconds)
+        frames = round(seconds * self._rate / params.spectrogram.hop_length)
         self._n_crop = max(1, frames - 1) * params.spectrogram.hop_length
         self._weights = params.noise.weights.by_type()
         self._groups = np.array(speech.groups)
