@@ -385,3 +385,137 @@ def test_the_server_says_that_media_are_damaged(
     response = client.post("/v1/denoise", data=whole[: len(whole) // 2])
     assert response.status_code == 422
     assert "damaged" in response.get_json()["detail"]
+
+
+def repack(source: Path, target: Path, offset: float = 0.0, pause: float = 0.0) -> Path:
+    """Copy a sound track to begin `offset` seconds later, with a pause after the first second."""
+    with av.open(str(source)) as file, av.open(str(target), "w") as output:
+        sound = file.streams.audio[0]
+        copy = output.add_stream_from_template(sound)
+        for packet in file.demux(sound):
+            if packet.size:
+                later = offset + (pause if packet.pts * packet.time_base > 1 else 0)
+                packet.pts += round(later / packet.time_base)
+                packet.dts = packet.pts
+                packet.stream = copy
+                output.mux(packet)
+    return target
+
+
+@pytest.mark.parametrize("name", ["a.webm", "flac.mka", "a.m4a", "front.m4a"])
+@pytest.mark.parametrize(("offset", "pause"), [(10.0, 0.0), (0.0, 3.0), (10.0, 3.0)])
+def test_a_late_start_and_pauses_are_no_damage(
+    name: str, offset: float, pause: float, written: dict[str, Path], tmp_path: Path
+) -> None:
+    path = repack(written[name], tmp_path / name, offset, pause)
+    samples = read_all(path)
+    assert len(samples) == pytest.approx(len(read_all(written[name])), abs=1024)  # AAC's padding
+    rate = BY_NAME[name].rate
+    with reading(path) as source:
+        assert source.declared_samples == pytest.approx(len(samples) + pause * rate, abs=0.1 * rate)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(AudioError, match="incomplete"):
+        read_all(path)
+
+
+@pytest.mark.parametrize("is_film", [False, True])
+def test_a_damaged_part_of_matroska_is_no_pause(is_film: bool, tmp_path: Path) -> None:
+    path = tmp_path / "long.mkv"
+    noise = (6000 * np.random.default_rng(0).standard_normal((1, 16_000))).astype(np.int16)
+    with av.open(str(path), "w", container_options={"cluster_time_limit": "1000"}) as file:
+        sound = file.add_stream("libopus", rate=16_000, layout="mono")
+        picture = file.add_stream("mpeg4", rate=5) if is_film else None
+        for i in range(20):
+            frame = av.AudioFrame.from_ndarray(noise, format="s16", layout="mono")
+            frame.sample_rate, frame.pts = 16_000, i * 16_000
+            file.mux(sound.encode(frame))
+            for _ in range(5 if picture is not None else 0):
+                pixels = np.resize(noise, (480, 640, 3)).astype(np.uint8)
+                file.mux(picture.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        file.mux(sound.encode(None))
+        if picture is not None:
+            file.mux(picture.encode(None))
+    assert len(read_all(path)) == pytest.approx(20 * 48_000, abs=1000)
+    content, third = path.read_bytes(), path.stat().st_size // 3
+    path.write_bytes(content[:third] + bytes(third) + content[2 * third :])
+    with pytest.raises(AudioError, match="damaged"):
+        read_all(path)
+
+
+def test_zeros_that_decode_to_shorter_frames_are_damage(
+    written: dict[str, Path], tmp_path: Path
+) -> None:
+    path = repack(written["a.webm"], tmp_path / "a.mp4")
+    content = path.read_bytes()
+    start = content.index(b"mdat") + 8
+    start += (len(content) - start) // 8
+    n_zeros = (len(content) - start) * 3 // 4
+    path.write_bytes(content[:start] + bytes(n_zeros) + content[start + n_zeros :])
+    with pytest.raises(AudioError, match="damaged"):
+        read_all(path)
+
+
+def list_plan(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> set[str]:
+    assert main([*arguments, "-n"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    return {line.removeprefix("would write ") for line in lines}
+
+
+def test_the_default_name_of_what_is_only_read_is_wav(
+    written: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    films = ["memo.qta", "gopro.lrv", "memo.xyz", "memo.2024", "memo"]
+    for name in films:
+        Path(name).write_bytes(written["a.m4a"].read_bytes())
+    Path("a.oga").write_bytes(written["flac.oga"].read_bytes())
+    soundfile.write("b.ogg", np.full(8000, 0.1), 8000)
+    soundfile.write("c.xyz", np.full(8000, 0.1), 8000, format="WAV")
+    for name, expected in {
+        "memo.qta": "memo-denoised.wav",
+        "gopro.lrv": "gopro-denoised.wav",
+        "memo.xyz": "memo-denoised.wav",
+        "memo": "memo-denoised",
+        "a.oga": "a-denoised.wav",
+        "b.ogg": "b-denoised.ogg",
+        "c.xyz": "c-denoised.xyz",
+    }.items():
+        assert list_plan([name], capsys) == {f"{expected} from {name}"}
+    assert list_plan(["memo.xyz", "memo.2024"], capsys) == {
+        "memo.xyz-denoised.wav from memo.xyz",
+        "memo.2024-denoised.wav from memo.2024",
+    }
+    soundfile.write("a.wav", np.full(8000, 0.1), 8000)
+    for arguments, expected in {
+        ("a.oga", "a.wav"): {"a.oga-denoised.wav from a.oga", "a-denoised.wav from a.wav"},
+        ("a.oga", "--format", "flac"): {"a-denoised.flac from a.oga"},
+        ("a.oga", "-o", "x.oga"): {"x.oga from a.oga"},
+        ("a.oga", "-o", "x/"): {"x/a.wav from a.oga"},
+    }.items():
+        assert list_plan([*arguments], capsys) == expected
+
+
+def test_a_folder_takes_transport_streams_but_no_typescript(
+    written: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    Path("in/film.ts").write_bytes(written["a.mts"].read_bytes())
+    Path("in/index.ts").write_text("export const text = 'Go';\n" * 20)
+    Path("in/Go.ts").write_text("Go")
+    Path("in/empty.ts").touch()
+    Path("in/memo.qta").write_bytes(written["a.m4a"].read_bytes())
+    soundfile.write("in/radio.bwf", np.full(8000, 0.1), 8000, format="WAV")
+    assert list_plan(["in"], capsys) == {
+        "in/film-denoised.wav from in/film.ts",
+        "in/memo-denoised.wav from in/memo.qta",
+        "in/radio-denoised.bwf from in/radio.bwf",
+    }
+    assert main(["in/index.ts"]) == 1
+    assert "This is no audio" in capsys.readouterr().err

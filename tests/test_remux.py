@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,7 +22,8 @@ from denoise.errors import AudioError, DenoiseError
 from denoise.inference.containers import has_index_first
 from denoise.inference.denoiser import Denoiser
 from denoise.inference.file_denoiser import Report
-from denoise.inference.remux import _read_packets, has_picture
+from denoise.inference.remux import has_picture
+from denoise.inference.video_streams import read_packets
 from tests.closures import ROOT
 from tests.networks import gain_network, write_halving_model
 
@@ -227,6 +229,8 @@ def test_other_containers_become_matroska(video: Video, tmp_path: Path) -> None:
         Video("opus.mp4", "libopus", delay=0.5),
         Video("short.mp4", "aac", delay=0.03),
         Video("a.mkv", "aac", delay=0.5),
+        Video("late.mkv", "aac", delay=1.3),
+        Video("late.mp4", "aac", delay=1.3),
         Video("a.webm", "libopus", "libvpx", delay=0.5),
     ],
     ids=lambda each: each.name,
@@ -243,15 +247,18 @@ def test_sound_that_begins_late_stays_late(video: Video, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
-def test_a_pause_in_the_sound_becomes_silence(name: str, tmp_path: Path) -> None:
-    source = write(tmp_path, Video(name, "aac", pause=0.7))
+@pytest.mark.parametrize("pause", [0.7, 2.5])
+def test_a_pause_in_the_sound_becomes_silence(name: str, pause: float, tmp_path: Path) -> None:
+    source = write(tmp_path, Video(name, "aac", pause=pause))
     target = tmp_path / f"out-{name}"
     report = remux(source, target)
     before, after = decode(source), decode(target)
-    assert before.clicks == pytest.approx((CLICKS[0], CLICKS[1] + 0.7), abs=MILLISECOND)
+    assert before.clicks == pytest.approx((CLICKS[0], CLICKS[1] + pause), abs=MILLISECOND)
     assert after.clicks == pytest.approx(before.clicks, abs=MILLISECOND)
-    assert after.n_samples - before.n_samples == pytest.approx(0.7 * 48_000, abs=2048)
-    assert report.n_samples == pytest.approx((SECONDS + 0.7) * 48_000, abs=1500)
+    assert after.n_samples - before.n_samples == pytest.approx(pause * 48_000, abs=2048)
+    assert report.n_samples == pytest.approx((SECONDS + pause) * 48_000, abs=1500)
+    denoise = HALF.denoise_file(source, tmp_path / "sound.wav")
+    assert denoise.n_samples == before.n_samples
 
 
 @pytest.mark.parametrize(
@@ -462,6 +469,110 @@ def test_a_picture_that_the_container_cannot_hold_is_an_error(tmp_path: Path) ->
     assert {each.name for each in tmp_path.iterdir()} == {"a.mp4"}
 
 
+@pytest.mark.parametrize(
+    ("video", "target", "advice"),
+    [
+        (Video("a.wmv", "wmav2", "wmv2", bit_rate=64_000), "out.mkv", "JOIN"),
+        (Video("a.flv", "aac", "flv", 44_100), "out.mp4", "JOIN"),
+        (Video("a.mov", "aac", "mpeg4"), "out.webm", r"extension: \.mp4 or .*\.mkv\."),
+    ],
+    ids=lambda each: getattr(each, "name", None),
+)
+def test_advice_for_a_picture_that_does_not_fit_works(
+    video: Video, target: str, advice: str, tmp_path: Path
+) -> None:
+    source, result = tmp_path / video.name, tmp_path / Path(video.name).stem
+    if advice == "JOIN":
+        files = (f"-i {source} -i {result}-denoised.wav", f"-c:v copy {result}-denoised.mkv")
+        advice = f"ffmpeg {files[0]} -map 0:v -map 1:a {files[1]}"
+    write(tmp_path, video)
+    with pytest.raises(DenoiseError, match=rf"cannot hold the picture .*{advice}"):
+        remux(source, tmp_path / target)
+
+
+@pytest.mark.parametrize("pixels", ["yuv420p", "bgr24"])
+def test_a_picture_that_is_not_coded_is_kept(pixels: str, tmp_path: Path) -> None:
+    source, target = tmp_path / "raw.avi", tmp_path / "out.mkv"
+    with av.open(str(source), "w") as file:
+        picture = file.add_stream("rawvideo", rate=FRAME_RATE)
+        picture.width, picture.height, picture.pix_fmt = 64, 48, pixels
+        sound = file.add_stream("pcm_s16le", rate=48_000, layout="mono")
+        _write_packets(file, picture, sound, Video("raw.avi", "pcm_s16le"))
+    assert remux(source, target).notes == ()
+    frames = []
+    for path in (source, target):
+        with av.open(str(path)) as file:
+            frames.append([each.to_ndarray(format="rgb24") for each in file.decode(video=0)])
+    np.testing.assert_array_equal(*frames)
+
+
+def ogg_page(packets: list[bytes], number: int, position: int, flags: int = 0) -> bytes:
+    """Return a page of an OGG stream with packets of less than 255 bytes."""
+    head = b"OggS\0" + bytes([flags]) + struct.pack("<qIII", position, 7, number, 0)
+    page = head + bytes([len(packets), *map(len, packets)]) + b"".join(packets)
+    checksum = 0
+    for byte in page:
+        checksum ^= byte << 24
+        for _ in range(8):
+            checksum = (checksum << 1 ^ (0x04C11DB7 if checksum >> 31 else 0)) & 0xFFFFFFFF
+    return page[:22] + struct.pack("<I", checksum) + page[26:]
+
+
+def write_theora(path: Path) -> Path:
+    """Write an OGG video of one second; PyAV cannot encode Theora, so it holds no real pictures."""
+    noise = 0.1 * np.random.default_rng(0).standard_normal(48_000)
+    soundfile.write(path, noise, 48_000, format="OGG", subtype="VORBIS")
+    sound = path.read_bytes()
+    size = struct.pack(">HH", 4, 3) + b"\0\0\x40\0\0\x30\0\0"  # in blocks, then in pixels
+    rate = struct.pack(">II", FRAME_RATE, 1) + bytes(6)
+    head = b"\x80theora\x03\x02\x01" + size + rate + bytes(4) + b"\0\xc0"
+    headers = [b"\x81theora" + bytes(8), b"\x82theora" + bytes(20)]
+    frames = [bytes([0, i, 1, 2]) for i in range(FRAME_RATE)]
+    end = sound.index(b"OggS", 1)
+    pages = [ogg_page([head], 0, 0, 2), sound[:end], ogg_page(headers, 1, 0), sound[end:]]
+    pages += [ogg_page([each], i + 2, (i + 1) << 6) for i, each in enumerate(frames)]
+    path.write_bytes(b"".join(pages))
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.ogv", "a.ogg"])
+def test_theora_becomes_matroska(
+    name: str, tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_theora(tmp_path / name)
+    assert has_picture(source)
+    assert main(["--model", str(model), "--remux", str(source)]) == 0
+    with av.open(str(tmp_path / "a-denoised.mkv")) as file:
+        codecs = [each.codec_context.name for each in file.streams]
+        packets = [(each.pts, bytes(each)) for each in file.demux(video=0) if each.size]
+    assert codecs == ["theora", "aac"]
+    assert packets == [(100 * i, bytes([0, i, 1, 2])) for i in range(FRAME_RATE)]
+    assert main(["--model", str(model), str(source)]) == 0
+    assert soundfile.info(tmp_path / "a-denoised.wav").frames == 48_000
+    assert not has_picture(write_vorbis(tmp_path / "b.ogg"))
+
+
+def write_vorbis(path: Path) -> Path:
+    soundfile.write(path, np.zeros(8000), 8000)
+    return path
+
+
+@pytest.mark.parametrize(("tune", "is_noted"), [("zerolatency", False), ("film", True)])
+def test_h264_in_avi_is_shown_when_it_is_decoded(tune: str, is_noted: bool, tmp_path: Path) -> None:
+    source, target = tmp_path / "a.avi", tmp_path / "out.mkv"
+    with av.open(str(source), "w") as file:
+        options = {"tune": tune, "x264-params": "bframes=0" if not is_noted else "bframes=2"}
+        picture = file.add_stream("libx264", rate=FRAME_RATE, options=options)
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        sound = file.add_stream("pcm_s16le", rate=48_000, layout="mono")
+        _write_packets(file, picture, sound, Video("a.avi", "pcm_s16le"))
+    notes = remux(source, target).notes
+    assert any("B-frames" in each for each in notes) == is_noted
+    if not is_noted:
+        n_frames = FRAME_RATE * SECONDS
+        assert [each[0] for each in picture_packets(target)] == [100 * i for i in range(n_frames)]
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv"])
 def test_the_rotation_of_the_picture_is_kept(name: str, tmp_path: Path) -> None:
     def rotate(file: Any) -> None:
@@ -639,8 +750,8 @@ def test_damage_between_the_packets_of_the_picture_says_where() -> None:
         yield packet
         raise av.error.InvalidDataError(av.error.InvalidDataError, "damaged")
 
-    job: Any = SimpleNamespace(av=av, others=SimpleNamespace(streams=["picture"], demux=demux))
-    packets = _read_packets(job, {0: "copy"})
+    source = SimpleNamespace(streams=["picture"], demux=demux, format=SimpleNamespace(name="mp4"))
+    packets = read_packets(av, source, {0: "copy"})
     assert next(packets) is packet
     with pytest.raises(AudioError, match=r"It is damaged: it cannot be read from 2\.5 s on"):
         next(packets)

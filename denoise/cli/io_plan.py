@@ -4,6 +4,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from denoise.cli.recordings import (
 )
 from denoise.dsp import formats
 from denoise.errors import DenoiseError, UsageError
+from denoise.inference.containers import sniff
 from denoise.util.paths import FILE, FOLDER, is_link, kind_of, problem_of_name, real_path
 
 PIPE = "-"
@@ -150,10 +152,9 @@ def _make_tasks(
     n_uses = Counter(map(names.file, targets))
     tasks = []
     for each, target in zip(found, targets, strict=True):
-        is_renamed = formats.extension(each.path) in formats.READ_ONLY
-        is_renamed &= formats.extension(each.path) != formats.extension(target)
-        is_shared = n_uses[names.file(target)] > 1
-        if is_renamed and is_shared and target.stem.startswith(each.path.stem):
+        is_renamed = formats.extension(each.path) != formats.extension(target)
+        is_shared = n_uses[names.file(target)] > 1 and target.stem.startswith(each.path.stem)
+        if is_renamed and is_shared and _result_name(each.path) != each.path.name:
             rest = target.name.removeprefix(each.path.stem)
             target = target.with_name(f"{each.path.name}{rest}")
         tasks.append(Task(each.path, target))
@@ -163,7 +164,7 @@ def _make_tasks(
 def _choose_target(found: FoundFile, request: Request, into_folder: bool) -> Path:
     if request.output is not None and not into_folder:
         return _check_target(found.path, Path(request.output), request, found.is_remuxed)
-    name = formats.video_name(found.path) if found.is_remuxed else formats.result_name(found.path)
+    name = formats.video_name(found.path) if found.is_remuxed else _result_name(found.path)
     if request.format is not None:
         name = formats.rename(found.path, request.format)
     default = formats.RESULT_SUFFIXES[request.residual] if request.output is None else ""
@@ -172,6 +173,20 @@ def _choose_target(found: FoundFile, request: Request, into_folder: bool) -> Pat
     if request.output is None:
         return found.path.with_name(name)
     return Path(request.output, found.relative_path.parent, name)
+
+
+def _result_name(path: Path) -> str:
+    """Return a recording's name with the extension of the format in which its result is written.
+
+    The first bytes tell where the extension is unknown, and for OGG: FLAC in it must not be lossy.
+    """
+    is_clear = formats.BY_EXTENSION.get(formats.extension(path), "OGG") != "OGG" or not path.suffix
+    if not is_clear and kind_of(path) == FILE:
+        with suppress(OSError), path.open("rb") as file:
+            container = sniff(file)
+            if container is not None and not container.is_read_by_sndfile:
+                return path.with_suffix(".wav").name
+    return formats.result_name(path)
 
 
 def _check_target(source: Path, target: Path, request: Request, is_remuxed: bool) -> Path:

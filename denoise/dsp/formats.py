@@ -4,7 +4,8 @@ This module imports nothing large, because the command line plans its outputs be
 libraries that read audio.
 """
 
-from pathlib import PurePath
+from contextlib import suppress
+from pathlib import Path, PurePath
 
 from denoise.errors import DenoiseError
 
@@ -12,6 +13,7 @@ from denoise.errors import DenoiseError
 BY_EXTENSION = {
     "wav": "WAV",
     "wave": "WAV",
+    "bwf": "WAV",
     "flac": "FLAC",
     "ogg": "OGG",
     "oga": "OGG",
@@ -33,9 +35,10 @@ BY_EXTENSION = {
 # extensions of what is read but not written: a result is WAV, unless another format is asked for
 READ_ONLY = frozenset(
     {"m4a", "m4b", "m4r", "mp4", "m4v", "mov", "qt", "3ga", "3gp", "3gpp", "3g2", "aac", "adts"}
-    | {"mkv", "mka", "webm", "weba", "ogv", "spx", "wma", "wmv", "asf", "avi", "flv", "f4v"}
-    | {"mts", "m2ts", "m2t", "mpg", "mpeg", "vob", "amr", "awb", "ac3", "eac3", "ape", "wv"}
-    | {"tta", "mp1", "mp2", "mpga"}
+    | {"mkv", "mk3d", "mka", "webm", "weba", "ogv", "spx", "wma", "wmv", "asf", "avi", "flv"}
+    | {"f4a", "f4v", "mts", "m2ts", "m2t", "ts", "mpg", "mpeg", "vob", "amr", "awb", "ac3"}
+    | {"eac3", "ec3", "ape", "wv", "tta", "mp1", "mp2", "mpga"}
+    | {"qta", "lrv", "lrf", "insv"}  # of iPhones, and of GoPro, DJI and Insta360: as MOV and MP4
 )
 # FFmpeg's name of the container for each extension of a video that can be written
 VIDEOS = {
@@ -48,6 +51,8 @@ VIDEOS = {
     "mkv": "matroska",
     "webm": "webm",
 }
+TS_PACKET = 188  # bytes, of which the first is TS_SYNC
+TS_SYNC = 0x47
 MOV_FAMILY = {"mp4", "mov", "3gp", "3g2"}  # containers that are written alike
 CHOICES = ("wav", "flac", "ogg", "mp3", "aiff")
 FAMILIES = {"WAV": {"WAV", "WAVEX", "RF64"}}  # formats that count as the same
@@ -65,8 +70,15 @@ def is_audio(path: PurePath) -> bool:
     return extension(path) in BY_EXTENSION
 
 
-def is_recording(path: PurePath) -> bool:
-    """Return whether a file's extension is that of audio, or of a video, which has a sound."""
+def is_recording(path: Path) -> bool:
+    """Return whether a file's extension is that of audio, or of a video, which has a sound.
+
+    `.ts` is also the extension of TypeScript: such a file must begin with two packets of MPEG.
+    """
+    if extension(path) == "ts" and path.is_file():
+        with suppress(OSError), path.open("rb") as file:
+            head = file.read(TS_PACKET + 1)
+            return len(head) > TS_PACKET and head[0] == head[TS_PACKET] == TS_SYNC
     return is_audio(path) or extension(path) in READ_ONLY
 
 

@@ -1,5 +1,6 @@
 """Tell the container of a recording by its first bytes, whatever its name says."""
 
+from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 HEAD_BYTES = 64
@@ -32,20 +33,42 @@ STARTS = {
 
 
 class Container(NamedTuple):
-    """A container by FFmpeg's name, and whether libsndfile reads it."""
+    """A container by FFmpeg's name, and whether libsndfile reads it and what is in it."""
 
     name: str
     is_read_by_sndfile: bool
 
 
 READ_BY_SNDFILE = {"wav", "w64", "aiff", "au", "caf", "flac", "ogg", "mp3"}
+OGG_HEADER_BYTES = 27
+OGG_FIRST_PAGE = 2  # of a stream; all streams begin at the start of the file
+MAX_OGG_STREAMS = 20
+# how streams begin that libsndfile does not read: FLAC, Speex, and pictures
+OGG_OTHERS = (b"\x7fFLAC", b"Speex   ", b"\x80theora", b"\x01video", b"BBCD", b"OVP80")
 
 
 def sniff(file: BinaryIO) -> Container | None:
     """Return the container of a seekable file, or None if it is unknown."""
     file.seek(0)
     name = _name(file)
-    return None if name is None else Container(name, name in READ_BY_SNDFILE)
+    if name is None:
+        return None
+    has_others = name == "ogg" and any(each.startswith(OGG_OTHERS) for each in _ogg_streams(file))
+    return Container(name, name in READ_BY_SNDFILE and not has_others)
+
+
+def _ogg_streams(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the first bytes of each stream of an OGG file."""
+    position = 0
+    for _ in range(MAX_OGG_STREAMS):
+        file.seek(position)
+        header = file.read(OGG_HEADER_BYTES)
+        is_page = len(header) == OGG_HEADER_BYTES and header.startswith(b"OggS")
+        if not is_page or not header[5] & OGG_FIRST_PAGE:
+            return
+        sizes = file.read(header[26])
+        yield file.read(HEAD_BYTES)
+        position += OGG_HEADER_BYTES + len(sizes) + sum(sizes)
 
 
 def has_index_first(file: BinaryIO) -> bool:

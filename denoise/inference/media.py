@@ -5,7 +5,6 @@ an open file and the name of one container, never a path: it opens no other file
 a playlist might name.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,16 +15,12 @@ import numpy.typing as npt
 
 from denoise.dsp.audio import BLOCK_SAMPLES, Waveform, check_samples
 from denoise.errors import AudioError
+from denoise.inference.media_length import MICROSECONDS, LengthCheck, track_seconds
 
 INSTALL = 'pip install ".[media]" in the source folder of denoise'
 TAGS = {"track": "tracknumber"}  # FFmpeg's names that differ from libsndfile's
-MIN_SHARE = 0.98  # of the duration in the container's index
-SLACK_SECONDS = 0.5
 MIN_LEAD_SECONDS = 0.04  # between picture and sound; less is not noticed
 MAX_LEAD_SECONDS = 3600.0  # more is a damaged time stamp
-DURATION = re.compile(r"\d+:\d\d:\d\d(\.\d+)?")
-MICROSECONDS = 1_000_000  # FFmpeg's unit for the duration of a container
-TIMED = {"mov", "matroska"}  # containers that say how long a track is, and never too long
 
 
 def load() -> Any:
@@ -49,7 +44,7 @@ class Media:
     _av: Any
     _container: Any
     _stream: Any
-    _least_seconds: float
+    _length_check: LengthCheck
     _lead_samples: int
     _start_seconds: float | None
 
@@ -60,8 +55,8 @@ class Media:
 
     @property
     def track_seconds(self) -> float:
-        """Return how long the sound is by the header, 0 if it is not told."""
-        return _track_seconds(self._container, self._stream)
+        """Return how long the sound is by the header, without its lead; 0 if it is not told."""
+        return track_seconds(self._container, self._stream)
 
     def blocks(self) -> Iterator[Waveform]:
         """Yield at least one block, float32 [n_samples, n_channels].
@@ -84,24 +79,21 @@ class Media:
         n_samples += n_held
         if n_samples == 0:
             raise AudioError("This audio holds no samples.")
-        self._check_length(n_samples)
         if held:
             yield check_samples(np.concatenate(held))
-
-    def _check_length(self, n_samples: int) -> None:
-        seconds, least = n_samples / self.sample_rate, self._least_seconds
-        if seconds < MIN_SHARE * least - SLACK_SECONDS:
-            raise AudioError(
-                f"It is incomplete or damaged: {seconds:.1f} s of {least:.1f} s can be decoded."
-            )
 
     def _frames(self) -> Iterator[Waveform]:
         for start in range(0, self._lead_samples, BLOCK_SAMPLES):
             n_silent = min(BLOCK_SAMPLES, self._lead_samples - start)
             yield np.zeros((n_silent, self.channels), np.float32)
-        n_samples = 0
+        check, n_samples = self._length_check, 0
+        chosen = [] if check.needs_all_streams else [self._stream]
         try:
-            for packet in self._container.demux(self._stream):
+            for packet in self._container.demux(*chosen):
+                check.add_packet(packet)
+                if packet.stream_index != self._stream.index:
+                    continue
+                n_decoded = 0
                 for frame in packet.decode():
                     self._check_format(frame, n_samples)
                     for n_silent in self._pause(frame, n_samples):
@@ -109,11 +101,18 @@ class Media:
                         n_samples += n_silent
                     yield _to_waveform(frame)
                     n_samples += int(frame.samples)
+                    n_decoded += int(frame.samples)
+                check.add_decoded(n_decoded / self.sample_rate)
         except self._av.error.FFmpegError as error:
             at = n_samples / self.sample_rate
             raise AudioError(
                 f"The recording is damaged: it cannot be decoded from {at:.1f} s on."
             ) from error
+        if n_samples and check.is_incomplete:
+            raise AudioError(
+                f"It is incomplete or damaged: {check.seconds:.1f} s of "
+                f"{check.least_seconds:.1f} s can be decoded."
+            )
 
     def _pause(self, frame: Any, n_samples: int) -> Iterator[int]:
         """Yield the sizes of blocks of silence that bring a frame to its time, if times are kept.
@@ -194,27 +193,15 @@ def _examine(av: Any, opened: Any, container: str, start_seconds: float | None) 
     if stream is None or context is None:
         raise AudioError("It has no sound that can be decoded.")
     rate, channels = int(context.sample_rate or 0), int(context.channels or 0)
-    seconds = _track_seconds(opened, stream)
+    seconds = track_seconds(opened, stream)
     declared = seconds or (opened.duration or 0) / MICROSECONDS
     tags = {**stream.metadata, **opened.metadata}  # a track's title may be "Stereo"
     named = {TAGS.get(name.lower(), name.lower()): str(text) for name, text in tags.items()}
-    least = seconds if container in TIMED else 0.0
-    n_declared = round(declared * rate) or None
+    check = LengthCheck(container, stream, seconds)
     lead = 0 if start_seconds is not None else round(_lead_seconds(opened, stream) * rate)
+    n_declared = round(declared * rate + lead) if declared else None
     header = (rate, channels, _count_bits(context), n_declared, named)
-    return Media(*header, av, opened, stream, least, lead, start_seconds)
-
-
-def _track_seconds(opened: Any, stream: Any) -> float:
-    """Return how long a track is by the header, without the other tracks; 0 if it is not told."""
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    text = stream.metadata.get("DURATION", "")  # of Matroska
-    if DURATION.fullmatch(text):
-        hours, minutes, seconds = text.split(":")
-        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
-    is_alone = len(opened.streams) == 1 and opened.duration
-    return opened.duration / MICROSECONDS if is_alone else 0.0
+    return Media(*header, av, opened, stream, check, lead, start_seconds)
 
 
 def _lead_seconds(opened: Any, stream: Any) -> float:

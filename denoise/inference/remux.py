@@ -26,10 +26,12 @@ from denoise.inference.streaming import Stream
 from denoise.inference.video_streams import (
     copy_sound_metadata,
     copy_streams,
+    decoding_seconds,
     describe_losses,
+    how_to_join,
     is_cover,
-    is_filler,
     read_covers,
+    read_packets,
 )
 from denoise.network.spec import MaskNetwork
 from denoise.util.paths import FILE, is_same_file, kind_of, replacing_output
@@ -224,16 +226,16 @@ def _write(
     except av.error.FFmpegError as error:
         if isinstance(error, OSError):
             raise
-        raise DenoiseError(
-            f"{target} cannot be written: {error.strerror}. Give the output the extension .mkv, or "
-            "omit --remux."
-        ) from error
+        advice = "Give the output the extension .mkv, or omit --remux."
+        if muxer == "matroska":
+            advice = how_to_join(job.others)
+        raise DenoiseError(f"{target} cannot be written: {error.strerror}. {advice}") from error
 
 
 @contextmanager
 def _open_output(job: _Job, file: BinaryIO, muxer: str) -> Iterator[Any]:
     """Open a container for writing; it is completed when the block ends without an error."""
-    settings = {}
+    settings = {"allow_raw_vfw": "1"} if muxer == "matroska" else {}  # pictures that are not coded
     if muxer in formats.MOV_FAMILY:
         settings["movie_timescale"] = str(job.sound.sample_rate)  # else start times are cut to ms
         flags = ["+faststart"] if job.has_index_first else []
@@ -262,8 +264,8 @@ def _write_packets(job: _Job, output: Any, copies: dict[int, Any], encoder: Soun
     """Write the packets of the sound and of the other streams in the order of their times."""
     encoded = _encode(job, encoder)
     sound = next(encoded, None)
-    for packet in _read_packets(job, copies):
-        while sound is not None and _seconds(sound) <= _seconds(packet):
+    for packet in read_packets(job.av, job.others, copies):
+        while sound is not None and decoding_seconds(sound) <= decoding_seconds(packet):
             output.mux_one(sound)
             sound = next(encoded, None)
         packet.stream = copies[packet.stream_index]
@@ -273,24 +275,6 @@ def _write_packets(job: _Job, output: Any, copies: dict[int, Any], encoder: Soun
         sound = next(encoded, None)
 
 
-def _read_packets(job: _Job, copies: dict[int, Any]) -> Iterator[Any]:
-    """Yield the packets of the streams that are copied; raises AudioError for damage."""
-    seconds = 0.0
-    try:
-        for packet in job.others.demux([job.others.streams[index] for index in copies]):
-            if packet.stream_index in copies and not is_filler(packet):
-                seconds = _seconds(packet)
-                yield packet
-    except job.av.error.FFmpegError as error:
-        raise AudioError(f"It is damaged: it cannot be read from {seconds:.1f} s on.") from error
-
-
 def _encode(job: _Job, encoder: SoundEncoder) -> Iterator[Any]:
     for samples, is_last in job.denoised():
         yield from encoder.encode(samples, is_last)
-
-
-def _seconds(packet: Any) -> float:
-    """Return when a packet has to be decoded, 0 if it does not say."""
-    time_stamp = packet.pts if packet.dts is None else packet.dts
-    return 0.0 if time_stamp is None else float(time_stamp * packet.time_base)

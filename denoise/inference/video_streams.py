@@ -1,13 +1,15 @@
 """Copy the streams of a video from one container to another, and tell what is not kept."""
 
-from collections.abc import Callable, Mapping
+import io
+import shlex
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
 
 from denoise.dsp import formats
-from denoise.errors import DenoiseError
+from denoise.errors import AudioError, DenoiseError
 
 Sound = TypeVar("Sound")
 
@@ -17,7 +19,9 @@ OWN_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "dur
 STATISTICS = ("bps", "number_of_", "_statistics_", "duration", "encoder")
 KINDS = {"audio": "sound track", "video": "picture", "subtitle": "subtitles", "data": "data"}
 HEVC_TAGS = ("hvc1", "hev1")  # Apple's players take the first alone
+UNORDERED = ("h264", "hevc")  # in AVI
 NO_TEXT = b"\0\0"
+ENDS = (".wav", ".mkv")  # of the denoised sound, and of what it is joined to
 MAX_NAMED = 5  # tags that one note names
 
 
@@ -36,6 +40,36 @@ def is_filler(packet: Any) -> bool:
         return True
     is_subtitle = packet.stream.type == "subtitle" and packet.size == len(NO_TEXT)
     return is_subtitle and bytes(packet) == NO_TEXT
+
+
+def read_packets(av: Any, source: Any, copies: Mapping[int, Any]) -> Iterator[Any]:
+    """Yield the packets of the streams with these indices; raises AudioError for damage."""
+    seconds = 0.0
+    try:
+        for packet in source.demux([source.streams[index] for index in copies]):
+            if packet.stream_index in copies and not is_filler(packet):
+                seconds = decoding_seconds(packet)
+                if _is_late(packet, source):
+                    packet.pts = packet.dts
+                yield packet
+    except av.error.FFmpegError as error:
+        raise AudioError(f"It is damaged: it cannot be read from {seconds:.1f} s on.") from error
+
+
+def decoding_seconds(packet: Any) -> float:
+    """Return when a packet has to be decoded, 0 if it does not say."""
+    time_stamp = packet.pts if packet.dts is None else packet.dts
+    return 0.0 if time_stamp is None else float(time_stamp * packet.time_base)
+
+
+def _is_late(packet: Any, source: Any) -> bool:
+    """Tell whether FFmpeg took pictures that are shown at once for ones that wait for others.
+
+    AVI tells only when a picture is decoded. FFmpeg guesses that H.264 is shown a frame later.
+    """
+    if source.format.name != "avi" or packet.stream.type != "video" or packet.dts is None:
+        return False
+    return not packet.stream.codec_context.has_b_frames
 
 
 def read_covers(av: Any, opened: Any) -> dict[int, bytes]:
@@ -80,8 +114,8 @@ def copy_streams(
         except (av.error.FFmpegError, ValueError) as error:
             if stream.type == "video" and not is_cover(av, stream):
                 raise DenoiseError(
-                    f"{output.format.name} files cannot hold the {_name(stream)}. Give the output "
-                    "the extension of the input, or .mkv."
+                    f"{output.format.name} files cannot hold the {_name(stream)}. "
+                    f"{_advise(av, stream, source)}"
                 ) from error
             if not _is_remade(stream, source):
                 notes.append(f"{_name(stream)} left out")
@@ -89,6 +123,28 @@ def copy_streams(
     if chapters := source.chapters():
         output.set_chapters(chapters)
     return copies, sounds[0], notes
+
+
+def _advise(av: Any, stream: Any, source: Any) -> str:
+    """Return a sentence on how else a video with a picture like `stream` can be written."""
+    names, fitting = {stream.codec_context.name, stream.codec_context.codec.canonical_name}, []
+    for extension, muxer in formats.VIDEOS.items():
+        with av.open(io.BytesIO(), "w", format=muxer) as output:
+            if names & output.supported_codecs:
+                fitting.append(f".{extension}")
+    if fitting:
+        return f"Give the output another extension: {' or '.join(fitting)}."
+    return how_to_join(source)
+
+
+def how_to_join(source: Any) -> str:
+    """Return a sentence that says how to write an open video with the program FFmpeg."""
+    names = [source.name, *(f"{Path(source.name).with_suffix('')}-denoised{end}" for end in ENDS)]
+    film, sound, result = map(shlex.quote, names)
+    return (
+        "Omit --remux, and join the picture and the denoised sound with the program FFmpeg: "
+        f"ffmpeg -i {film} -i {sound} -map 0:v -map 1:a -c:v copy {result}"
+    )
 
 
 def _attach_cover(stream: Any, output: Any, picture: bytes) -> None:
@@ -115,10 +171,11 @@ def _copy(stream: Any, source: Any, output: Any) -> Any:
 
 
 def _codec_tag(stream: Any, source: Any, output: Any) -> str | None:
-    """Return the four letters for a codec that MP4 or MOV should have; None for the muxer's."""
-    if output.format.name not in formats.MOV_FAMILY:
-        return None
+    """Return the four letters for a codec that a container should have; None for the muxer's."""
     tag: str = stream.codec_context.codec_tag
+    if output.format.name not in formats.MOV_FAMILY:
+        is_raw = stream.codec_context.codec.canonical_name == "rawvideo"  # they name its colours
+        return tag if is_raw and tag.isprintable() else None
     if output.format.name == "mov" and source.metadata.get("major_brand", "").startswith("qt"):
         return tag if tag.isprintable() else None  # the profile of ProRes, among others
     if stream.codec_context.codec.canonical_name == "hevc":
@@ -166,6 +223,14 @@ def _aspect_ratio(container: Any) -> Fraction:
     return ratio or Fraction(1)
 
 
+def _is_out_of_order(source: Any) -> bool:
+    """Tell whether FFmpeg knows the order of decoding alone of a video's pictures."""
+    if source.format.name != "avi":
+        return False
+    pictures = [each.codec_context for each in source.streams.video if each.codec_context]
+    return any(each.has_b_frames and each.name in UNORDERED for each in pictures)
+
+
 def describe_losses(av: Any, source: Any, target: Path) -> list[str]:
     """Return notes on what a video that was written lacks, and on sound tracks with noise."""
     with target.open("rb") as file, av.open(file, metadata_errors="replace") as written:
@@ -174,6 +239,8 @@ def describe_losses(av: Any, source: Any, target: Path) -> list[str]:
         n_lost = len(source.chapters()) - len(written.chapters())
         is_squeezed = _aspect_ratio(source) != _aspect_ratio(written)
     notes = []
+    if _is_out_of_order(source):
+        notes.append("the picture may judder: AVI does not tell when B-frames of H.264 are shown")
     if is_squeezed:  # PyAV cannot write it to Matroska, only what the codec itself has
         notes.append(f"aspect ratio of the pixels left out: {_aspect_ratio(source)}")
     if lost:
