@@ -558,3 +558,15 @@ def test_files_without_a_bit_rate_have_none(tmp_path: Path) -> None:
         assert (report.encoding.bit_rate, report.bit_rate) == (None, None)
     report = denoise_file(HALF, source, tmp_path / "out.mp3")  # the encoder's own default
     assert report.encoding.bit_rate is None and report.bit_rate is not None
+
+
+def test_long_tags_of_mp3_are_copied_whole(tmp_path: Path) -> None:
+    source, text = tmp_path / "talk.flac", "Gespräch-mit-Frau-Müller-über-Akustik"
+    with soundfile.SoundFile(source, "w", 16_000, 1, "PCM_16", format="FLAC") as sound:
+        sound.title, sound.artist, sound.copyright = text, "Jürgen", f"© {text}"
+        sound.write(np.zeros(1600))
+    denoise_file(HALF, source, tmp_path / "once.mp3")
+    denoise_file(HALF, tmp_path / "once.mp3", tmp_path / "twice.mp3")
+    with soundfile.SoundFile(tmp_path / "twice.mp3") as sound:
+        assert (sound.title, sound.artist, sound.copyright) == (text, "Jürgen", f"© {text}")
+        assert len(sound) == 1600

@@ -265,6 +265,19 @@ def test_the_depth_of_wavpack_is_kept(samples: str, subtype: str, tmp_path: Path
     assert peak == pytest.approx(2.5 if samples == "fltp" else 0.5, rel=1e-3)
 
 
+def test_eight_channels_are_read(tmp_path: Path) -> None:
+    path, levels = tmp_path / "in.wv", np.arange(1, 9) / 16
+    samples = (levels * np.sin(np.arange(8000) / 8)[:, None] * 2**15).astype(np.int16)
+    with av.open(str(path), "w") as file:
+        sound = file.add_stream("wavpack", rate=16_000, layout="7.1")
+        sound.codec_context.format = "s16p"
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="7.1")
+        frame.sample_rate, frame.pts = 16_000, 0
+        file.mux(sound.encode(frame))
+        file.mux(sound.encode(None))
+    assert np.array_equal(read_all(path), samples / np.float32(2**15))
+
+
 def test_a_playlist_opens_nothing_else(tmp_path: Path) -> None:
     secret = tmp_path / "secret.wav"
     soundfile.write(secret, np.full(8000, 0.1), 8000)

@@ -17,6 +17,7 @@ from denoise.inference.file_denoiser import denoise_file
 from denoise.inference.mpeg_audio import find_streams, parse_header
 from denoise.inference.part_file import Part, PartFile
 from denoise.inference.reader import reading, trim
+from denoise.inference.recording_parts import MAX_OGG_GAPS, find_parts, ogg_pages
 from tests.networks import gain_network
 
 ID3V1 = b"TAG" + b" " * 125
@@ -441,6 +442,33 @@ def test_an_mp3_of_another_size_than_its_header_says_prints_nothing(
     n_samples = len(read_bytes(tmp_path, changed))
     assert n_samples == 4 * N if change == "junk" else 2 * N - 2000 < n_samples <= 2 * N
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_large_tag_before_an_mp3_does_not_change_the_size_in_its_header(
+    is_named: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The header counts from its own frame on, without a cover before it."""
+    tag = b"ID3\x04\0\0\0\0\x7f\x7f" + bytes(2**14 - 1)
+    encoded = tag + encode_mp3("CONSTANT", n_samples=4 * N)
+    (part,) = find_parts(io.BytesIO(encoded), "mp3")
+    assert not part.replaced
+    assert len(read_bytes(tmp_path, encoded, "in.mp3" if is_named else "in")) == 4 * N
+    cut = encoded[: len(encoded) - 5000]
+    assert len(read_bytes(tmp_path, cut)) < 4 * N
+    joined = encoded + encoded  # with the tag before the second one, too
+    assert len(read_bytes(tmp_path, joined)) == 8 * N
+    assert capfd.readouterr() == ("", "")
+
+
+def test_junk_between_pages_of_ogg_is_not_searched_forever() -> None:
+    page = b"OggS" + bytes(23)
+    pages = list(ogg_pages(io.BytesIO((page + b"junk") * 5)))
+    assert [position for position, _ in pages] == [0, 31, 62, 93, 124]
+    started = time.process_time()
+    n_pages = sum(1 for _ in ogg_pages(io.BytesIO((page + b"junk") * 300_000)))
+    assert time.process_time() - started < 1
+    assert n_pages == MAX_OGG_GAPS
 
 
 @pytest.mark.parametrize(

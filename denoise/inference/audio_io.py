@@ -4,7 +4,7 @@ import io
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -15,6 +15,8 @@ from denoise.dsp.audio import Waveform
 from denoise.errors import DenoiseError, FileSizeError
 from denoise.inference import exact_header
 from denoise.inference.bit_rate import encoder_settings
+from denoise.inference.channel_order import REORDERED_SUBTYPES, to_vorbis
+from denoise.inference.id3_tags import id3_tag
 
 UNCLIPPED_SUBTYPES = {
     "FLOAT",
@@ -41,11 +43,21 @@ MAX_BYTES = 2**32 - 2**20
 
 @dataclass(frozen=True)
 class Encoding:
-    """The encoding of a file, by libsndfile's names, and its bit rate where it has one."""
+    """The encoding of a file, by libsndfile's names, and its bit rate where it has one.
+
+    `speakers` are those of more than two channels, as WAVEX states them; 0 if they are unknown.
+    """
 
     format: str
     subtype: str
     bit_rate: float | None = None
+    speakers: int = 0
+
+    def with_speakers(self, speakers: int) -> "Encoding":
+        """Return the encoding in the kind of WAV that states the speakers, if it is WAV."""
+        if self.format not in ("WAV", "WAVEX") or not speakers:
+            return self
+        return replace(self, format="WAVEX", speakers=speakers)
 
 
 @dataclass(frozen=True)
@@ -66,8 +78,24 @@ class ErrorKeepingFile:
     def __init__(self, file: io.FileIO) -> None:
         """Wrap an unbuffered file, so that no error is delayed."""
         self._file = file
+        self._start = 0
         self._error: BaseException | None = None
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+        self.read = file.read
+
+    def put_before(self, head: bytes) -> None:
+        """Write bytes before what libsndfile writes, which must be nothing yet."""
+        self.seek(0)
+        self.write(head)
+        self._start += len(head)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to an offset from the start of what libsndfile writes, or as `whence` says."""
+        start = self._start if whence == io.SEEK_SET else 0
+        return self._file.seek(start + offset, whence) - self._start
+
+    def tell(self) -> int:
+        """Return the position in what libsndfile writes."""
+        return self._file.tell() - self._start
 
     def write(self, samples: bytes) -> int:
         """Write all bytes; return how many were written."""
@@ -115,6 +143,8 @@ class Source:
     def blocks(self) -> Iterator[Waveform]:
         """Yield at least one block, float32 [n_samples, n_channels], up to the file's end.
 
+        The channels are in the order of WAV, whatever that of the file is.
+
         Raises AudioError as `read_blocks` does, and for a decoder that stops before, and
         DenoiseError where the disk fails.
         """
@@ -137,15 +167,20 @@ class Sink:
 
     def write_tags(self, tags: Mapping[str, str]) -> None:
         """Write the tags that the format supports. Call this before writing samples."""
+        if self._sound.format == "MP3":
+            self._file.put_before(id3_tag(tags))
+            return
         for name, text in tags.items():
             with suppress(soundfile.LibsndfileError):
                 setattr(self._sound, name, text)
 
     def write(self, samples: Waveform) -> None:
-        """Write float32 [n_samples, n_channels].
+        """Write float32 [n_samples, n_channels], with the channels in the order of WAV.
 
         Raises OSError if the disk cannot store them, FileSizeError if the format cannot.
         """
+        if self._sound.subtype in REORDERED_SUBTYPES:
+            samples = to_vorbis(samples)
         if self._sound.subtype not in UNCLIPPED_SUBTYPES:
             self.clipped_samples += int(np.count_nonzero(np.abs(samples) > 1))
             samples = np.clip(samples, -1, 1)  # in some encodings libsndfile wraps them around
@@ -176,7 +211,8 @@ def writing(path: Path, audio_format: AudioFormat, encoding: Encoding) -> Iterat
             raise
         file.check()
         names = (encoding.format, encoding.subtype)
-        exact_header.correct(raw, *names, sink.n_samples, audio_format.channels)
+        n_samples, channels = sink.n_samples, audio_format.channels
+        exact_header.correct(raw, *names, n_samples, channels, encoding.speakers)
 
 
 def _round(samples: Waveform, bits: int) -> Waveform:

@@ -158,8 +158,9 @@ def choose_encoding(source: Source, target: Path, choice: str | None) -> Encodin
         source.encoding, wanted, formats.extension(target), choice is not None
     )
     for encoding in encodings:
-        if can_write(source.audio_format, encoding):
-            return encoding
+        placed = encoding.with_speakers(source.encoding.speakers)
+        if can_write(source.audio_format, placed):
+            return placed
     last, audio_format = encodings[-1], source.audio_format
     raise DenoiseError(
         f"{source.path}: {last.format} ({last.subtype}) cannot be written with "

@@ -19,6 +19,7 @@ from denoise.inference.media_length import MICROSECONDS, LengthCheck, track_seco
 
 INSTALL = 'pip install ".[media]" in the source folder of denoise'
 TAGS = {"track": "tracknumber"}  # FFmpeg's names that differ from libsndfile's
+PLANAR_DTYPES = {"u8p": "u1", "s16p": "i2", "s32p": "i4", "s64p": "i8", "fltp": "f4", "dblp": "f8"}
 MIN_LEAD_SECONDS = 0.04  # between picture and sound; less is not noticed
 MAX_LEAD_SECONDS = 3600.0  # more is a damaged time stamp
 
@@ -231,9 +232,14 @@ def _count_bits(context: Any) -> int:
 
 def _to_waveform(frame: Any) -> Waveform:
     """Return a frame's samples, float32 [n_samples, n_channels], full scale 1."""
-    samples: npt.NDArray[Any] = frame.to_ndarray()
     n_channels = int(frame.layout.nb_channels)
-    samples = samples.T if frame.format.is_planar else samples.reshape(-1, n_channels)
+    if frame.format.is_planar:
+        # Not by to_ndarray, which counts nine planes where there are eight, and crashes.
+        dtype = PLANAR_DTYPES[frame.format.name]
+        planes = [np.frombuffer(frame.planes[k], dtype)[: frame.samples] for k in range(n_channels)]
+        samples: npt.NDArray[Any] = np.stack(planes, axis=1)
+    else:
+        samples = frame.to_ndarray().reshape(-1, n_channels)
     if samples.dtype.kind == "f":
         return np.ascontiguousarray(samples, np.float32)
     bits = 8 * samples.dtype.itemsize

@@ -42,11 +42,13 @@ class Frame(NamedTuple):
 class Stream:
     """One stream of a file: where it starts and ends, and how many samples its frames hold.
 
+    A tag may precede its first frame, which begins at `first_frame`.
     A VBR header, if it has one, gives the number of frames, `header_frames`, at `header_offset` and
     the number of bytes, `header_bytes`, behind it; 0 stands for a number that it does not give.
     """
 
     start: int
+    first_frame: int
     end: int = 0
     n_frames: int = 0
     n_samples: int = 0
@@ -91,7 +93,7 @@ def find_streams(file: BinaryIO, n_bytes: int) -> list[Stream]:
             start = begin if is_behind_tag else position
             if streams:
                 streams[-1].end = start
-            streams.append(Stream(start if streams else 0))
+            streams.append(Stream(start if streams else 0, position))
             check_count(len(streams))
             kind, is_behind_tag = frame.kind, False
         if info is not None:

@@ -21,7 +21,14 @@ from denoise.inference.audio_io import (
     describe_os_error,
 )
 from denoise.inference.bit_rate import bit_rate_of
+from denoise.inference.channel_order import (
+    find_speakers,
+    from_vorbis,
+    name_speakers,
+    needs_reordering,
+)
 from denoise.inference.containers import Container, sniff
+from denoise.inference.id3_tags import repair
 from denoise.inference.mpeg_audio import has_frames
 from denoise.inference.part_file import Part, PartFile
 from denoise.inference.recording_parts import find_parts
@@ -125,11 +132,16 @@ def _open(path: Path, file: BinaryIO, stack: ExitStack) -> Source:
         n_samples = part.counted_samples  # the file is truncated, or libmpg123 guessed
     declared = n_samples if is_one and 0 < n_samples < UNKNOWN_LENGTH else None
     rate = bit_rate_of(path, sound.subtype, sound.samplerate, declared)
-    encoding = replace(encoding, bit_rate=rate)
+    is_reordered = needs_reordering(sound.subtype, file)
+    speakers = find_speakers(file, encoding.format, is_reordered, audio_format.channels)
+    encoding = replace(encoding, bit_rate=rate, speakers=speakers)
     tags = {name: str(getattr(sound, name)) for name in TAGS if getattr(sound, name)}
+    if container is not None and container.name == "mp3":
+        tags = repair(tags, file)
 
     def read() -> Iterator[Waveform]:
-        return _read_parts(file, parts or [whole], sound, first)
+        blocks = _read_parts(file, parts or [whole], sound, first)
+        return map(from_vorbis, blocks) if is_reordered else blocks
 
     return Source(path, audio_format, encoding, declared, tags, read)
 
@@ -229,7 +241,9 @@ def _open_media(path: Path, file: BinaryIO, container: Container, stack: ExitSta
     if excess := out_of_range(opened.sample_rate, opened.channels):
         raise AudioError(excess.message)
     tags = {name: opened.tags[name] for name in TAGS if opened.tags.get(name)}
-    encoding = Encoding("WAV", MEDIA_SUBTYPES[opened.bits])
+    layout = opened.stream.codec_context.layout
+    speakers = name_speakers(channel.name for channel in layout.channels)
+    encoding = Encoding("WAV", MEDIA_SUBTYPES[opened.bits], speakers=speakers)
     audio_format = AudioFormat(opened.sample_rate, opened.channels)
     declared = opened.declared_samples
     return Source(path, audio_format, encoding, declared, tags, opened.blocks, True)

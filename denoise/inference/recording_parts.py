@@ -15,6 +15,7 @@ from denoise.inference.part_file import MAX_PARTS, Part, check_count
 MP3_TOLERANCE = 0.005  # of the bytes that a header counts; libmpg123 tolerates 0.01
 OGG_HEADER_BYTES = 27
 OGG_FIRST_PAGE = 2
+MAX_OGG_GAPS = 10_000  # between pages; what follows is not searched, since each gap takes time
 FLAC_START = b"fLaC\x00\x00\x00\x22"
 SEARCH_BYTES = 1 << 16
 MP3_SLACK_FRAMES = 5  # more than an encoder's delay and padding, which the decoder removes
@@ -51,7 +52,7 @@ def _find_mp3_parts(file: BinaryIO, n_bytes: int) -> list[Part]:
     parts = []
     for stream in mpeg_audio.find_streams(file, n_bytes):
         fewest = max(0, stream.n_samples - MP3_SLACK_FRAMES * stream.last_frame_samples)
-        replaced, n_used = {}, _before_id3v1(file, stream.end) - stream.start
+        replaced, n_used = {}, _before_id3v1(file, stream.end) - stream.first_frame
         header_offset = stream.header_offset - stream.start
         if 0 < stream.header_frames < stream.n_frames:  # the decoder would stop there
             replaced[header_offset] = stream.n_frames.to_bytes(4, "big")
@@ -73,10 +74,10 @@ def _find_mp3_parts(file: BinaryIO, n_bytes: int) -> list[Part]:
 def ogg_pages(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Yield the position and the header of each page, from the start of the file.
 
-    Bytes between two pages are skipped.
+    Bytes between two pages are skipped, up to MAX_OGG_GAPS times.
     """
-    position = 0
-    while True:
+    position = n_gaps = 0
+    while n_gaps < MAX_OGG_GAPS:
         file.seek(position)
         header = file.read(OGG_HEADER_BYTES)
         if len(header) < OGG_HEADER_BYTES:
@@ -86,6 +87,7 @@ def ogg_pages(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
             if found is None:
                 return
             position = found
+            n_gaps += 1
             continue
         next_position = position + OGG_HEADER_BYTES + header[26] + sum(file.read(header[26]))
         yield position, header

@@ -17,6 +17,7 @@ LOSSLESS = {"flac", "alac"}
 UNFLUSHED = {"mp2": 481, "ac3": 256, "eac3": 256}  # samples that an encoder keeps at the end
 DEFAULTS = {"webm": "opus"}  # the codec where the original one cannot be written; else AAC
 MAX_BIT_RATE = 256_000  # of a channel of the default codec; what replaces DTS needs no more
+MISCOUNTED_PLANES = 8  # of a frame, which PyAV counts as nine
 LAYOUTS = ("", "mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")  # by channels
 
 
@@ -141,8 +142,12 @@ class SoundEncoder:
             yield from self._count(self.stream.encode(None))
 
     def _to_frame(self, samples: Waveform) -> Any:
-        planes = np.ascontiguousarray(samples.T, np.float32)
-        frame = self._av.AudioFrame.from_ndarray(planes, "fltp", self.choice.layout)
+        if samples.shape[1] == MISCOUNTED_PLANES:
+            values, sample_format = samples.reshape(1, -1), "flt"
+        else:
+            values, sample_format = samples.T, "fltp"
+        values = np.ascontiguousarray(values, np.float32)
+        frame = self._av.AudioFrame.from_ndarray(values, sample_format, self.choice.layout)
         frame.sample_rate = self.choice.sample_rate
         frame.time_base = Fraction(1, self.choice.sample_rate)
         frame.pts = self._position
