@@ -8,9 +8,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.request import OpenerDirector, Request
 
@@ -24,14 +26,16 @@ from tests.closures import ROOT
 from tests.project import wait_until
 
 AUDIO = b"RIFF, which the client does not decode" * 1000
-Responses = list[tuple[int, dict[str, str], bytes]]
+Response = tuple[int, dict[str, str], bytes]
+Responses = list[Response]
+RESET: Response = (0, {}, b"")  # the connection is closed without an answer
 
 
 class FakeServer(ThreadingHTTPServer):
     """Send the given responses in order and repeat the last one; keep all requests."""
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
         self.responses: Responses = [(200, {}, AUDIO)]
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
 
@@ -48,6 +52,9 @@ class Handler(BaseHTTPRequestHandler):
         self.server.requests.append((self.path, dict(self.headers), body))
         status, headers, response = self.server.responses[0]
         del self.server.responses[: len(self.server.responses) > 1]
+        if status == 0:
+            self.close_connection = True
+            return
         self.send_response(status)
         for name, value in {"Content-Length": str(len(response)), **headers}.items():
             self.send_header(name, value)
@@ -64,13 +71,19 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as server:
+@contextmanager
+def serving(port: int = 0) -> Iterator[FakeServer]:
+    with FakeServer(port) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield server
         server.shutdown()
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with serving() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -625,6 +638,105 @@ def test_a_server_that_is_lost_is_given_up_after_the_timeout(
     assert run_client(server, "--job", "--timeout", "0.3") == 1
     assert "Too much: Send less." in capsys.readouterr().err
     assert len(server.requests) > 3
+
+
+def denoise_as_jobs(server: FakeServer, *options: str) -> int:
+    """Denoise two recordings as jobs."""
+    Path("second.wav").write_bytes(b"noisy, too")
+    return main(["client", server.url, "talk.wav", "second.wav", "-o", "out", "--job", *options])
+
+
+ONE_JOB: Responses = [job("queued"), job("done"), (200, {}, AUDIO), (204, {}, b"")]
+
+
+def of_kind(kind: str) -> Response:
+    document = {"title": "Not now", "detail": "Later.", "type": f"urn:denoise:{kind}"}
+    return (503, {"Retry-After": "7"}, json.dumps(document).encode())
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [[RESET], [(502, {}, b"<html>")], [problem(503)], [problem(504)], [of_kind("stopping")]],
+    ids=["reset", "502", "503", "504", "stopping"],
+)
+def test_the_next_job_waits_for_a_server_that_restarts(
+    server: FakeServer, answers: Responses, waits: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.responses = [*ONE_JOB, *answers * 3, *ONE_JOB]
+    assert denoise_as_jobs(server, "--retries", "0") == 0
+    assert {path.name for path in Path("out").iterdir()} == {"talk.wav", "second.wav"}
+    assert [body for path, _, body in server.requests if path == "/v1/jobs?"] == (
+        [b"noisy"] + [b"noisy, too"] * 4
+    )
+    assert len(waits) == 3
+    assert capsys.readouterr().err.count("Trying again for up to 960 s.") == 1
+
+
+def test_the_next_job_waits_for_a_server_that_does_not_listen(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = server.server_address[1]
+    server.responses = list(ONE_JOB)
+
+    def answer_the_last_time(handler: Handler) -> None:
+        server.shutdown()
+        server.server_close()
+        handler.do_POST()
+
+    monkeypatch.setattr(Handler, "do_DELETE", answer_the_last_time)
+    with ExitStack() as restarted:
+
+        def restart(_: float) -> None:
+            monkeypatch.setattr(Handler, "do_DELETE", Handler.do_POST)
+            restarted.enter_context(serving(port)).responses = list(ONE_JOB)
+
+        monkeypatch.setattr("time.sleep", restart)
+        assert denoise_as_jobs(server) == 0
+    assert "does not answer" in capsys.readouterr().err
+    assert {path.name for path in Path("out").iterdir()} == {"talk.wav", "second.wav"}
+
+
+def test_the_next_job_gives_up_after_the_timeout_and_ends_the_batch(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waits: list[float] = []
+    clock = SimpleNamespace(sleep=waits.append, monotonic=lambda: sum(waits))
+    monkeypatch.setattr("denoise.cli.server_job.time", clock)
+    server.responses = [*ONE_JOB, RESET]
+    assert denoise_as_jobs(server, "--timeout", "20") == 1
+    assert "denoise: second.wav: 127.0.0.1:" in capsys.readouterr().err
+    assert waits == [5] * 5 and len(server.requests) == len(ONE_JOB) + 6
+
+
+@pytest.mark.parametrize("answer", [RESET, (502, {}, b"<html>"), (504, {}, b"<html>"), None])
+def test_a_server_that_was_never_there_is_given_up_at_once(
+    server: FakeServer,
+    answer: Response | None,
+    waits: list[float],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    server.responses = [answer or RESET]
+    url = server.url if answer else "http://127.0.0.1:1"
+    assert main(["client", url, "talk.wav", "-o", "clean.wav", "--job"]) == 1
+    message = "does not answer" if answer in (None, RESET) else "The server answered 50"
+    error = capsys.readouterr().err
+    assert message in error and "Trying again" not in error
+    assert waits == [] and len(server.requests) == (answer is not None)
+
+
+def test_a_server_with_too_many_jobs_is_asked_as_often_as_retries_say(
+    server: FakeServer, waits: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.responses = [*ONE_JOB, of_kind("jobs-full")]
+    assert denoise_as_jobs(server, "--retries", "2") == 1
+    assert waits == [7, 7]
+    assert "Not now: Later." in capsys.readouterr().err
+
+
+def test_a_wrong_token_ends_a_batch_of_jobs(server: FakeServer, waits: list[float]) -> None:
+    server.responses = [problem(401)]
+    assert denoise_as_jobs(server) == 1
+    assert len(server.requests) == 1 and waits == []
 
 
 def test_ctrl_c_deletes_the_job(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:

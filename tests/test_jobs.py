@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import os
+import shutil
 import stat
 import threading
 import time
@@ -40,7 +41,7 @@ from tests.test_server import (
     stop_clock,
 )
 
-posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no such file modes")
+posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows differs in modes and open files")
 SOUND = encode(NOISY, "WAV", "PCM_16", RATE)  # as float, WAV would have the time in it
 STEREO = encode(np.zeros((RATE * 12, 2)), "FLAC", "PCM_16", RATE)  # longer than the limit
 THREE_BLOCKS = 0.1 * np.random.default_rng(1).standard_normal((RATE * 24, 1))
@@ -534,7 +535,6 @@ def test_a_job_that_makes_the_server_crash_fails_in_the_end(
 
 
 DAMAGE: dict[str, Callable[[Path], Any]] = {
-    "no state": lambda path: (path / "job.json").unlink(),
     "half a state": lambda path: (path / "job.json").write_text('{"id": "'),
     "another state": lambda path: (path / "job.json").write_text("[]"),
     "an unknown key": lambda path: change(path, shell="rm"),
@@ -542,6 +542,7 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {
     "done without a result": lambda path: change(path, state="done", ended=1.0),
     "another id": lambda path: change(path, id="../other"),
     "no upload": lambda path: (path / "in").unlink(),
+    "a file of the user": lambda path: (path / "job.json").rename(path / "mine.json"),
 }
 
 
@@ -551,17 +552,145 @@ def change(path: Path, **changes: Any) -> None:
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_job_is_removed_and_reported(
+def test_a_job_that_cannot_be_read_is_left_and_reported(
     jobs_folder: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     url, path = killed(jobs_folder)
     DAMAGE[damage](path)
     (jobs_folder / "notes.txt").write_text("mine")
     (jobs_folder / "music").mkdir()
+    before = {file: file.read_bytes() for file in jobs_folder.rglob("*") if file.is_file()}
     context = open_context(jobs_folder)
-    assert "incomplete or damaged" in caplog.text
-    assert files_of(jobs_folder) == {"notes.txt", "music"}  # what is not a job's stays
+    assert f"The folder {path.name[:6]}... is left as it is" in caplog.text
+    assert path.name not in caplog.text
+    assert {file: file.read_bytes() for file in jobs_folder.rglob("*") if file.is_file()} == before
+    assert (jobs_folder / "music").is_dir()
     problem_of(client_of(context).get(url), 404)
+    assert context.jobs.store.n_bytes == 0
+    close(context)
+
+
+def test_a_job_that_cannot_be_read_now_is_there_after_the_next_start(
+    jobs_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, _ = killed(jobs_folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(store.Job, "from_saved", lambda _: refuse_to_read())
+        close(open_context(jobs_folder))
+    context = open_context(jobs_folder)
+    assert finish(client_of(context), url)["state"] == "done"
+    close(context)
+
+
+def refuse_to_read() -> None:
+    raise OSError(5, "Input/output error")
+
+
+@pytest.mark.parametrize("name", ["in", "out", ".in", ".job.json"])
+def test_what_a_killed_server_leaves_of_a_job_is_removed(
+    jobs_folder: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    url, path = killed(jobs_folder)
+    (path / "job.json").unlink()
+    (path / (f"{name}.4f0.partial" if name.startswith(".") else name)).write_bytes(b"half")
+    context = open_context(jobs_folder)
+    assert files_of(jobs_folder) == set()
+    assert caplog.text == ""
+    problem_of(client_of(context).get(url), 404)
+    close(context)
+
+
+def test_a_folder_of_the_user_is_left_whatever_its_name(jobs_folder: Path) -> None:
+    mine = jobs_folder / ("0f" * 16)
+    (mine / "in").mkdir(parents=True)
+    (mine / "talk.wav").write_bytes(WAV)
+    jobs_folder.chmod(0o700)
+    close(open_context(jobs_folder))
+    assert (mine / "talk.wav").read_bytes() == WAV and (mine / "in").is_dir()
+
+
+@pytest.mark.parametrize("n_crashes", [0, store.MAX_CRASHES - 1])
+def test_a_full_disk_at_the_start_deletes_no_upload(
+    jobs_folder: Path, n_crashes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, path = killed(jobs_folder)
+    change(path, crashes=n_crashes)
+
+    def fill_the_disk(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    jobs = JobStore(jobs_folder, Limits())
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "write_private", fill_the_disk)
+        jobs.open()
+    (job,) = jobs.list_all()
+    assert job.state == ("failed" if n_crashes else "queued") and job.crashes == n_crashes + 1
+    jobs.close()
+    assert (path / "in").read_bytes() == WAV
+    context = open_context(jobs_folder)
+    assert finish(client_of(context), url)["state"] == ("failed" if n_crashes else "done")
+    close(context)
+
+
+def lose(jobs_folder: Path, lost: str) -> None:
+    """Delete what a cleaner of temporary files may delete."""
+    if lost == "lock":
+        (jobs_folder / "lock").unlink()
+    else:
+        shutil.rmtree(jobs_folder)
+
+
+@posix_only
+@pytest.mark.parametrize("lost", ["lock", "folder"])
+def test_a_folder_that_is_removed_while_the_server_runs_is_made_again(
+    jobs_folder: Path, lost: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = open_context(jobs_folder, jobs=2)
+    client = client_of(context)
+    former = [submit(client) for _ in range(2)]
+    for url in former:
+        finish(client, url)
+    wait_until(lambda: context.jobs.is_idle)
+    lose(jobs_folder, lost)
+    if lost == "lock":
+        client.delete(former[1])
+    url = submit(client)
+    assert finish(client, url)["state"] == "done"
+    assert client.get(f"{url}/result").status_code == 200
+    kept = 200 if lost == "lock" else 404
+    assert client.get(former[0]).status_code == kept
+    assert (jobs_folder / "lock").is_file() and stat.S_IMODE(jobs_folder.stat().st_mode) == 0o700
+    assert "was emptied while the server ran" in caplog.text
+    with pytest.raises(UsageError, match="Another server keeps its jobs"):
+        open_context(jobs_folder)
+    close(context)
+    close(open_context(jobs_folder))
+
+
+@posix_only
+def test_a_job_whose_files_are_gone_fails_and_makes_no_open_folder(jobs_folder: Path) -> None:
+    context = open_context(jobs_folder)
+    client = client_of(context)
+    with context.work_queue.worker(Deadline(60)):
+        url = submit(client)
+        shutil.rmtree(jobs_folder)
+    assert finish(client, url)["problem"]["status"] == 500
+    wait_until(lambda: context.jobs.is_idle)
+    assert not jobs_folder.exists()
+    assert finish(client, submit(client))["state"] == "done"
+    problem_of(client.get(url), 404)
+    close(context)
+
+
+def test_the_folder_looks_used_to_cleaners_of_temporary_files(
+    jobs_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("denoise.server.jobs.runner.SWEEP_SECONDS", 0.01)
+    context = open_context(jobs_folder)
+    paths = [jobs_folder, jobs_folder / "lock"]
+    for path in paths:
+        os.utime(path, (1e9, 1e9))
+    wait_until(lambda: all(path.stat().st_mtime > 1e9 + 1 for path in paths))
     close(context)
 
 

@@ -183,6 +183,30 @@ def test_a_port_has_a_folder_by_default(tmp_path: Path, monkeypatch: pytest.Monk
         assert (tmp_path / name / url.rpartition("/")[2] / "out").is_file()
 
 
+def test_a_server_deletes_the_files_of_requests_that_a_killed_one_has_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    model = write_halving_model(tmp_path / "half.onnx")
+    with serving(["denoise", "serve", "--port", "0", "--model", str(model)]) as (process, netloc):
+        process.terminate()
+        process.wait(10)
+    port = netloc.rpartition(":")[2]  # it is free now
+    command = ["denoise", "serve", "--port", port, "--model", str(model)]
+    folder = tmp_path / f"denoise-requests-{os.getuid()}-{port}"
+    with serving(command) as (process, netloc):
+        assert send(netloc, "POST", "/v1/denoise", WAV)[0] == 200
+        (folder / "denoise-1").mkdir()
+        (folder / "denoise-1" / "in").write_bytes(WAV)
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+    with serving(command) as (process, netloc):
+        wait_until(lambda: [path.name for path in folder.iterdir()] == ["lock"])
+        process.terminate()
+        process.wait(10)
+    assert not folder.exists()
+
+
 def test_the_client_survives_a_server_that_is_killed(tmp_path: Path) -> None:
     folder, target = tmp_path / "jobs", tmp_path / "clean.wav"
     (tmp_path / "talk.wav").write_bytes(LONG)

@@ -60,6 +60,20 @@ def test_files_refer_to_no_missing_file_and_no_other_host(name: str) -> None:
     assert set(named) <= set(NAMES)
 
 
+def modules_from(name: str) -> set[str]:
+    """Return a module and all that it imports, directly or not, before it runs."""
+    named = re.findall(
+        r'^(?:import|\}) .*"\./([\w-]+\.js)";', (WEB / name).read_text("utf-8"), re.M
+    )
+    return {name}.union(*map(modules_from, named))
+
+
+def test_all_modules_are_loaded_at_once() -> None:
+    page = (WEB / "index.html").read_text(encoding="utf-8")
+    preloaded = re.findall(r'<link rel="modulepreload" href="page/([\w-]+\.js)">', page)
+    assert preloaded == sorted(modules_from("main.js") - {"main.js"})
+
+
 def test_every_element_that_scripts_look_up_exists() -> None:
     page = (WEB / "index.html").read_text(encoding="utf-8")
     ids = re.findall(r'\bid="([\w-]+)"', page)

@@ -4,7 +4,9 @@ import dataclasses
 import gc
 import io
 import json
+import os
 import re
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -632,3 +634,52 @@ def test_every_option_is_documented() -> None:
     parsers = (make_parser(), client.make_parser())
     options = {name for each in parsers for act in each._actions for name in act.option_strings}
     assert cells == options - {"-h", "--help"}
+
+
+def test_the_files_of_requests_lie_in_a_private_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "requests"
+    seen: list[list[str]] = []
+
+    def mask(spectrograms: np.ndarray) -> np.ndarray:
+        seen.append(sorted(path.name[:8] for path in folder.iterdir()))
+        return np.full(spectrograms.shape[:-1], 0.5, np.float32)
+
+    network = dataclasses.replace(gain_network(0.5), mask=mask)
+    context = ServerContext(network, LIMITS, requests_folder=folder)
+    client = client_of(context)
+    for _ in range(2):
+        (folder / "denoise-left").mkdir(parents=True, exist_ok=True)
+        (folder / "denoise-left" / "in").write_bytes(WAV)
+        folder.chmod(0o700)
+        context.request_files.open()
+        assert [path.name for path in folder.iterdir()] == ["lock"]
+        assert client.post("/v1/denoise", data=WAV).status_code == 200
+        assert {tuple(each) for each in seen} == {("denoise-", "lock")}
+        assert [path.name for path in folder.iterdir()] == ["lock"]
+        context.request_files.close()
+        assert not folder.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows deletes no file that is open")
+def test_requests_do_not_fail_after_their_folder_was_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "requests"
+    context = ServerContext(gain_network(0.5), LIMITS, requests_folder=folder)
+    context.request_files.open()
+    shutil.rmtree(folder)
+    assert client_of(context).post("/v1/denoise", data=WAV).status_code == 200
+    assert [path.name for path in folder.iterdir()] == ["lock"]
+    context.request_files.close()
+
+
+def test_a_folder_for_requests_that_cannot_be_used_stops_no_server(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "requests"
+    contexts = [ServerContext(gain_network(0.5), LIMITS, requests_folder=folder) for _ in range(2)]
+    for context in contexts:
+        context.request_files.open()
+        assert client_of(context).post("/v1/denoise", data=WAV).status_code == 200
+    assert "cannot be used for the files of requests" in caplog.text
+    contexts[1].request_files.close()
+    assert folder.exists()
+    contexts[0].request_files.close()

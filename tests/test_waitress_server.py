@@ -12,16 +12,21 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from types import SimpleNamespace
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from waitress.server import BaseWSGIServer
 
 from denoise.cli.main import main
+from denoise.server.context import ServerContext
+from denoise.server.limits import Limits
+from denoise.server.waitress_server import Server
 from tests.closures import ROOT
 from tests.corpora import encode
-from tests.networks import write_halving_model
+from tests.networks import gain_network, write_halving_model
 
 WAV = encode(np.zeros((800, 1)), "WAV")
 N_THREADS = 14  # one for the worker, one for the queue, four for other routes, 8 for streams
@@ -210,6 +215,91 @@ def test_the_log_has_a_line_for_each_request_also_for_those_that_waitress_refuse
     assert [each["request_id"] for each in lines] == ids
     assert [each["client"] for each in lines] == ["127.0.0.1"] * 3
     assert "geheim" not in text and "strength" not in text
+
+
+def channel(**changes: Any) -> SimpleNamespace:
+    usual = {"requests": [], "total_outbufs_len": 0, "last_activity": 1000.0, "will_close": False}
+    return SimpleNamespace(**usual | changes)
+
+
+def test_a_client_that_pauses_while_it_reads_is_given_more_time() -> None:
+    context = ServerContext(gain_network(0.5), Limits(workers=1))
+    server = Server(context, "127.0.0.1", 0)
+    (waitress,) = [each for each in server._map.values() if isinstance(each, BaseWSGIServer)]
+    channels = [channel(), channel(total_outbufs_len=1), channel(requests=[1])]
+    waitress.active_channels.update(enumerate(channels))
+    closed = []
+    for seconds in (29, 31, 299, 301):
+        waitress.maintenance(1000 + seconds)
+        closed.append([each.will_close for each in channels])
+    assert closed == [[False] * 3, [True, False, False], [True, False, False], [True, True, False]]
+    channels[1].will_close = False
+    context.is_stopping.set()
+    waitress.maintenance(1031)
+    assert channels[1].will_close
+    waitress.active_channels.clear()
+    waitress.task_dispatcher.shutdown()
+    waitress.close()
+
+
+def damaged_mp3() -> bytes:
+    """Return an MP3 file for whose damaged frames libmpg123 prints errors."""
+    noise = 0.1 * np.random.default_rng(1).standard_normal((8000 * 20, 1))
+    content = bytearray(encode(noise, "MP3", "MPEG_LAYER_III", 8000))
+    for at in range(400, len(content) - 400, 60):
+        content[at] ^= 0xFF
+    return bytes(content)
+
+
+PRINT_ERRORS = "import io, sys, soundfile; soundfile.read(io.BytesIO(sys.stdin.buffer.read()))"
+
+
+def test_a_library_that_prints_errors_writes_nothing_to_the_log(tmp_path: Path) -> None:
+    content = damaged_mp3()
+    alone = subprocess.run([sys.executable, "-c", PRINT_ERRORS], input=content, capture_output=True)
+    assert b"mpg123" in alone.stderr
+    model = write_halving_model(tmp_path / "half.onnx")
+    options = ["--port", "0", "--log-format", "json", "--model", str(model)]
+    log = tmp_path / "log"
+    with (
+        log.open("w", encoding="utf-8") as stderr,
+        serving(["denoise", "serve", *options], stderr) as (process, netloc),
+    ):
+        statuses = [send(netloc, "POST", "/v1/denoise", content)[0] for _ in range(2)]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    assert [each["status"] for each in lines] == statuses
+
+
+KEEP_STDERR = """
+import ctypes, os, sys, threading
+from denoise.server.own_stderr import own_stderr
+with own_stderr() as stream:
+    os.write(2, b"a library\\n")
+    print("the log", file=stream)
+    print("Python", file=sys.stderr)
+    thread = threading.Thread(target=lambda: 1 / 0, name="broken")
+    thread.start()
+    thread.join()
+    if CRASHES:
+        ctypes.string_at(0)
+os.write(2, b"afterwards\\n")
+"""
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_what_python_itself_says_stays_on_standard_error(crashes: bool) -> None:
+    program = KEEP_STDERR.replace("CRASHES", str(crashes))
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment()
+    )
+    lines = ended.stderr.splitlines()
+    assert lines[:2] == ["the log", "Python"]
+    assert "ZeroDivisionError: division by zero" in lines
+    assert "a library" not in lines
+    assert (lines[-1] == "afterwards") != crashes
+    assert ("Segmentation fault" in ended.stderr) == crashes
 
 
 def peak_megabytes(process: subprocess.Popen[str]) -> float:

@@ -11,7 +11,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ MAX_DOCUMENT_BYTES = 65_536
 MIB = 2**20
 ASK_ABOVE_BYTES = 16 * MIB  # the size from which the limits are asked for before the upload
 ASK_SECONDS = 10.0
+UNAUTHORIZED, UNAVAILABLE = 401, 503
+KIND_PREFIX = "urn:denoise:"
 Consumer = Callable[[http.client.HTTPResponse], Any]
 """What reads a response, and returns what is needed of it."""
 
@@ -36,6 +38,28 @@ class ServerUnusableError(ServerError):
     """No request to this server can succeed: nothing listens there, or it refuses the token."""
 
 
+class RefusedError(ServerError):
+    """The server, or a proxy before it, answered with an error.
+
+    `kind` is that of the problem, or None where the answer is not one of denoise serve.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        status: int = 0,
+        kind: str | None = None,
+        retry_after: str | None = None,
+    ) -> None:
+        """Keep the status, the kind of the problem, and the header Retry-After."""
+        super().__init__(message)
+        self.status, self.kind, self.retry_after = status, kind, retry_after
+
+
+class RefusedTokenError(RefusedError, ServerUnusableError):
+    """The server refuses the token."""
+
+
 class NoRedirect(urllib.request.HTTPRedirectHandler):
     """Refuse redirects, so that the recording and the token reach no other server."""
 
@@ -43,14 +67,18 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
         """Follow no redirect."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Connection:
-    """A server's address, its token, the number of retries and the timeout in seconds."""
+    """A server's address, its token, the number of retries and the timeout in seconds.
+
+    `has_answered` tells whether the server was ever there.
+    """
 
     address: str
     token: str | None
     retries: int
     timeout: float
+    has_answered: bool = field(default=False, init=False)
 
     def denoise(self, query: dict[str, str], source: Path, target: Path) -> None:
         """Send a recording and write the response, with further tries while the server is busy.
@@ -67,9 +95,10 @@ class Connection:
         for tries_left in range(self.retries, -1, -1):
             try:
                 return self._send(url, source, consume)
-            except urllib.error.HTTPError as error:
-                with error:
-                    _wait_or_raise(error, tries_left)
+            except RefusedError as error:
+                if error.status != UNAVAILABLE or tries_left == 0:
+                    raise
+                _wait(error)
         raise AssertionError("the last attempt returns or raises")
 
     def request(
@@ -77,16 +106,13 @@ class Connection:
     ) -> Any:
         """Send a request without a body, and return what `consume` makes of the response.
 
-        `timeout` is in seconds; None stands for the connection's. Raises HTTPError for an answer
+        `timeout` is in seconds; None stands for the connection's. Raises RefusedError for an answer
         that is an error, and otherwise as `denoise`.
         """
         url = f"{make_base(self.address)}{path}"
         request = urllib.request.Request(url, headers=self._headers(), method=method)
-        with (
-            self._connection_errors(url),
-            _make_opener().open(request, timeout=timeout or self.timeout) as response,
-        ):
-            return consume(response)
+        with self._connection_errors(url):
+            return self._open(request, timeout or self.timeout, consume)
 
     def _check_size(self, source: Path) -> None:
         """Raise ServerError for a recording that is larger than the server accepts.
@@ -99,9 +125,9 @@ class Connection:
                 return
             url = f"{make_base(self.address)}/v1/limits"
             request = urllib.request.Request(url, headers=self._headers())
-            with _make_opener().open(request, timeout=min(ASK_SECONDS, self.timeout)) as response:
-                limit = json.loads(response.read(MAX_DOCUMENT_BYTES))["body_bytes"]
-        except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
+            answer = self._open(request, min(ASK_SECONDS, self.timeout), read_document)
+            limit = json.loads(answer)["body_bytes"]
+        except (DenoiseError, OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
             return
         if isinstance(limit, int) and size > limit:
             raise ServerError(
@@ -113,14 +139,28 @@ class Connection:
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
     def _send(self, url: str, source: Path, consume: Consumer) -> Any:
-        """Send the recording once; also raises HTTPError."""
+        """Send the recording once."""
         with self._connection_errors(url), source.open("rb") as file:
             size = str(source.stat().st_size)
             headers = {"Content-Type": "application/octet-stream", "Content-Length": size}
             headers |= self._headers()
             request = urllib.request.Request(url, file, headers, method="POST")
-            with _make_opener().open(request, timeout=self.timeout) as response:
+            return self._open(request, self.timeout, consume)
+
+    def _open(self, request: urllib.request.Request, timeout: float, consume: Consumer) -> Any:
+        """Send a request, and return what `consume` makes of the response.
+
+        Raises RefusedError for an answer that is an error, and the library's errors for none.
+        """
+        try:
+            with _make_opener().open(request, timeout=timeout) as response:
+                self.has_answered = True
                 return consume(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                refusal = _to_refusal(error)
+            self.has_answered |= refusal.kind is not None
+            raise refusal from error
 
     @contextmanager
     def _connection_errors(self, url: str) -> Iterator[None]:
@@ -128,8 +168,6 @@ class Connection:
         host = urllib.parse.urlsplit(url).netloc
         try:
             yield
-        except urllib.error.HTTPError:
-            raise
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError) as error:
             reason = getattr(error, "reason", None) or error
             is_absent = isinstance(reason, ConnectionRefusedError | socket.gaierror)
@@ -201,20 +239,30 @@ def write_response(response: http.client.HTTPResponse, target: Path) -> None:
         raise DenoiseError(f"{error.filename or target}: {error.strerror or error}.") from error
 
 
-def _wait_or_raise(error: urllib.error.HTTPError, tries_left: int) -> None:
-    """Wait as long as a busy server says; raises ServerError if another attempt is of no use."""
-    if error.code != 503 or tries_left == 0:
-        raise to_server_error(error) from error
-    seconds = _parse_retry_after(error.headers.get("Retry-After"))
-    seconds = min(MAX_WAIT_SECONDS, max(0.0, seconds))
+def read_document(response: http.client.HTTPResponse) -> bytes:
+    """Return the body of a response, which is a short document."""
+    return response.read(MAX_DOCUMENT_BYTES)
+
+
+def _wait(error: RefusedError) -> None:
+    """Wait as long as a busy server says."""
+    seconds = min(MAX_WAIT_SECONDS, max(0.0, _parse_retry_after(error.retry_after)))
     print(f"denoise: the server is busy, trying again in {seconds:g} s", file=sys.stderr)
     time.sleep(seconds)
 
 
-def to_server_error(error: urllib.error.HTTPError) -> ServerError:
-    """Return the reason that a server gives for an error."""
-    kind = ServerUnusableError if error.code == 401 else ServerError
-    return kind(_describe_error(error))
+def _to_refusal(error: urllib.error.HTTPError) -> RefusedError:
+    """Return the reason that a server gives for an error: a problem document, or the status."""
+    kind, text = None, f"The server answered {error.code} {error.reason}."
+    try:
+        problem = json.loads(error.read(MAX_DOCUMENT_BYTES))
+        text = describe_problem(problem, error.code)
+        if str(problem["type"]).startswith(KIND_PREFIX):
+            kind = problem["type"].removeprefix(KIND_PREFIX)
+    except (ValueError, KeyError, TypeError, OSError, http.client.HTTPException):
+        pass
+    refused = RefusedTokenError if error.code == UNAUTHORIZED else RefusedError
+    return refused(text, error.code, kind, error.headers.get("Retry-After"))
 
 
 def _parse_retry_after(retry_after: str | None) -> float:
@@ -227,14 +275,6 @@ def _parse_retry_after(retry_after: str | None) -> float:
         return parsedate_to_datetime(str(retry_after)).timestamp() - time.time()
     except ValueError:
         return 1.0
-
-
-def _describe_error(error: urllib.error.HTTPError) -> str:
-    """Return the text of a problem document, or the status if the response is not one."""
-    try:
-        return describe_problem(json.loads(error.read(MAX_DOCUMENT_BYTES)), error.code)
-    except (ValueError, KeyError, TypeError, OSError, http.client.HTTPException):
-        return f"The server answered {error.code} {error.reason}."
 
 
 def describe_problem(problem: Any, status: int) -> str:

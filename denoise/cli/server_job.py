@@ -2,23 +2,23 @@
 
 import json
 import re
+import sys
 import time
-import urllib.error
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
+from denoise.cli.console import print_line
 from denoise.cli.server_connection import (
     ASK_SECONDS,
-    MAX_DOCUMENT_BYTES,
+    UNAVAILABLE,
     Connection,
     Consumer,
+    RefusedError,
     ServerError,
     describe_problem,
-    to_server_error,
+    read_document,
     write_response,
 )
 from denoise.errors import DenoiseError
@@ -27,13 +27,14 @@ PATH = "/v1/jobs"
 ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 0.5, 5.0
 PASSING = (429, 502, 503, 504)  # what a proxy answers while the server starts again
+STOPPING = "stopping"
 
 
-@dataclass(frozen=True)
 class JobConnection(Connection):
     """A connection that uses jobs, so it may be interrupted: the server works in the background.
 
-    `timeout` also limits how long the client keeps asking a server that does not answer.
+    `timeout` also limits how long the client keeps asking a server that does not answer any more.
+    One that has never answered is given up at once.
     """
 
     def denoise(self, query: dict[str, str], source: Path, target: Path) -> None:
@@ -42,7 +43,7 @@ class JobConnection(Connection):
         Raises ServerError if the job fails or the server is lost, and DenoiseError if a file cannot
         be read or written.
         """
-        job_id = _parse_id(self.upload(PATH, query, source, _read))
+        job_id = _parse_id(self.upload(PATH, query, source, read_document))
         with self._deleting(job_id):
             self._wait(job_id)
             self._ask(f"{PATH}/{job_id}/result", lambda each: write_response(each, target))
@@ -53,7 +54,7 @@ class JobConnection(Connection):
         try:
             yield
         finally:
-            with suppress(DenoiseError, urllib.error.HTTPError):
+            with suppress(DenoiseError):
                 seconds = min(ASK_SECONDS, self.timeout)  # nobody needs the answer
                 self.request("DELETE", f"{PATH}/{job_id}", lambda _: None, seconds)
 
@@ -61,7 +62,7 @@ class JobConnection(Connection):
         """Return once a job is done; raises ServerError if it fails."""
         pause = FIRST_POLL_SECONDS
         while True:
-            job = _parse(self._ask(f"{PATH}/{job_id}", _read))
+            job = _parse(self._ask(f"{PATH}/{job_id}", read_document))
             if job.get("state") == "done":
                 return
             if job.get("state") == "failed":
@@ -69,24 +70,50 @@ class JobConnection(Connection):
             time.sleep(pause)
             pause = min(MAX_POLL_SECONDS, 1.5 * pause)
 
+    def _send(self, url: str, source: Path, consume: Consumer) -> Any:
+        """Send the recording, again and again while a server that was there is not.
+
+        A server that answers that it is busy is left to `upload`, which counts the tries.
+        """
+
+        def send() -> Any:
+            return super(JobConnection, self)._send(url, source, consume)
+
+        def may_pass(error: ServerError) -> bool:
+            return self.has_answered and _may_pass(error) and not _is_busy(error)
+
+        return self._outlast(send, may_pass)
+
     def _ask(self, path: str, consume: Consumer) -> Any:
-        """Send a GET request again and again until the server answers, for up to `timeout`."""
-        until = time.monotonic() + self.timeout
+        """Send a GET request again and again until the server answers."""
+        return self._outlast(lambda: self.request("GET", path, consume), _may_pass)
+
+    def _outlast(self, send: Callable[[], Any], may_pass: Callable[[ServerError], bool]) -> Any:
+        """Return what `send` returns; call it again, for `timeout`, after errors that may pass."""
+        until, is_told = time.monotonic() + self.timeout, False
         while True:
             try:
-                return self.request("GET", path, consume)
-            except urllib.error.HTTPError as error:
-                with error:
-                    if error.code not in PASSING or time.monotonic() > until:
-                        raise to_server_error(error) from error
-            except ServerError:
-                if time.monotonic() > until:
+                return send()
+            except ServerError as error:
+                if not may_pass(error) or time.monotonic() > until:
                     raise
+                if not is_told:
+                    again = f"Trying again for up to {self.timeout:g} s."
+                    print_line(f"denoise: {error} {again}", sys.stderr)
+                    is_told = True
             time.sleep(MAX_POLL_SECONDS)
 
 
-def _read(response: HTTPResponse) -> bytes:
-    return response.read(MAX_DOCUMENT_BYTES)
+def _may_pass(error: ServerError) -> bool:
+    """Tell whether the same request may do later: no answer, or one of a proxy without a server."""
+    return not isinstance(error, RefusedError) or error.status in PASSING
+
+
+def _is_busy(error: ServerError) -> bool:
+    """Tell whether the server is there and has no room for the job."""
+    if not isinstance(error, RefusedError) or error.status != UNAVAILABLE:
+        return False
+    return error.kind not in (None, STOPPING)
 
 
 def _parse(content: bytes) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from denoise.server.access_log import FORMATS, start_log
 from denoise.server.host_check import Hosts, is_loopback, parse
 from denoise.server.limits import MIB, Limits
 from denoise.server.origin import Origin
+from denoise.server.own_stderr import own_stderr
 from denoise.server.protocol import TOKEN_VARIABLE, read_token
 
 if TYPE_CHECKING:  # Flask, waitress and prometheus_client are optional dependencies
@@ -163,8 +164,9 @@ def serve(arguments: Sequence[str]) -> int:
             f"denoise: no token is set: anyone who can reach {options.host} can use this server",
             file=sys.stderr,
         )
-    start_log(sys.stderr, options.log_format)
-    server.run(lambda: print(f"denoise serves on {server.url}", flush=True))
+    with own_stderr() as stream:
+        start_log(stream, options.log_format)
+        server.run(lambda: print(f"denoise serves on {server.url}", flush=True))
     return 0
 
 
@@ -184,8 +186,11 @@ def _make_server(options: argparse.Namespace, token: str | None) -> "Server":
     network = Denoiser.load(options.model).network
     hosts = Hosts(options.host, frozenset(options.allow_host))
     origins = Origins(frozenset(options.allow_origin))
-    folder = options.jobs_dir or (default_folder(options.port) if options.port else None)
-    context = ServerContext(network, _make_limits(options), token, hosts, origins, folder)
+    jobs, requests = options.jobs_dir, None
+    if options.port:
+        jobs = jobs or default_folder(options.port)
+        requests = default_folder(options.port, "requests")
+    context = ServerContext(network, _make_limits(options), token, hosts, origins, jobs, requests)
     try:
         return Server(context, options.host, options.port)
     except (OSError, ValueError) as error:  # ValueError: the host has no address

@@ -14,13 +14,15 @@ from denoise.server.jobs.store import JobStore
 from denoise.server.limits import Limits
 from denoise.server.problems import ProblemError
 from denoise.server.prometheus import ServerMetrics
+from denoise.server.request_files import RequestFiles
 
 
 @dataclass
 class ServerContext:
     """The objects that all requests share; once `is_stopping` is set, new work is refused.
 
-    Jobs are kept in `jobs_folder`, or in a temporary folder without one.
+    Jobs are kept in `jobs_folder`, or in a temporary folder without one, and the files of requests
+    in `requests_folder`; see `RequestFiles`.
     """
 
     network: MaskNetwork
@@ -29,13 +31,16 @@ class ServerContext:
     hosts: Hosts = field(default_factory=Hosts)
     origins: Origins = field(default_factory=Origins)
     jobs_folder: Path | None = None
+    requests_folder: Path | None = None
     is_stopping: Event = field(default_factory=Event)
     work_queue: WorkQueue = field(init=False)
     metrics: ServerMetrics = field(init=False)
     jobs: JobRunner = field(init=False)
+    request_files: RequestFiles = field(init=False)
 
     def __post_init__(self) -> None:
-        """Create the work queue that the limits describe, the metrics at zero, and the jobs."""
+        """Create the work queue that the limits describe, metrics at zero, jobs and folders."""
+        self.request_files = RequestFiles(self.requests_folder)
         self.work_queue = WorkQueue(self.limits.workers, self.limits.queue)
         self.metrics = ServerMetrics(lambda: self.work_queue.size)
         store = JobStore(self.jobs_folder, self.limits)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from flask import Response, request
@@ -105,7 +104,7 @@ def _receive(context: ServerContext, accepts_raw: bool = True) -> Iterator[Recei
     is_gone = request.environ.get("waitress.client_disconnected", lambda: False)
     deadline = Deadline(context.limits.deadline_seconds, is_gone)
     with ExitStack() as until_error:
-        folder = Path(until_error.enter_context(TemporaryDirectory(prefix="denoise-")))
+        folder = Path(until_error.enter_context(context.request_files.new()))
         with context.work_queue.worker(deadline):
             name = request_parsing.save_recording(request, folder / "in", accepts_raw)
             cleanup = ExitStack()

@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -28,6 +29,7 @@ from denoise.server.problems import BY_STATUS, MEDIA_TYPE, ProblemError
 LIGHT_THREADS = 4  # for routes that need no worker, even while the work queue is full
 POLL_SECONDS = 0.2
 SHUTDOWN_SECONDS = 10.0  # after the deadline, for sending the last responses
+READ_SECONDS = 300.0  # without a byte, while the client has still to read what was sent to it
 SETTINGS: dict[str, Any] = {
     "channel_timeout": 30,  # seconds without a byte
     "cleanup_interval": 10,
@@ -110,6 +112,7 @@ class Server:
         for each in self._map.values():
             if isinstance(each, BaseWSGIServer):
                 each.channel_class = Channel
+                each.maintenance = partial(self._close_idle, each)
 
     @property
     def url(self) -> str:
@@ -128,6 +131,7 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         jobs.start()
+        self._context.request_files.open()
         when_ready()
         while not self._context.is_stopping.is_set():
             self._poll()
@@ -135,11 +139,25 @@ class Server:
         while not (self._is_idle() and jobs.is_idle) and time.monotonic() < last:
             self._poll()
         self._server.task_dispatcher.shutdown()
+        self._context.request_files.close()
         jobs.store.close()
 
     def _poll(self) -> None:
         """Receive and send what is ready."""
         wasyncore.loop(timeout=POLL_SECONDS, use_poll=True, map=self._map, count=1)
+
+    def _close_idle(self, server: BaseWSGIServer, now: float) -> None:
+        """Close the connections on which no byte has come or gone for too long.
+
+        A client that reads a response may pause for longer than one that sends a request, unless
+        the server is stopping.
+        """
+        idle_seconds = server.adj.channel_timeout
+        read_seconds = idle_seconds if self._context.is_stopping.is_set() else READ_SECONDS
+        for channel in server.active_channels.values():
+            seconds = read_seconds if channel.total_outbufs_len > 0 else idle_seconds
+            if not channel.requests and channel.last_activity < now - seconds:
+                channel.will_close = True
 
     def _stop(self, *_: object) -> None:
         if self._context.is_stopping.is_set():

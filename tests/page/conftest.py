@@ -49,6 +49,7 @@ def open_page(chromium: Browser, address: str) -> Iterator[Callable[..., Page]]:
         init: str = "",
         routes: dict[str, Any] | None = None,
         has_example: bool = True,
+        is_loaded: bool = True,
         **options: Any,
     ) -> Page:
         page = chromium.new_context(**options).new_page()
@@ -65,7 +66,7 @@ def open_page(chromium: Browser, address: str) -> Iterator[Callable[..., Page]]:
             page.add_init_script(init)
         for pattern, respond in (routes or {}).items():
             page.route(pattern, respond)
-        page.goto(url)
+        page.goto(url, wait_until="load" if is_loaded else "commit")
         if has_example:
             expect(page.get_by_role("heading", name="An example")).to_be_visible()
         return page

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests import browser
 from tests.corpora import encode
@@ -154,7 +154,24 @@ def test_a_page_that_cannot_work_says_so(
 ) -> None:
     page = open_page(**trouble, has_example=False)
     notice = page.get_by_text("This page needs a newer browser")
-    expect(notice).to_be_visible(timeout=30_000)  # after some seconds, in which it may still load
+    # It waits for some seconds, in which the page may still load.
+    page.evaluate("for (const each of document.getAnimations()) each.finish()")
+    expect(notice).to_be_visible()
+
+
+def test_a_page_that_is_still_loading_says_nothing(open_page: Callable[..., Page]) -> None:
+    held: list[Route] = []
+    hold = {"**/mix.js": lambda route: held.append(route)}
+    page = open_page(routes=hold, has_example=False, is_loaded=False)
+    notice = page.get_by_text("This page needs a newer browser")
+    expect(notice).to_have_css("visibility", "hidden")
+    while not held:
+        page.wait_for_timeout(20)
+    delays = "document.getAnimations().map((each) => each.effect.getTiming().duration)"
+    assert page.evaluate(delays) == [15_000]
+    held[0].continue_()
+    expect(page.get_by_role("heading", name="An example")).to_be_visible()
+    expect(notice).to_have_count(0)
 
 
 def test_files_of_the_page_that_cannot_be_loaded_are_reported(

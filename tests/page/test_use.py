@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from tests import browser
 from tests.corpora import encode
@@ -268,6 +268,60 @@ def test_a_result_in_the_format_of_the_download_is_not_made_again(page: Page, na
     page.on("request", lambda request: request.method == "POST" and posts.append(request.url))
     assert download(page)[0] == "talk-denoised.wav"
     assert posts == []
+
+
+SAY_LONG = "Object.defineProperty(HTMLMediaElement.prototype, 'duration', { get: () => 3000 });"
+FLAC = encode(TALK, "FLAC", "PCM_16", RATE)
+
+
+def post_paths(page: Page) -> list[str]:
+    """Return a list that gets the path of each recording that the page sends."""
+    paths: list[str] = []
+
+    def note(request: Request) -> None:
+        if request.method == "POST":
+            paths.append(request.url.rsplit("/v1/")[-1])
+
+    page.on("request", note)
+    return paths
+
+
+def test_a_recording_too_long_to_be_played_is_cleaned_once(open_page: Callable[..., Page]) -> None:
+    def lengthen(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, headers={**answer.headers, "audio-seconds": "20000"})
+
+    page = open_page(init=SAY_LONG, routes={"**/v1/jobs/*/result": lengthen})
+    sent = post_paths(page)
+    choose(page, FLAC, "talk.flac")
+    expect(page.get_by_text("It is too long to be played in this page.")).to_be_visible()
+    name, samples, rate = download(page)
+    assert (name, rate) == ("talk-denoised.flac", RATE)
+    np.testing.assert_allclose(samples, TALK / 2, atol=2e-4)
+    assert sent == ["jobs?strength=1"]
+
+
+def test_a_recording_that_only_seems_too_long_is_played(open_page: Callable[..., Page]) -> None:
+    page = open_page(init=SAY_LONG)
+    sent = post_paths(page)
+    choose(page, FLAC, "talk.flac")
+    expect_result(page, "talk.flac")
+    expect(page.locator("#about")).to_have_text("0:02.0, 8 kHz, mono")
+    assert download(page)[0] == "talk-denoised.flac"
+    assert sent == ["jobs?strength=1", "jobs?format=wav"]
+
+
+def test_a_format_that_only_the_browser_reads_is_sent_as_wav_at_once(
+    open_page: Callable[..., Page],
+) -> None:
+    limits = {"body_bytes": 2**20, "channel_seconds": 20, "minutes": {"2": 1}, "reads": ["wav"]}
+    page = open_page(routes={"**/v1/limits": respond(200, limits)})
+    expect(page.get_by_text("up to 1 minute and 1 MB each")).to_be_visible()
+    with page.expect_request("**/v1/denoise*") as sent:
+        choose(page, FLAC, "talk.m4a")
+    assert (sent.value.post_data_buffer or b"")[:4] == b"RIFF"
+    expect_result(page, "talk.m4a")
+    assert download(page)[0] == "talk-denoised.wav"
 
 
 def test_the_page_can_be_used_by_keyboard_alone(page: Page) -> None:

@@ -1,9 +1,11 @@
-"""The folder that holds all jobs: private to this user, and used by one server at a time."""
+"""A folder that is private to this user, and used by one server at a time: that of all jobs."""
 
+import errno
 import os
 import stat
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -25,10 +27,10 @@ else:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def default_folder(port: int) -> Path:
-    """Return the default folder for jobs: one for each user and port."""
+def default_folder(port: int, purpose: str = "jobs") -> Path:
+    """Return the default folder for jobs, or for another purpose: one for each user and port."""
     user = f"{os.getuid()}-" if sys.platform != "win32" else ""
-    return Path(tempfile.gettempdir()) / f"denoise-jobs-{user}{port}"
+    return Path(tempfile.gettempdir()) / f"denoise-{purpose}-{user}{port}"
 
 
 def open_folder(path: Path) -> IO[bytes]:
@@ -77,8 +79,37 @@ def _open_lock(path: Path) -> IO[bytes]:
     return file
 
 
+def reopened(path: Path, lock: IO[bytes]) -> IO[bytes]:
+    """Return the lock of a folder that `open_folder` opened.
+
+    It is another one if the folder or its lock file was removed, as by a cleaner of temporary
+    files: the folder is then opened again.
+    """
+    try:
+        if os.path.samestat((path / LOCK).stat(), os.fstat(lock.fileno())):
+            return lock
+    except OSError:
+        pass
+    another = open_folder(path)
+    lock.close()
+    return another
+
+
+def refresh(path: Path) -> None:
+    """Give a folder and its lock file the time of now, since cleaners remove what is old."""
+    for each in (path / LOCK, path):
+        with suppress(FileNotFoundError):
+            os.utime(each)
+
+
 def write_private(path: Path, text: str) -> None:
-    """Write a file, complete or not at all, that no other user may read."""
+    """Write a file, complete or not at all, that no other user may read.
+
+    Raises OSError where that is not possible, or where its folder is gone: a new one might let
+    other users in.
+    """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
     with replacing(path) as temporary:
         temporary.touch(mode=0o600)
         temporary.write_text(text, encoding="utf-8", newline="\n")

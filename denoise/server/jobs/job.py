@@ -9,6 +9,7 @@ from denoise.inference.file_denoiser import Options
 from denoise.server.audio_response import Description
 
 QUEUED, RUNNING, DONE, FAILED = STATES = ("queued", "running", "done", "failed")
+STATE, UPLOAD, RESULT = "job.json", "in", "out"  # the files of a job
 PATH = "/v1/jobs"
 NOT_SAVED = ("share", "seconds_done")
 

@@ -15,9 +15,9 @@ from denoise.network.spec import MaskNetwork
 from denoise.server.audio_response import describe_result
 from denoise.server.concurrency import JobWorker, WorkQueue
 from denoise.server.jobs.folder import sync
-from denoise.server.jobs.job import DONE, FAILED, QUEUED, RUNNING, Job
+from denoise.server.jobs.job import DONE, FAILED, QUEUED, RESULT, RUNNING, UPLOAD, Job
 from denoise.server.jobs.pace import Pace
-from denoise.server.jobs.store import RESULT, UPLOAD, JobStore
+from denoise.server.jobs.store import JobStore
 from denoise.server.limits import Limits
 from denoise.server.problems import ProblemError
 from denoise.server.prometheus import ServerMetrics
@@ -84,6 +84,7 @@ class JobRunner:
     def _sweep(self) -> None:
         while not self.is_stopping.wait(SWEEP_SECONDS):
             try:
+                self.store.refresh()
                 self.store.remove_old()
             except OSError:
                 log.exception("Old jobs cannot be deleted.")

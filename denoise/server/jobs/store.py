@@ -2,7 +2,7 @@
 
 ```
 JOBS/lock
-JOBS/<id>/job.json      the state, written last: a folder without it is a leftover
+JOBS/<id>/job.json      the state, written last and deleted first
 JOBS/<id>/in            the upload, until the job has ended
 JOBS/<id>/out           the result, complete once the state is `done`
 ```
@@ -23,15 +23,22 @@ from pathlib import Path
 from threading import RLock
 from typing import IO, Any
 
-from denoise.server.jobs.folder import open_folder, sync, write_private
-from denoise.server.jobs.job import DONE, FAILED, RUNNING, Job
+from denoise.server.jobs.folder import (
+    open_folder,
+    refresh,
+    reopened,
+    sync,
+    write_private,
+)
+from denoise.server.jobs.job import DONE, FAILED, RESULT, RUNNING, STATE, UPLOAD, Job
+from denoise.server.jobs.leftovers import remove_leftover, remove_partial_files
 from denoise.server.limits import Limits
 from denoise.server.problems import ProblemError
 
 log = logging.getLogger("denoise.server")
 ID = re.compile(r"[A-Za-z0-9_-]{32}")
 ID_BYTES = 24
-STATE, UPLOAD, RESULT = "job.json", "in", "out"
+SHOWN = 6  # letters of an id in the log: too few to fetch a result with
 FULL_RETRY_SECONDS = 60
 MAX_CRASHES = 3  # a recording that makes the server crash must not do so for ever
 CRASHED = f"The server ended {MAX_CRASHES} times while this job ran, perhaps because of it."
@@ -171,6 +178,12 @@ class JobStore:
             if self._is_over(job):
                 self.remove(job.id)
 
+    def refresh(self) -> None:
+        """Show cleaners of temporary files that the folder is in use."""
+        with self._lock:
+            if self._folder is not None:
+                refresh(self._folder)
+
     def _is_over(self, job: Job) -> bool:
         return job.ended is not None and time.time() > job.ended + self._limits.job_seconds
 
@@ -178,6 +191,7 @@ class JobStore:
         """Return a new id that counts towards the limits from now on."""
         self.remove_old()
         with self._lock:
+            self._open_again()
             self._check_room(n_bytes)
             if self._folder is None:
                 self._folder = Path(tempfile.mkdtemp(prefix="denoise-jobs-"))
@@ -186,6 +200,23 @@ class JobStore:
             job_id = secrets.token_urlsafe(ID_BYTES)
             self._n_bytes[job_id] = 2 * n_bytes
             return job_id
+
+    def _open_again(self) -> None:
+        """Open the folder again if something has removed it, or its lock file; hold the lock.
+
+        Jobs whose files are gone as well do not exist any more.
+        """
+        lock = self._lock_file
+        if self._folder is None or lock is None:
+            return
+        self._lock_file = reopened(self._folder, lock)
+        if self._lock_file is lock:
+            return
+        lost = [job_id for job_id in self._jobs if not self.path(job_id, STATE).exists()]
+        for job_id in lost:
+            del self._jobs[job_id]
+            self._n_bytes.pop(job_id, None)
+        log.warning("The folder for jobs was emptied while the server ran: %d are lost.", len(lost))
 
     def _check_room(self, n_bytes: int) -> None:
         limits, headers = self._limits, {"Retry-After": str(FULL_RETRY_SECONDS)}
@@ -210,45 +241,58 @@ class JobStore:
 
     def _measure_ended(self, job: Job) -> None:
         """Delete the upload of a job that has ended, and count the bytes of its result."""
-        self.path(job.id, UPLOAD).unlink(missing_ok=True)
         n_bytes = self.path(job.id, RESULT).stat().st_size if job.state == DONE else 0
+        self.path(job.id, UPLOAD).unlink(missing_ok=True)
         self._n_bytes[job.id] = n_bytes
 
     def _read_all(self, folder: Path) -> None:
-        """Read all jobs, and remove what killed servers left; other files stay."""
+        """Read all jobs, and remove what killed servers left; all else stays as it is."""
         for path in folder.iterdir():
             if not ID.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
                 continue
             try:
                 self._read(path)
             except (OSError, ValueError) as error:
-                log.warning("A job is removed, since it is incomplete or damaged: %s", error)
                 self._jobs.pop(path.name, None)
-                shutil.rmtree(path, ignore_errors=True)
+                self._n_bytes.pop(path.name, None)
+                reason = (isinstance(error, OSError) and error.strerror) or error
+                name = f"{path.name[:SHOWN]}..."
+                log.warning("The folder %s is left as it is, and no job of it: %s", name, reason)
 
     def _read(self, path: Path) -> None:
-        """Read one job; raises OSError or ValueError for one that is not complete."""
+        """Read one job, or remove what is left of one.
+
+        Raises OSError or ValueError for a folder that cannot be read, or is not that of a job.
+        """
+        if not (path / STATE).exists():
+            if not remove_leftover(path):
+                raise ValueError(f"it has no {STATE}")
+            return
         job = Job.from_saved(json.loads((path / STATE).read_text(encoding="utf-8")))
         if job.id != path.name:
             raise ValueError("its id is not that of its folder")
-        for file in path.iterdir():  # partial results
-            if file.name not in (STATE, UPLOAD, *([RESULT] if job.state == DONE else [])):
-                file.unlink()
         self._jobs[job.id] = job
         if job.has_ended:
             self._measure_ended(job)
-            return
-        self._measure(job.id)
+        else:
+            self._measure(job.id)
+        remove_partial_files(path, job)
         if job.state == RUNNING:
             self._recover(job)
 
     def _recover(self, job: Job) -> None:
-        """Queue a job again that a former server ran to its own end, or let the job fail."""
+        """Queue a job again that a former server ran to its own end, or let the job fail.
+
+        Where the disk does not take its new state, the job has it in memory all the same.
+        """
         job = dataclasses.replace(job.restarted(), crashes=job.crashes + 1)
-        if job.crashes < MAX_CRASHES:
-            self.update(job.id, state=job.state, crashes=job.crashes)
-            return
-        log.error("The job of request %s fails: the server ended while it ran.", job.request_id)
-        problem = json.loads(ProblemError("failed", CRASHED).to_json(job.request_id))
-        changes = {"state": FAILED, "ended": time.time(), "problem": problem}
-        self.update(job.id, crashes=job.crashes, **changes)
+        if job.crashes >= MAX_CRASHES:
+            log.error("The job of request %s fails: the server ended while it ran.", job.request_id)
+            problem = json.loads(ProblemError("failed", CRASHED).to_json(job.request_id))
+            job = dataclasses.replace(job, state=FAILED, ended=time.time(), problem=problem)
+        try:
+            changes = {key: getattr(job, key) for key in ("state", "crashes", "ended", "problem")}
+            self.update(job.id, **changes)
+        except OSError:
+            log.exception("The state of the job of request %s cannot be saved.", job.request_id)
+            self._jobs[job.id] = job

@@ -11,8 +11,7 @@ from denoise.server import request_parsing
 from denoise.server.audio_response import make_audio_response
 from denoise.server.context import ServerContext
 from denoise.server.jobs.events import EventStreams, make_empty_response
-from denoise.server.jobs.job import Job
-from denoise.server.jobs.store import RESULT
+from denoise.server.jobs.job import RESULT, Job
 from denoise.server.problems import ProblemError
 
 

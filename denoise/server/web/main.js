@@ -2,13 +2,13 @@
 
 import { Problem, ask, denoise } from "./api.js";
 import { Batch } from "./batch.js";
-import { asWav } from "./decode.js";
+import { asWav, isForBrowser } from "./decode.js";
 import { byId, clock, fileSize, inWords, save, saveEach } from "./dom.js";
 import { denoiseAsJob } from "./job.js";
 import { listenToKeys } from "./keys.js";
 import { Pace, durationOf } from "./pace.js";
 import { Recorder } from "./recorder.js";
-import { Result } from "./result.js";
+import { PLAYABLE, Result } from "./result.js";
 import { attempt, attemptUnseen, cancel, dismiss, hideError, setPrimary, show, showError, tell } from "./task.js";
 
 const MEDIA = "WAV, FLAC, OGG, MP3, M4A, MP4 and others"; // with the server's extra
@@ -47,15 +47,22 @@ async function clean(file, query, signal, prefix = "") {
   }, signal);
 }
 
-/** Clean a recording; what the server does not read, the browser decodes: { file, made }. */
+/**
+ * Clean a recording; what the server does not read, the browser decodes. Returns what was sent, the
+ * query, and what was made of it: { file, query, made }.
+ */
 async function cleanAny(file, query, signal, prefix = "") {
+  const send = async (sent, asked) => ({ file: sent, query: asked, made: await clean(sent, asked, signal, prefix) });
+  const sendDecoded = (decoded) => send(decoded, { ...query, format: "wav" });
+  const early = isForBrowser(file, limits) && await asWav(file);
+  if (early) return sendDecoded(early);
   try {
-    return { file, made: await clean(file, query, signal, prefix) };
+    return await send(file, query);
   } catch (problem) {
     if (problem.status !== UNSUPPORTED) throw problem;
     const decoded = await asWav(file);
     if (!decoded) throw problem;
-    return { file: decoded, made: await clean(decoded, { ...query, format: "wav" }, signal, prefix) };
+    return sendDecoded(decoded);
   }
 }
 
@@ -73,10 +80,9 @@ async function open(find, { keepsBatch = false, ...described } = {}) {
   let file = null;
   const work = async (signal) => {
     file ??= await find();
-    const cleaned = await cleanAny(file, { format: "wav" }, signal);
-    await result.show(cleaned.file, cleaned.made, {
-      original: () => clean(cleaned.file, { format: "wav", strength: 0 }, signal), signal, ...described,
-    });
+    const wanted = await result.queryFor(file, await durationOf(file));
+    const { file: sent, query, made } = await cleanAny(file, wanted, signal);
+    await result.show(sent, made, { query, clean: (other) => clean(sent, other, signal), signal, ...described });
     return file;
   };
   const opened = await attempt(work, {
@@ -118,10 +124,8 @@ function settle(primary) {
 async function openExample() {
   const isShown = await attemptUnseen(async (signal) => {
     const file = await findExample();
-    const clean = (query) => denoise(file, { format: "wav", ...query }, () => {}, signal, 1);
-    const made = await clean({});
-    const original = () => clean({ strength: 0 });
-    await result.show(file, made, { original, signal, ...EXAMPLE });
+    const clean = (query) => denoise(file, query, () => {}, signal, 1);
+    await result.show(file, await clean(PLAYABLE), { clean, signal, ...EXAMPLE });
     return true;
   });
   byId("example").hidden = Boolean(isShown) || document.body.classList.contains("has-own");
@@ -270,3 +274,4 @@ listenToKeys();
 askForLimits();
 openExample();
 if (AbortSignal.prototype.throwIfAborted) byId("unsupported").remove();
+else byId("unsupported").classList.add("is-sure");

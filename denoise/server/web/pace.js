@@ -4,6 +4,8 @@ const MIN_SECONDS = 20; // shorter recordings say more about the network than ab
 const MIN_SHARE = 0.03; // less says little about the rest
 const METADATA_MS = 2000;
 
+const durations = new WeakMap(); // promises, by file
+
 let secondsPerSecond = 0.03; // of work for one second of sound, until a recording has shown it
 
 /** Follows one recording, and estimates how long it may still take. */
@@ -40,6 +42,11 @@ export class Pace {
 
 /** The duration of a file in seconds; null where the browser cannot tell it. */
 export function durationOf(file) {
+  if (!durations.has(file)) durations.set(file, measure(file));
+  return durations.get(file);
+}
+
+function measure(file) {
   return new Promise((resolve) => {
     const audio = new Audio();
     const end = (seconds) => {

@@ -1,7 +1,7 @@
 /** The result: a recording before and after, to listen to, to look at and to download. */
 
 import { Problem } from "./api.js";
-import { decode } from "./decode.js";
+import { decode, isLonger } from "./decode.js";
 import { byId, clock, resultName, save } from "./dom.js";
 import { MAX_DB } from "./noise-level.js";
 import { Picture, drawAnew, drawScale, topOf } from "./picture.js";
@@ -18,10 +18,13 @@ const KEPT = /\.(flac|og[ga]|opus|mp3|aif[fc]?|au|snd|caf|w64|rf64)$|^[^.]*$/i;
 const UNPLAYABLE = "It cannot be played in this page. Download it to listen.";
 const TOO_LONG = "It is too long to be played in this page. Download it to listen.";
 
+/** The query for a result that every browser plays. */
+export const PLAYABLE = { format: "wav" };
+
 /** The recording as the server decodes it; null where that fails, which is no reason to lose the result. */
-async function decodedBy(original, rate, signal) {
+async function decodedBy(clean, rate, signal) {
   try {
-    return await decode((await original()).blob, rate);
+    return await decode((await clean({ ...PLAYABLE, strength: 0 })).blob, rate);
   } catch (error) {
     signal.throwIfAborted();
     if (error.status === 401) throw error;
@@ -31,7 +34,7 @@ async function decodedBy(original, rate, signal) {
 
 /** Shows one recording at a time. */
 export class Result {
-  #clip = null; // { file, rate, made: what the server gave, by strength and format }
+  #clip = null; // { file, rate, made: what the server gave, by query }
   #worker = null; // finds the clip's spectrograms
   #player = new Player(() => this.#showPlaying());
   #picture = new Picture(byId("picture"), (seconds) => this.#seek(seconds));
@@ -46,36 +49,45 @@ export class Result {
 
   get strength() { return Number(byId("strength").value) / 100; }
 
+  /** The query with which to have a file cleaned: that of its download, if it is too long to be played. */
+  async queryFor(file, seconds) {
+    return await isLonger(file, seconds, MAX_SAMPLES) ? this.#queryOf(file) : PLAYABLE;
+  }
+
   /**
-   * Show a recording and what the server made of it, unless the signal comes before both are read;
-   * throws a Problem where they cannot be played. original() has the server decode the recording,
-   * for browsers whose decoder gives another number of samples. `hint` stands beside the name.
+   * Show a recording and what the server made of it for a query, unless the signal comes before both
+   * are read; throws a Problem where they cannot be played. clean(query) has the server clean the
+   * recording once more: with PLAYABLE where it was taken for longer than it is, and with a strength
+   * of 0 for browsers whose decoder gives another number of samples. `hint` stands beside the name.
    */
-  async show(file, made, { original, signal, title = file.name, hint = "" }) {
-    if (made.count > MAX_SAMPLES) return this.#offer(file, made, title, TOO_LONG);
+  async show(file, given, { query = PLAYABLE, clean, signal, title = file.name, hint = "" }) {
+    const kept = new Map([[key(query), given]]);
+    if (given.count > MAX_SAMPLES) return this.#offer(file, kept, title, TOO_LONG);
+    if (!kept.has(key(PLAYABLE))) kept.set(key(PLAYABLE), await clean(PLAYABLE));
+    const made = kept.get(key(PLAYABLE));
     const rate = Math.max(MIN_RATE, Math.min(MAX_RATE, made.sampleRate));
     const after = await decode(made.blob, rate);
     let before = after && await decode(file, rate);
-    if (after && before?.length !== after.length) before = await decodedBy(original, rate, signal);
-    if (!before && made.count) return this.#offer(file, made, title, UNPLAYABLE);
+    if (after && before?.length !== after.length) before = await decodedBy(clean, rate, signal);
+    if (!before && made.count) return this.#offer(file, kept, title, UNPLAYABLE);
     if (!before) throw new Problem("The browser cannot play this.", "The recording is empty, or too long for the browser.");
     const copies = { before: await copied(before), after: await copied(after) };
     signal.throwIfAborted();
-    this.#take(file, made);
+    this.#take(file, kept);
     this.#player.load(before, after);
     this.#analyse({ ...copies, sampleRate: rate });
     this.#describe(before, title, hint);
   }
 
   /** Offer a result that the page cannot play. */
-  #offer(file, made, title, hint) {
-    this.#take(file, made);
+  #offer(file, kept, title, hint) {
+    this.#take(file, kept);
     this.#player.pause();
     this.#entitle(title, hint, false);
   }
 
-  #take(file, made) {
-    this.#clip = { file, rate: made.sampleRate, made: new Map([[key("wav", 1), made]]) };
+  #take(file, kept) {
+    this.#clip = { file, rate: [...kept.values()][0].sampleRate, made: kept };
   }
 
   #entitle(title, hint, isPlayable) {
@@ -178,13 +190,18 @@ export class Result {
     drawScale(byId("scale"), this.#topDb);
   }
 
-  async #save() {
-    const { file, made } = this.#clip;
+  /** The query for the download of a file. */
+  #queryOf(file) {
     const isKept = KEPT.test(file.name) && file.type !== WAV_TYPE; // WAV is what was decoded here, too
     const format = byId("format").value || (isKept ? "" : "wav");
-    const wanted = key(format, this.strength);
+    return { strength: this.strength, ...(format && { format }) };
+  }
+
+  async #save() {
+    const { file, made } = this.#clip;
+    const query = this.#queryOf(file);
+    const wanted = key(query);
     if (!made.has(wanted)) {
-      const query = { strength: this.strength, ...(format && { format }) };
       const answer = await this.download(file, query);
       if (!answer) return;
       made.set(wanted, answer);
@@ -194,7 +211,7 @@ export class Result {
   }
 }
 
-const key = (format, strength) => `${format} ${strength}`;
+const key = ({ format = "", strength = 1 }) => `${format} ${strength}`;
 
 /** Copies of an AudioBuffer's channels, to be given away; first the page may turn to what waits. */
 async function copied(buffer) {
