@@ -169,13 +169,18 @@ def test_without_a_folder_and_a_port_jobs_are_deleted_when_the_server_stops(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_port_has_a_folder_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    model = write_halving_model(tmp_path / "half.onnx")
+def find_free_port(model: Path) -> str:
+    """Return the port of a server that has ended."""
     with serving(["denoise", "serve", "--port", "0", "--model", str(model)]) as (process, netloc):
         process.terminate()
         process.wait(10)
-    port = netloc.rpartition(":")[2]  # it is free now
+    return netloc.rpartition(":")[2]
+
+
+def test_a_port_has_a_folder_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    model = write_halving_model(tmp_path / "half.onnx")
+    port = find_free_port(model)
     with serving(["denoise", "serve", "--port", port, "--model", str(model)]) as (_, netloc):
         url = submit(netloc, WAV)
         result_of(netloc, url)
@@ -188,10 +193,7 @@ def test_a_server_deletes_the_files_of_requests_that_a_killed_one_has_left(
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     model = write_halving_model(tmp_path / "half.onnx")
-    with serving(["denoise", "serve", "--port", "0", "--model", str(model)]) as (process, netloc):
-        process.terminate()
-        process.wait(10)
-    port = netloc.rpartition(":")[2]  # it is free now
+    port = find_free_port(model)
     command = ["denoise", "serve", "--port", port, "--model", str(model)]
     folder = tmp_path / f"denoise-requests-{os.getuid()}-{port}"
     with serving(command) as (process, netloc):

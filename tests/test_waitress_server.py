@@ -187,16 +187,23 @@ def test_the_client_command_works_with_the_server_command(
         assert process.wait(10) == 0
 
 
-def test_the_log_has_a_line_for_each_request_also_for_those_that_waitress_refuses(
-    tmp_path: Path,
-) -> None:
-    model = write_halving_model(tmp_path / "half.onnx")
+@contextmanager
+def serving_with_log(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str, Path]]:
+    """Run a server; yield its process, its address and the file to which it logs JSON."""
+    model = write_halving_model(folder / "half.onnx")
     options = ["--port", "0", "--log-format", "json", "--model", str(model)]
-    log = tmp_path / "log"
+    log = folder / "log"
     with (
         log.open("w", encoding="utf-8") as stderr,
         serving(["denoise", "serve", *options], stderr) as (process, netloc),
     ):
+        yield process, netloc, log
+
+
+def test_the_log_has_a_line_for_each_request_also_for_those_that_waitress_refuses(
+    tmp_path: Path,
+) -> None:
+    with serving_with_log(tmp_path) as (process, netloc, log):
         sent = [send(netloc, "POST", "/v1/denoise?strength=1", WAV), send(netloc, "GET", "/geheim")]
         with socket.create_connection(tuple(netloc.split(":"))) as connection:  # type: ignore
             connection.sendall(b"PUT /geheim HTTP/1.1\r\nContent-Length: -1\r\n\r\n")
@@ -258,13 +265,7 @@ def test_a_library_that_prints_errors_writes_nothing_to_the_log(tmp_path: Path) 
     content = damaged_mp3()
     alone = subprocess.run([sys.executable, "-c", PRINT_ERRORS], input=content, capture_output=True)
     assert b"mpg123" in alone.stderr
-    model = write_halving_model(tmp_path / "half.onnx")
-    options = ["--port", "0", "--log-format", "json", "--model", str(model)]
-    log = tmp_path / "log"
-    with (
-        log.open("w", encoding="utf-8") as stderr,
-        serving(["denoise", "serve", *options], stderr) as (process, netloc),
-    ):
+    with serving_with_log(tmp_path) as (process, netloc, log):
         statuses = [send(netloc, "POST", "/v1/denoise", content)[0] for _ in range(2)]
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
