@@ -10,11 +10,10 @@ from typing import BinaryIO
 
 from denoise.inference import mpeg_audio
 from denoise.inference.chunk_sizes import examine_aiff, examine_wav, number_at
+from denoise.inference.containers import OGG_FIRST_PAGE, OGG_HEADER_BYTES
 from denoise.inference.part_file import MAX_PARTS, Part, check_count
 
 MP3_TOLERANCE = 0.005  # of the bytes that a header counts; libmpg123 tolerates 0.01
-OGG_HEADER_BYTES = 27
-OGG_FIRST_PAGE = 2
 MAX_OGG_GAPS = 10_000  # between pages; what follows is not searched, since each gap takes time
 FLAC_START = b"fLaC\x00\x00\x00\x22"
 SEARCH_BYTES = 1 << 16
