@@ -15,7 +15,7 @@ IN_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
 repro: .venv/.pipeline ## train the denoiser on the built-in voices: the whole pipeline
 	$(IN_VENV) dvc repro
 
-general: .venv/.pipeline ## train the general model on open recordings: two and a quarter hours, and 0.6 GB from the network
+general: .venv/.pipeline ## train the general model on open recordings: two and three quarter hours, and 0.6 GB from the network
 	cd general && $(IN_VENV) dvc repro
 
 live: .venv/.pipeline ## train the causal model of denoise live, on the same recordings

@@ -45,7 +45,10 @@ def main() -> None:
     options = parser.parse_args()
     denoiser = Denoiser.load(options.model)
     print(f"{describe_machine()['processor']}, one thread, {options.rate} Hz\n")
-    print("| blocks | delay | computing per second of audio | longest block |")
+    print(
+        "| length of a block | delay | computing time per second of audio "
+        "| computing time of the slowest block |"
+    )
     print("|--:|--:|--:|--:|")
     for block_ms in BLOCKS_MS:
         found = measure(denoiser, options.rate, block_ms, options.seconds)

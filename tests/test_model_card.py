@@ -1,9 +1,12 @@
 """The model cards: their figures are those of the metrics, and what the tables show."""
 
+import re
+
 import pytest
 
 from benchmarks.model_card import BEGIN, END, PIPELINES, ROOT, figures, group_table, with_figures
 from benchmarks.table import read_breakdown
+from denoise.params_file import load_params
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
@@ -33,3 +36,14 @@ def test_an_undefined_mean_is_an_empty_cell() -> None:
     del breakdown["by_noise"]["pink"]["estoi"]
     (row,) = [line for line in group_table(breakdown) if line.startswith("| noise pink")]
     assert row.split("|")[4:6] == ["  ", "  "]
+
+
+@pytest.mark.parametrize("pipeline", [folder for folder in PIPELINES if folder])
+def test_cards_describe_the_training_that_the_params_define(pipeline: str) -> None:
+    card = (ROOT / pipeline / "models" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    params = load_params(ROOT / pipeline / "params.yaml")
+    train = params.train
+    assert f"raised to the power of {params.export.mask_power:g}" in card
+    assert re.search(rf"\| {train.epochs} epochs of \d+ steps, ", card)
+    assert f"then {train.fine_tuning.epochs} epochs " in card
+    assert f"s × {train.batch_size} utterances each" in card

@@ -193,7 +193,7 @@ def test_time_of_a_real_method_is_measured_in_another_process() -> None:
 
 def test_documentation_describes_every_option_of_the_real_comparison() -> None:
     text = (ROOT / "docs" / "benchmark.md").read_text(encoding="utf-8")
-    _, section = text.split("\n# On real recordings\n")
+    _, section = text.split("\n## Comparison on real recordings\n")
     described = re.findall(r"^\| `(--[\w-]+)` \|", section, flags=re.MULTILINE)
     options = real.parse_options(["--speech", "a", "--noise", "b"])
     assert sorted(described) == sorted(f"--{n.replace('_', '-')}" for n in vars(options))
