@@ -17,9 +17,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from denoise.errors import UsageError
+from denoise.server import private_folder
 from denoise.server.concurrency import WorkQueue
 from denoise.server.context import ServerContext
-from denoise.server.jobs import events, folder, store
+from denoise.server.jobs import events, store
 from denoise.server.jobs.job import Job
 from denoise.server.jobs.pace import Pace
 from denoise.server.jobs.store import JobStore
@@ -105,7 +106,7 @@ def finish(client: FlaskClient, url: str) -> dict[str, Any]:
 def files_of(jobs_folder: Path) -> set[str]:
     """Return the files of all jobs, relative to the folder, without the lock."""
     paths = {path.relative_to(jobs_folder).as_posix() for path in jobs_folder.rglob("*")}
-    return paths - {folder.LOCK}
+    return paths - {private_folder.LOCK}
 
 
 @pytest.mark.parametrize("query", ["", "?strength=0.5&format=flac", "?residual=true"])
@@ -535,6 +536,8 @@ def test_a_job_that_makes_the_server_crash_fails_in_the_end(
 
 
 DAMAGE: dict[str, Callable[[Path], Any]] = {
+    "a time beyond any calendar": lambda path: change(path, created=1e300),
+    "a number as text": lambda path: change(path, crashes="0"),
     "half a state": lambda path: (path / "job.json").write_text('{"id": "'),
     "another state": lambda path: (path / "job.json").write_text("[]"),
     "an unknown key": lambda path: change(path, shell="rm"),
@@ -561,12 +564,55 @@ def test_a_job_that_cannot_be_read_is_left_and_reported(
     (jobs_folder / "music").mkdir()
     before = {file: file.read_bytes() for file in jobs_folder.rglob("*") if file.is_file()}
     context = open_context(jobs_folder)
-    assert f"The folder {path.name[:6]}... is left as it is" in caplog.text
+    assert f"The job in the folder {path.name[:6]}... cannot be read (" in caplog.text
     assert path.name not in caplog.text
     assert {file: file.read_bytes() for file in jobs_folder.rglob("*") if file.is_file()} == before
     assert (jobs_folder / "music").is_dir()
     problem_of(client_of(context).get(url), 404)
-    assert context.jobs.store.n_bytes == 0
+    assert context.jobs.store.n_bytes == sum(f.stat().st_size for f in path.iterdir())
+    close(context)
+
+
+@pytest.mark.parametrize("limit", ["jobs", "jobs_bytes"])
+def test_a_job_that_cannot_be_read_counts_towards_the_limits_while_it_is_there(
+    jobs_folder: Path, limit: str
+) -> None:
+    path = jobs_folder / ("0f" * 16)
+    (path / "kept").mkdir(parents=True)
+    jobs_folder.chmod(0o700)
+    (path / "job.json").touch()
+    (path / "in").write_bytes(bytes(50_000))
+    (path / "kept" / "talk.wav").write_bytes(bytes(10_000))
+    actual = {"jobs": 2, "jobs_bytes": 60_000 + 2 * len(WAV)}[limit]
+    context = open_context(jobs_folder, **{limit: actual - 1})
+    client = client_of(context)
+    problem = problem_of(client.post("/v1/jobs", data=WAV), 503)
+    assert (problem["limit"], problem["actual"]) == (actual - 1, actual)
+    assert "1 that could not be read or deleted" in problem["detail"]
+    assert "denoise_jobs_bytes 60000.0\n" in client.get("/metrics").text
+    shutil.rmtree(path)
+    submit(client)
+    wait_until(lambda: context.jobs.is_idle)
+    close(context)
+
+
+def test_a_job_whose_files_cannot_be_deleted_counts_towards_the_limits(
+    jobs_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = open_context(jobs_folder, jobs=1)
+    client = client_of(context)
+    url = submit(client)
+    finish(client, url)
+    wait_until(lambda: context.jobs.is_idle)
+    monkeypatch.setattr(store.shutil, "rmtree", lambda *_, **__: None)
+    assert client.delete(url).status_code == 204
+    assert context.jobs.store.n_bytes == len(WAV)
+    assert problem_of(client.post("/v1/jobs", data=WAV), 503)["actual"] == 2
+    close(context)
+    monkeypatch.undo()
+    context = open_context(jobs_folder, jobs=1)
+    submit(client_of(context))
+    wait_until(lambda: context.jobs.is_idle)
     close(context)
 
 
@@ -660,8 +706,9 @@ def test_a_folder_that_is_removed_while_the_server_runs_is_made_again(
     kept = 200 if lost == "lock" else 404
     assert client.get(former[0]).status_code == kept
     assert (jobs_folder / "lock").is_file() and stat.S_IMODE(jobs_folder.stat().st_mode) == 0o700
-    assert "was emptied while the server ran" in caplog.text
-    with pytest.raises(UsageError, match="Another server keeps its jobs"):
+    n_lost = 2 if lost == "folder" else 0
+    assert f"was removed while the server ran: {n_lost} jobs lost" in caplog.text
+    with pytest.raises(UsageError, match="Another server uses the folder"):
         open_context(jobs_folder)
     close(context)
     close(open_context(jobs_folder))
@@ -696,7 +743,7 @@ def test_the_folder_looks_used_to_cleaners_of_temporary_files(
 
 def test_a_folder_belongs_to_one_server(jobs_folder: Path) -> None:
     context = open_context(jobs_folder)
-    with pytest.raises(UsageError, match=r"Another server keeps its jobs in .* --jobs-dir"):
+    with pytest.raises(UsageError, match=r"Another server uses the folder .* --jobs-dir"):
         open_context(jobs_folder)
     close(context)
     close(open_context(jobs_folder))
@@ -711,21 +758,22 @@ def test_a_folder_that_others_may_enter_is_refused(
     with pytest.raises(UsageError, match=r"Other users may enter .* chmod 700"):
         JobStore(jobs_folder, Limits()).open()
     jobs_folder.chmod(0o700)
-    monkeypatch.setattr(folder.os, "geteuid", lambda: os.getuid() + 1)
+    monkeypatch.setattr(private_folder.os, "geteuid", lambda: os.getuid() + 1)
     with pytest.raises(UsageError, match="belongs to another user"):
         JobStore(jobs_folder, Limits()).open()
 
 
 def test_a_file_in_place_of_the_folder_is_refused(jobs_folder: Path) -> None:
     jobs_folder.write_text("")
-    with pytest.raises(UsageError, match=r"Jobs cannot be kept in .*: File exists\. Choose"):
-        JobStore(jobs_folder, Limits()).open()
+    with pytest.raises(UsageError, match=r"folder .* cannot be used: File exists\. .* --jobs-dir"):
+        open_context(jobs_folder)
 
 
 def test_each_user_and_port_has_a_folder_by_default() -> None:
-    assert folder.default_folder(1) != folder.default_folder(2)
+    assert private_folder.default_folder(1, "jobs") != private_folder.default_folder(2, "jobs")
     if os.name != "nt":
-        assert folder.default_folder(8765).name == f"denoise-jobs-{os.getuid()}-8765"
+        name = private_folder.default_folder(8765, "jobs").name
+        assert name == f"denoise-jobs-{os.getuid()}-8765"
 
 
 def test_a_result_that_cannot_be_saved_fails_the_job(

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +156,7 @@ def test_the_command_keeps_jobs_in_its_folder_and_refuses_one_in_use(tmp_path: P
         second = [sys.executable, "-m", "denoise", "serve", *options]
         ended = subprocess.run(second, capture_output=True, text=True, env=environment())
         assert ended.returncode == 2
-        assert "Another server keeps its jobs in" in ended.stderr and "Trace" not in ended.stderr
+        assert "Another server uses the folder" in ended.stderr and "Trace" not in ended.stderr
 
 
 def test_without_a_folder_and_a_port_jobs_are_deleted_when_the_server_stops(
@@ -167,6 +169,57 @@ def test_without_a_folder_and_a_port_jobs_are_deleted_when_the_server_stops(
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def post_in_vain(netloc: str) -> None:
+    """Send a recording to a server that is killed before it answers."""
+    with suppress(http.client.RemoteDisconnected, ConnectionError):
+        send(netloc, "POST", "/v1/denoise", WAV)
+
+
+def test_the_folders_of_a_killed_server_without_a_port_are_deleted_by_any_later_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with serving(["tests.slow_server", "0"]) as (running, running_netloc):
+        kept = submit(running_netloc, WAV)
+        result_of(running_netloc, kept)
+        of_running = set(tmp_path.iterdir())
+        with serving(["tests.slow_server", "60"]) as (process, netloc):
+            request = threading.Thread(target=post_in_vain, args=[netloc], daemon=True)
+            request.start()
+            wait_until(lambda: len(list(tmp_path.glob("*/denoise-*/in"))) == 1)
+            submit(netloc, WAV)
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
+            request.join(10)
+        of_killed = set(tmp_path.iterdir()) - of_running
+        assert {path.name.split("-")[1] for path in of_killed} == {"jobs", "requests"}
+        with serving(["tests.slow_server", "0"]) as (process, netloc):
+            assert not any(path.exists() for path in of_killed)
+            assert all(path.exists() for path in of_running)
+            assert send(running_netloc, "GET", f"{kept}/result")[0] == 200
+            process.terminate()
+            process.wait(10)
+        running.terminate()
+        running.wait(10)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_signal_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with (tmp_path / "log").open("w") as log, serving(["tests.slow_server", "60"], log) as served:
+        process, netloc = served
+        request = threading.Thread(target=post_in_vain, args=[netloc], daemon=True)
+        request.start()
+        wait_until(lambda: len(list(tmp_path.glob("*/denoise-*/in"))) == 1)
+        submit(netloc, WAV)
+        process.send_signal(signal.SIGINT)
+        wait_until(lambda: send(netloc, "GET", "/readyz")[0] == 503)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) != 0
+        request.join(10)
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]
 
 
 def find_free_port(model: Path) -> str:

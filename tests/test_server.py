@@ -23,6 +23,7 @@ from werkzeug.test import TestResponse
 
 from denoise.dsp import formats
 from denoise.network.spec import MaskNetwork
+from denoise.server import private_folder
 from denoise.server.app import create_app
 from denoise.server.cli import make_parser
 from denoise.server.context import ServerContext
@@ -679,7 +680,73 @@ def test_a_folder_for_requests_that_cannot_be_used_stops_no_server(
     for context in contexts:
         context.request_files.open()
         assert client_of(context).post("/v1/denoise", data=WAV).status_code == 200
-    assert "cannot be used for the files of requests" in caplog.text
+    assert "Another server uses the folder" in caplog.text
     contexts[1].request_files.close()
     assert folder.exists()
     contexts[0].request_files.close()
+
+
+@pytest.fixture
+def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def abandon(purpose: str = "jobs") -> Path:
+    """Leave a folder as a killed server does; return its path."""
+    path = private_folder.make_temporary_folder(purpose)
+    private_folder.open_folder(path).close()
+    (path / "in").write_bytes(WAV)
+    return path
+
+
+def test_folders_of_killed_servers_are_deleted(temporary_folder: Path) -> None:
+    for purpose in private_folder.PURPOSES:
+        abandon(purpose)
+    private_folder.remove_abandoned_folders()
+    assert list(temporary_folder.iterdir()) == []
+
+
+def test_the_folder_of_a_running_server_is_kept(temporary_folder: Path) -> None:
+    path = abandon()
+    with private_folder.open_folder(path):
+        private_folder.remove_abandoned_folders()
+        assert (path / "in").exists()
+
+
+@pytest.mark.parametrize("moment", ["no lock file", "not locked"])
+def test_the_folder_of_a_starting_server_is_kept(temporary_folder: Path, moment: str) -> None:
+    path = private_folder.make_temporary_folder("jobs")
+    if moment == "not locked":
+        (path / "lock").touch()
+    private_folder.remove_abandoned_folders()
+    assert path.parent == temporary_folder and path.is_dir()
+    private_folder.open_folder(path).close()
+
+
+def test_folders_that_no_server_without_a_port_has_made_are_kept(
+    temporary_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_port = private_folder.default_folder(8765, "jobs")
+    abandon().rename(of_port)
+    other_content = abandon()
+    (other_content / "lock").write_bytes(private_folder.LOCK_CONTENT + b"mine")
+    lock_is_folder = private_folder.make_temporary_folder("jobs")
+    (lock_is_folder / "lock").mkdir()
+    file = abandon().with_name("denoise-jobs-0-file")
+    file.write_bytes(WAV)
+    private_folder.remove_abandoned_folders()
+    kept = {of_port, other_content, lock_is_folder, file}
+    assert set(temporary_folder.iterdir()) == kept
+    if os.name != "nt":
+        elsewhere = temporary_folder / "elsewhere"
+        link = abandon()
+        link.rename(elsewhere)
+        link.symlink_to(elsewhere)
+        private_folder.remove_abandoned_folders()
+        assert (elsewhere / "in").exists() and link.is_symlink()
+        of_another = abandon()
+        user = os.geteuid()
+        monkeypatch.setattr(private_folder.os, "geteuid", lambda: user + 1)
+        private_folder.remove_abandoned_folders()
+        assert (of_another / "in").exists()

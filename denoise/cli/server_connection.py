@@ -41,7 +41,7 @@ class ServerUnusableError(ServerError):
 class RefusedError(ServerError):
     """The server, or a proxy before it, answered with an error.
 
-    `kind` is that of the problem, or None where the answer is not one of denoise serve.
+    `kind` is that of the problem, or None if the answer is not from denoise serve.
     """
 
     def __init__(
@@ -117,7 +117,8 @@ class Connection:
     def _check_size(self, source: Path) -> None:
         """Raise ServerError for a recording that is larger than the server accepts.
 
-        It is asked for large recordings only. A server that does not tell decides by itself.
+        The server is asked for its limit only if the recording is large. If it does not answer,
+        the recording is sent, and the server accepts or refuses it.
         """
         try:
             size = source.stat().st_size
@@ -245,7 +246,7 @@ def read_document(response: http.client.HTTPResponse) -> bytes:
 
 
 def _wait(error: RefusedError) -> None:
-    """Wait as long as a busy server says."""
+    """Wait as long as a busy server asks for, but at most MAX_WAIT_SECONDS."""
     seconds = min(MAX_WAIT_SECONDS, max(0.0, _parse_retry_after(error.retry_after)))
     print(f"denoise: the server is busy, trying again in {seconds:g} s", file=sys.stderr)
     time.sleep(seconds)
@@ -280,11 +281,11 @@ def _parse_retry_after(retry_after: str | None) -> float:
 def describe_problem(problem: Any, status: int) -> str:
     """Return the text of a problem; raises KeyError or TypeError for what is not one."""
     text = f"{problem['title']}: {problem['detail']}"
-    is_told = "limit_minutes" in problem  # in words, by the detail
+    has_words = "limit_minutes" in problem  # then the detail gives the limit in minutes
     numbers = [
         f"{key} {problem[key]:g}"
         for key in ("limit", "actual")
-        if isinstance(problem.get(key), int | float) and not is_told
+        if isinstance(problem.get(key), int | float) and not has_words
     ]
     if status >= 500 and isinstance(problem.get("request_id"), str):
         numbers.append(f"request {problem['request_id']}")  # the server's log has it, too

@@ -71,9 +71,9 @@ class JobConnection(Connection):
             pause = min(MAX_POLL_SECONDS, 1.5 * pause)
 
     def _send(self, url: str, source: Path, consume: Consumer) -> Any:
-        """Send the recording, again and again while a server that was there is not.
+        """Send the recording; try again while a server that has answered before does not answer.
 
-        A server that answers that it is busy is left to `upload`, which counts the tries.
+        If the server answers that it is busy, the error goes to `upload`, which counts the tries.
         """
 
         def send() -> Any:
@@ -105,19 +105,22 @@ class JobConnection(Connection):
 
 
 def _may_pass(error: ServerError) -> bool:
-    """Tell whether the same request may do later: no answer, or one of a proxy without a server."""
+    """Tell whether the same request may succeed later.
+
+    It may if nothing answered, or only a proxy that does not reach the server.
+    """
     return not isinstance(error, RefusedError) or error.status in PASSING
 
 
 def _is_busy(error: ServerError) -> bool:
-    """Tell whether the server is there and has no room for the job."""
+    """Tell whether the server itself has answered that it has no room for the job now."""
     if not isinstance(error, RefusedError) or error.status != UNAVAILABLE:
         return False
     return error.kind not in (None, STOPPING)
 
 
 def _parse(content: bytes) -> dict[str, Any]:
-    """Return what the server says of a job; raises ServerError for what is not a job."""
+    """Return the server's description of a job; raises ServerError for anything else."""
     try:
         document = json.loads(content)
     except ValueError:

@@ -95,7 +95,10 @@ def _add_hooks(app: Flask, context: ServerContext) -> None:
 
 
 def _methods_here() -> list[str]:
-    """Return the methods of a path whose method OPTIONS is not among them; [] for no path."""
+    """Return the methods of the request's path, if the request's own method is not one of them.
+
+    Otherwise, and for a path that does not exist, return [].
+    """
     error = request.routing_exception
     return list(error.valid_methods or []) if isinstance(error, MethodNotAllowed) else []
 

@@ -1,4 +1,4 @@
-"""The response that is a recording: a file that is sent from the disk, and headers about it."""
+"""Responses with a recording: a file that waitress sends from the disk, and headers about it."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -31,12 +31,12 @@ class Description:
 class ResultFile:
     """A file that is sent as a response's body; closing it runs `cleanup`.
 
-    It is given to `wsgi.file_wrapper`, so that waitress sends it from the disk. What a response
-    yields in chunks stays in waitress' memory for as long as the client keeps up.
+    It is given to `wsgi.file_wrapper`, so that waitress sends it from the disk. If a response
+    yielded chunks instead, waitress would keep in memory all that it has sent to a fast client.
     """
 
     def __init__(self, path: Path, cleanup: ExitStack) -> None:
-        """Open the file; `cleanup` closes it, and what it holds already is closed afterwards."""
+        """Open the file; `cleanup` closes it first, and then what it already contains."""
         self.n_bytes = path.stat().st_size
         file = cleanup.enter_context(path.open("rb"))
         self.read, self.seek, self.tell = file.read, file.seek, file.tell

@@ -174,7 +174,7 @@ def _make_server(options: argparse.Namespace, token: str | None) -> "Server":
     try:
         from denoise.server.context import ServerContext
         from denoise.server.cross_origin import Origins
-        from denoise.server.jobs.folder import default_folder
+        from denoise.server.private_folder import JOBS, REQUESTS, default_folder
         from denoise.server.waitress_server import Server
     except ModuleNotFoundError as error:
         raise UsageError(
@@ -188,8 +188,8 @@ def _make_server(options: argparse.Namespace, token: str | None) -> "Server":
     origins = Origins(frozenset(options.allow_origin))
     jobs, requests = options.jobs_dir, None
     if options.port:
-        jobs = jobs or default_folder(options.port)
-        requests = default_folder(options.port, "requests")
+        jobs = jobs or default_folder(options.port, JOBS)
+        requests = default_folder(options.port, REQUESTS)
     context = ServerContext(network, _make_limits(options), token, hosts, origins, jobs, requests)
     try:
         return Server(context, options.host, options.port)

@@ -1,7 +1,7 @@
 """The work queue: a few requests run, a few more wait in order of arrival, the rest are refused.
 
-Jobs use the same workers. They wait for any length of time, and when a request waits, a running job
-gives its worker up for a while.
+Jobs use the same workers. They wait for any length of time, and if a request waits, a running job
+gives up its worker for a while.
 """
 
 import math
@@ -41,8 +41,8 @@ class WorkQueue:
         self._n_workers, self._max_waiting = n_workers, max_waiting
         self._n_running = 0  # requests and jobs that have a worker
         self._n_requests = 0  # requests that have a worker or wait for one
-        self._waiting: deque[Event] = deque()  # one each; set when it is given a worker
-        self._waiting_jobs: set[Event] = set()  # those of jobs
+        self._waiting: deque[Event] = deque()  # one for each that waits; set when it gets a worker
+        self._waiting_jobs: set[Event] = set()  # those in `_waiting` that belong to jobs
         self._lock = Lock()
         self._recent_seconds: deque[float] = deque(maxlen=RECENT)
 
@@ -68,8 +68,8 @@ class WorkQueue:
     def worker(self, deadline: Deadline) -> Iterator[None]:
         """Wait for a worker and hold it inside the `with` block.
 
-        Raises ProblemError at once where the queue is full, and where no worker has become free by
-        the deadline, or before the client is gone.
+        Raises ProblemError at once if the queue is full, or later if no worker has become free by
+        the deadline or before the client has closed the connection.
         """
         self._acquire(deadline)
         started = time.monotonic()
@@ -126,7 +126,7 @@ class WorkQueue:
             while not turn.wait(min(POLL_SECONDS, deadline.seconds_left)):
                 deadline.check()
         except ProblemError:
-            self.leave(turn)  # which passes on a worker that came in the meantime
+            self.leave(turn)  # this passes on a worker that came in the meantime
             with self._lock:
                 self._n_requests -= 1
             raise
@@ -177,7 +177,7 @@ class JobWorker:
         self._turn_ends = 0.0
 
     def take(self) -> None:
-        """Wait for a worker; raises what `check` raises, and then has none."""
+        """Wait for a worker; if `check` raises an exception, the wait ends without one."""
         turn = self._work_queue.join_as_job()
         try:
             while turn is not None and not turn.wait(POLL_SECONDS):

@@ -21,8 +21,8 @@ from denoise.server.request_files import RequestFiles
 class ServerContext:
     """The objects that all requests share; once `is_stopping` is set, new work is refused.
 
-    Jobs are kept in `jobs_folder`, or in a temporary folder without one, and the files of requests
-    in `requests_folder`; see `RequestFiles`.
+    Jobs are kept in `jobs_folder`, and the files of requests in `requests_folder`. If these are
+    None, the server creates folders with random names, and deletes them when it stops.
     """
 
     network: MaskNetwork

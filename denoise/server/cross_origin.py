@@ -1,4 +1,4 @@
-"""Which web pages may use the server: its own, and those of the origins that it is told (CORS)."""
+"""Which web pages may use the server: its own, and those of allowed origins (CORS)."""
 
 from dataclasses import dataclass
 

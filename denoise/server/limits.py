@@ -89,7 +89,7 @@ class Limits:
 
 
 class Deadline:
-    """The time by which a request must be finished. It also ends once the client is gone."""
+    """The time by which a request must be finished, unless its client is gone before."""
 
     def __init__(self, seconds: float, is_gone: Callable[[], bool] = lambda: False) -> None:
         """Set the deadline `seconds` from now; `is_gone` tells whether the client is gone."""

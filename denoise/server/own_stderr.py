@@ -16,9 +16,10 @@ STDERR = 2
 
 @contextmanager
 def own_stderr() -> Iterator[TextIO]:
-    """Yield what `sys.stderr` is in the `with` block, where file descriptor 2 leads nowhere.
+    """Discard what libraries in C print to standard error in the `with` block.
 
-    Where a library crashes the process, Python writes its stacks to the same place.
+    Yields `sys.stderr`, which still reaches the original file, and so do Python's stacks if a
+    library crashes the process.
     """
     kept = _copy()
     try:
@@ -35,7 +36,7 @@ def own_stderr() -> Iterator[TextIO]:
 
 
 def _copy() -> int:
-    """Return a copy of file descriptor 2, or one that leads nowhere if it is closed."""
+    """Return a copy of file descriptor 2, or a descriptor of the null device if 2 is closed."""
     try:
         return os.dup(STDERR)
     except OSError:

@@ -8,35 +8,48 @@ from threading import Lock
 from typing import IO
 
 from denoise.errors import UsageError
-from denoise.server.jobs.folder import open_folder, reopened
+from denoise.server.private_folder import (
+    REQUESTS,
+    make_temporary_folder,
+    open_folder,
+    reopened,
+)
 
 PREFIX = "denoise-"
 log = logging.getLogger("denoise.server")
 
 
 class RequestFiles:
-    """Creates the folders of requests, in one that no other server uses.
+    """Creates the folders of requests, within a folder that no other server uses.
 
-    So a server can delete what a killed one has left there. Without such a folder, or if it cannot
-    be used, they lie in the system's folder for temporary files.
+    So a later server can delete what a killed one has left. Before `open`, and where even a folder
+    with a random name cannot be created, they lie in the system's folder for temporary files.
     """
 
     def __init__(self, folder: Path | None) -> None:
-        """Take a folder, which `open` opens."""
+        """Take the folder that `open` opens, or None for one with a random name."""
         self._folder, self._lock = folder, Lock()
         self._lock_file: IO[bytes] | None = None
 
     def open(self) -> None:
-        """Lock the folder, and delete what a killed server has left in it."""
-        if self._folder is None:
-            return
+        """Lock the folder, and delete what a killed server has left in it.
+
+        A folder that cannot be used is replaced by one with a random name.
+        """
+        if self._folder is not None:
+            try:
+                self._lock_file = open_folder(self._folder)
+            except UsageError as error:
+                log.warning("%s The files of requests go to one with a random name.", error)
+            else:
+                for left in self._folder.glob(f"{PREFIX}*"):
+                    shutil.rmtree(left, ignore_errors=True)
+                return
         try:
+            self._folder = make_temporary_folder(REQUESTS)
             self._lock_file = open_folder(self._folder)
-        except UsageError:
-            log.warning("%s cannot be used for the files of requests.", self._folder)
-            return
-        for left in self._folder.glob(f"{PREFIX}*"):
-            shutil.rmtree(left, ignore_errors=True)
+        except (OSError, UsageError) as error:
+            log.warning("If this server is killed, the files of requests will stay: %s", error)
 
     def new(self) -> tempfile.TemporaryDirectory[str]:
         """Return a new folder, which is deleted when its `with` block ends."""

@@ -96,10 +96,9 @@ Received = tuple[Worker, Path, str, ExitStack]
 def _receive(context: ServerContext, accepts_raw: bool = True) -> Iterator[Received]:
     """Wait for a worker and save the request's recording in a temporary folder.
 
-    Both end once the client is gone, as the work does.
-
     Yields the worker, the recording's path, the client's file name, and the stack that deletes the
-    folder. The folder outlives the `with` block, unless an error ends the block.
+    folder. The folder outlives the `with` block, unless an error ends the block. If the client
+    closes the connection, an error ends the wait, or the worker's next check of the deadline.
     """
     is_gone = request.environ.get("waitress.client_disconnected", lambda: False)
     deadline = Deadline(context.limits.deadline_seconds, is_gone)

@@ -24,12 +24,13 @@ from denoise.server.app import HEADERS, create_app
 from denoise.server.context import ServerContext
 from denoise.server.jobs.events import MAX_STREAMS
 from denoise.server.limits import MIB
+from denoise.server.private_folder import remove_abandoned_folders
 from denoise.server.problems import BY_STATUS, MEDIA_TYPE, ProblemError
 
 LIGHT_THREADS = 4  # for routes that need no worker, even while the work queue is full
 POLL_SECONDS = 0.2
 SHUTDOWN_SECONDS = 10.0  # after the deadline, for sending the last responses
-READ_SECONDS = 300.0  # without a byte, while the client has still to read what was sent to it
+READ_SECONDS = 300.0  # without a byte, while a part of the response is still to be sent
 SETTINGS: dict[str, Any] = {
     "channel_timeout": 30,  # seconds without a byte
     "cleanup_interval": 10,
@@ -127,27 +128,33 @@ class Server:
         Running jobs are queued again for the next server. A second signal ends the server at once.
         Raises UsageError where the folder for jobs cannot be used.
         """
-        jobs = self._context.jobs
+        jobs, request_files = self._context.jobs, self._context.request_files
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        remove_abandoned_folders()
         jobs.start()
-        self._context.request_files.open()
-        when_ready()
+        try:
+            request_files.open()
+            when_ready()
+            self._answer_until_signal()
+        finally:
+            request_files.close()
+            jobs.store.close()
+
+    def _answer_until_signal(self) -> None:
         while not self._context.is_stopping.is_set():
             self._poll()
         last = time.monotonic() + self._context.limits.deadline_seconds + SHUTDOWN_SECONDS
-        while not (self._is_idle() and jobs.is_idle) and time.monotonic() < last:
+        while not (self._is_idle() and self._context.jobs.is_idle) and time.monotonic() < last:
             self._poll()
         self._server.task_dispatcher.shutdown()
-        self._context.request_files.close()
-        jobs.store.close()
 
     def _poll(self) -> None:
         """Receive and send what is ready."""
         wasyncore.loop(timeout=POLL_SECONDS, use_poll=True, map=self._map, count=1)
 
     def _close_idle(self, server: BaseWSGIServer, now: float) -> None:
-        """Close the connections on which no byte has come or gone for too long.
+        """Close the connections on which no byte was received or sent for too long.
 
         A client that reads a response may pause for longer than one that sends a request, unless
         the server is stopping.

@@ -95,7 +95,8 @@ class Worker:
     def _check_declared(self, source: Path, audio_format: AudioFormat) -> None:
         """Refuse a recording that is too long, before it is denoised.
 
-        Where the header declares too many samples, which can be wrong, decoding counts them.
+        If the header declares too many samples, they are counted by decoding the recording, since
+        the header can be wrong.
         """
         with reading(source) as recording:
             rate, channels = audio_format.sample_rate, audio_format.channels

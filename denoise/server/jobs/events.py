@@ -1,4 +1,4 @@
-"""Server-sent events: a response that goes on while a job runs, and tells each change.
+"""Server-sent events: a response that stays open while a job runs, and reports each change of it.
 
 Each stream occupies a thread of the server. So only a few are open at a time, each for a limited
 time; clients then connect again, as browsers do by themselves.
@@ -20,7 +20,7 @@ MEDIA_TYPE = "text/event-stream"
 MAX_STREAMS = 8
 STREAM_SECONDS = 60.0
 POLL_SECONDS = 0.25
-SILENT_SECONDS = 10.0  # after which a comment shows that the stream is alive
+SILENT_SECONDS = 10.0  # after so long without a change, a comment shows that the stream is alive
 RECONNECT_MILLISECONDS = 1000
 FULL_RETRY_SECONDS = 5
 HEADERS = {"X-Accel-Buffering": "no"}  # asks nginx to pass each event on at once
@@ -42,7 +42,7 @@ class EventStreams:
         self._places = BoundedSemaphore(MAX_STREAMS)
 
     def open(self, job: Job, last_event_id: str | None) -> Response:
-        """Return a stream of a job's changes, or 204 where the client has seen the last one.
+        """Return a stream of a job's changes, or status 204 if the client has received them all.
 
         Raises ProblemError where too many streams are open.
         """
@@ -59,7 +59,10 @@ class EventStreams:
         return response
 
     def _events(self, job_id: str) -> Iterator[str]:
-        """Yield the job's state now and after each change, until it ends or the time is over."""
+        """Yield the job's state now and after each change.
+
+        The stream ends with the job, when the server stops, or after STREAM_SECONDS.
+        """
         yield f"retry: {RECONNECT_MILLISECONDS}\n\n"
         sent, last = None, time.monotonic()
         until = last + STREAM_SECONDS

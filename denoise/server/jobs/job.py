@@ -1,4 +1,4 @@
-"""One job: its state as it lies on the disk, and as clients see it."""
+"""One job: its state as it is saved on the disk, and as clients see it."""
 
 import dataclasses
 import time
@@ -19,9 +19,10 @@ class Job:
     """A recording that is denoised in the background.
 
     Times are seconds since 1970. `request_id` is that of the request that made the job, `name` the
-    client's file name. `crashes` counts how often the server was killed while the job ran. `share`,
-    0 to 1, is None while the length of the recording is not known. `problem` has the keys of
-    application/problem+json; `result` describes the finished recording.
+    client's file name. `crashes` counts how often the server was killed while the job ran. `share`
+    is the part that is done, from 0 to 1; it is None before the job runs, and if the length of the
+    recording is not known. `problem` has the keys of application/problem+json; `result` describes
+    the finished recording.
     """
 
     id: str
@@ -56,15 +57,15 @@ class Job:
         try:
             result = tree["result"] and Description(**tree["result"])
             job = Job(**{**tree, "options": Options(**tree["options"]), "result": result})
-            float(job.created), float(job.ended or 0), int(job.crashes)
-        except (KeyError, TypeError) as error:
+            if job.result is not None:
+                job = dataclasses.replace(job, share=1.0, seconds_done=job.result.seconds)
+            job.to_json(seconds_kept=0), job.crashes + 1  # these raise for values of other types
+        except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"not a job: {error}") from error
         present = (job.ended is not None, job.result is not None, job.problem is not None)
         if job.state not in STATES or present != (job.has_ended, *_needs(job.state)):
             raise ValueError(f"not a job: its state is {job.state!r}")
-        if job.result is None:
-            return job
-        return dataclasses.replace(job, share=1.0, seconds_done=job.result.seconds)
+        return job
 
     def to_json(self, seconds_kept: float) -> dict[str, Any]:
         """Return what clients see; an ended job is deleted after `seconds_kept`."""

@@ -1,4 +1,4 @@
-"""What killed servers leave in the folder for jobs; all that may be the user's own stays."""
+"""Deletes what killed servers have left of jobs, but no file that may be the user's own."""
 
 import re
 from pathlib import Path
@@ -9,10 +9,10 @@ _PARTIAL = re.compile(rf"\.({re.escape(STATE)}|{UPLOAD}|{RESULT})\.[0-9a-f]+\.pa
 
 
 def remove_leftover(folder: Path) -> bool:
-    """Delete the folder of a job that was never complete, or is half deleted; tell whether it is.
+    """Delete a folder without a state if it is what a killed server has left; tell whether it is.
 
-    Such a folder has no state, and nothing but an upload, a result and files that are half written.
-    Raises OSError where it cannot be read or deleted.
+    The server was killed while it created or deleted the job. So the folder contains nothing but an
+    upload, a result and half-written files. Raises OSError where it cannot be read or deleted.
     """
     files = list(folder.iterdir())
     if not all(file.name in (UPLOAD, RESULT) or _is_partial(file) for file in files):
@@ -24,7 +24,7 @@ def remove_leftover(folder: Path) -> bool:
 
 
 def remove_partial_files(folder: Path, job: Job) -> None:
-    """Delete what is half written in a job's folder: also the result, unless the job is done."""
+    """Delete the half-written files of a job; these include the result unless the job is done."""
     for file in folder.iterdir():
         if _is_partial(file) or (file.name == RESULT and job.state != DONE):
             file.unlink()

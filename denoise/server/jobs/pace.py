@@ -14,18 +14,18 @@ class Pace(Deadline):
     """
 
     def __init__(self, seconds: float, worker: JobWorker, interrupt: Callable[[], None]) -> None:
-        """Start with `seconds`; `interrupt` raises an exception where the job is to end."""
+        """Start with `seconds`; `interrupt` raises an exception once the job has to end."""
         super().__init__(seconds)
         self._base, self._channel_seconds = seconds, 0.0
         self._worker, self._interrupt = worker, interrupt
 
     def count(self, channel_seconds: float) -> None:
-        """Move the deadline: so many seconds of audio, times channels, are done."""
+        """Move the deadline; `channel_seconds` is the audio done so far, summed over channels."""
         self._channel_seconds = channel_seconds
         self.seconds = self._base + channel_seconds
 
     def check(self) -> None:
-        """Make way for requests; raises ProblemError once the deadline has passed."""
+        """Let waiting requests go first; raises ProblemError once the deadline has passed."""
         self._interrupt()
         self._started += self._worker.make_way()
         super().check()

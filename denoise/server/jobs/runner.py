@@ -1,4 +1,4 @@
-"""Run the jobs with the workers that requests use too."""
+"""Run the jobs, with the same workers that requests use."""
 
 import json
 import logging
@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
 from typing import Any
 
+from denoise.errors import UsageError
 from denoise.inference.audio_io import AudioFormat
 from denoise.inference.file_denoiser import Report
 from denoise.network.spec import MaskNetwork
 from denoise.server.audio_response import describe_result
 from denoise.server.concurrency import JobWorker, WorkQueue
-from denoise.server.jobs.folder import sync
 from denoise.server.jobs.job import DONE, FAILED, QUEUED, RESULT, RUNNING, UPLOAD, Job
 from denoise.server.jobs.pace import Pace
 from denoise.server.jobs.store import JobStore
 from denoise.server.limits import Limits
+from denoise.server.private_folder import sync
 from denoise.server.problems import ProblemError
 from denoise.server.prometheus import ServerMetrics
 from denoise.server.worker import Worker
@@ -56,11 +57,14 @@ class JobRunner:
             return self._n_threads == 0
 
     def start(self) -> None:
-        """Go on with the queued jobs that a former server left, and delete old jobs from now on.
+        """Queue the jobs that a former server has left, and delete old jobs from now on.
 
-        Raises UsageError where their folder cannot be used.
+        Raises UsageError where the folder for jobs cannot be used.
         """
-        self.store.open()
+        try:
+            self.store.open()
+        except UsageError as error:
+            raise UsageError(f"{error} You can choose another one with --jobs-dir.") from error
         for job in self.store.list_all():
             if job.state == QUEUED:
                 self._enqueue(job.id)
@@ -104,7 +108,7 @@ class JobRunner:
                 log.exception("The state of a job cannot be saved.")
 
     def _take(self) -> str | None:
-        """Return the next job's id; or None if there is none, and the thread ends."""
+        """Return the next job's id, or None if the calling thread has to end."""
         with self._lock:
             if self._queue and not self.is_stopping.is_set():
                 return self._queue.popleft()
@@ -162,7 +166,10 @@ class JobRunner:
             self.metrics.audio_seconds.inc(report.duration_seconds)
 
     def _fail(self, job_id: str, problem: ProblemError, error: Exception | None = None) -> None:
-        """Save why a job failed, unless it was deleted, which can be the reason."""
+        """Save why a job failed.
+
+        A job that was deleted is ignored: perhaps it failed only because its files are gone.
+        """
         if (job := self.store.get(job_id)) is None:
             return
         if error is not None:

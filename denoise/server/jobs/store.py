@@ -14,7 +14,6 @@ import logging
 import re
 import secrets
 import shutil
-import tempfile
 import time
 import weakref
 from collections.abc import Iterator
@@ -23,47 +22,57 @@ from pathlib import Path
 from threading import RLock
 from typing import IO, Any
 
-from denoise.server.jobs.folder import (
+from denoise.server.jobs.disk_use import DiskUse
+from denoise.server.jobs.job import DONE, FAILED, RESULT, RUNNING, STATE, UPLOAD, Job
+from denoise.server.jobs.leftovers import remove_leftover, remove_partial_files
+from denoise.server.limits import Limits
+from denoise.server.private_folder import (
+    JOBS,
+    make_temporary_folder,
     open_folder,
     refresh,
     reopened,
     sync,
     write_private,
 )
-from denoise.server.jobs.job import DONE, FAILED, RESULT, RUNNING, STATE, UPLOAD, Job
-from denoise.server.jobs.leftovers import remove_leftover, remove_partial_files
-from denoise.server.limits import Limits
 from denoise.server.problems import ProblemError
 
 log = logging.getLogger("denoise.server")
 ID = re.compile(r"[A-Za-z0-9_-]{32}")
 ID_BYTES = 24
-SHOWN = 6  # letters of an id in the log: too few to fetch a result with
-FULL_RETRY_SECONDS = 60
+SHOWN = 6  # characters of an id in the log: too few to fetch a result with
 MAX_CRASHES = 3  # a recording that makes the server crash must not do so for ever
+UNREADABLE = (
+    "The job in the folder %s... cannot be read (%s). The server leaves the folder as it is and "
+    "counts it towards the limits."
+)
+EMPTIED = "The folder for jobs, or its lock file, was removed while the server ran: %d jobs lost."
 CRASHED = f"The server ended {MAX_CRASHES} times while this job ran, perhaps because of it."
 
 
 class JobStore:
     """The jobs in one folder; threads may share it.
 
-    It holds all states in memory, so an id is never used as a path before it is known.
+    It holds all states in memory, and looks up there each id that a client sends. So only the id of
+    an existing job becomes part of a path.
     """
 
     def __init__(self, folder: Path | None, limits: Limits) -> None:
         """Create the store of a folder, which `open` opens.
 
-        Without a folder, the first job creates a temporary one, which is deleted in the end.
+        Without a folder, the first job creates a temporary one, which is deleted when the process
+        ends.
         """
         self._limits, self._lock = limits, RLock()
         self._jobs: dict[str, Job] = {}
-        self._n_bytes: dict[str, int] = {}  # by id, also of uploads that are still being saved
+        self._disk_use = DiskUse(limits)
         self._folder = folder
         self._lock_file: IO[bytes] | None = None
 
     def open(self) -> None:
-        """Lock the folder and read its jobs, unless that is done; running ones are queued again.
+        """Lock the folder and read its jobs, if that has not happened yet.
 
+        Jobs that were running when the former server ended are queued again.
         Raises UsageError where the folder cannot be used; see `open_folder`.
         """
         with self._lock:
@@ -80,7 +89,7 @@ class JobStore:
     def n_bytes(self) -> int:
         """Return the bytes of all jobs, and as many again for the results of unfinished ones."""
         with self._lock:
-            return sum(self._n_bytes.values())
+            return self._disk_use.n_bytes
 
     def list_all(self) -> list[Job]:
         """Return all jobs, the oldest first."""
@@ -105,8 +114,7 @@ class JobStore:
 
     def path(self, job_id: str, name: str) -> Path:
         """Return the path of one of the files of a job that exists."""
-        assert self._folder is not None
-        return self._folder / job_id / name
+        return self._folder_of(job_id) / name
 
     @contextmanager
     def adding(self, n_bytes: int) -> Iterator[tuple[str, Path]]:
@@ -135,7 +143,7 @@ class JobStore:
     def update(self, job_id: str, **changes: Any) -> None:
         """Change a job, first on the disk, unless only its progress changes.
 
-        A job that does not exist any more stays so. When it has ended, its upload is deleted.
+        For a job that was deleted, this does nothing. When a job has ended, its upload is deleted.
         Raises OSError where the state cannot be written.
         """
         with self._lock:
@@ -143,7 +151,7 @@ class JobStore:
                 return
             job = dataclasses.replace(former, **changes)
             if job.state == FAILED:
-                self._jobs[job_id] = job  # clients are told so even if the disk is full
+                self._jobs[job_id] = job  # so clients see it even if the disk is full
             if job.to_saved() != former.to_saved():
                 self._write(job)
             self._jobs[job_id] = job
@@ -151,26 +159,27 @@ class JobStore:
                 self._measure_ended(job)
 
     def restart(self, job_id: str) -> None:
-        """Queue a job again, unless it does not exist any more."""
+        """Queue a job again, unless it was deleted."""
         with self._lock:
             if job_id in self._jobs:
                 self._jobs[job_id] = self._jobs[job_id].restarted()
                 self._write(self._jobs[job_id])
 
     def remove(self, job_id: str) -> None:
-        """Delete a job with its files. From then on it does not exist, even after a crash."""
+        """Delete a job with its files; even if the server crashes meanwhile, it does not return."""
         with self._lock:
             self._jobs.pop(job_id, None)
-            if self._folder is not None:
-                self.path(job_id, STATE).unlink(missing_ok=True)
+            self.path(job_id, STATE).unlink(missing_ok=True)
         self.remove_leftovers(job_id)
         with self._lock:
-            self._n_bytes.pop(job_id, None)
+            self._disk_use.forget(job_id)
+            if self._folder_of(job_id).exists():  # Windows, while a file in it is open
+                self._disk_use.add_folder(self._folder_of(job_id))
 
     def remove_leftovers(self, job_id: str) -> None:
         """Delete the folder of a job that no longer exists; otherwise do nothing."""
-        if self._folder is not None and self.get(job_id) is None:
-            shutil.rmtree(self._folder / job_id, ignore_errors=True)
+        if self.get(job_id) is None:
+            shutil.rmtree(self._folder_of(job_id), ignore_errors=True)
 
     def remove_old(self) -> None:
         """Delete the jobs that ended too long ago."""
@@ -184,6 +193,10 @@ class JobStore:
             if self._folder is not None:
                 refresh(self._folder)
 
+    def _folder_of(self, job_id: str) -> Path:
+        assert self._folder is not None
+        return self._folder / job_id
+
     def _is_over(self, job: Job) -> bool:
         return job.ended is not None and time.time() > job.ended + self._limits.job_seconds
 
@@ -192,19 +205,19 @@ class JobStore:
         self.remove_old()
         with self._lock:
             self._open_again()
-            self._check_room(n_bytes)
+            self._disk_use.check_room(n_bytes)
             if self._folder is None:
-                self._folder = Path(tempfile.mkdtemp(prefix="denoise-jobs-"))
+                self._folder = make_temporary_folder(JOBS)
                 weakref.finalize(self, shutil.rmtree, self._folder, True)
             self.open()
             job_id = secrets.token_urlsafe(ID_BYTES)
-            self._n_bytes[job_id] = 2 * n_bytes
+            self._disk_use.set(job_id, 2 * n_bytes)
             return job_id
 
     def _open_again(self) -> None:
         """Open the folder again if something has removed it, or its lock file; hold the lock.
 
-        Jobs whose files are gone as well do not exist any more.
+        Jobs whose files were removed, too, are forgotten.
         """
         lock = self._lock_file
         if self._folder is None or lock is None:
@@ -215,35 +228,21 @@ class JobStore:
         lost = [job_id for job_id in self._jobs if not self.path(job_id, STATE).exists()]
         for job_id in lost:
             del self._jobs[job_id]
-            self._n_bytes.pop(job_id, None)
-        log.warning("The folder for jobs was emptied while the server ran: %d are lost.", len(lost))
-
-    def _check_room(self, n_bytes: int) -> None:
-        limits, headers = self._limits, {"Retry-After": str(FULL_RETRY_SECONDS)}
-        n_jobs, total = len(self._n_bytes) + 1, self.n_bytes + 2 * n_bytes
-        advice = "Delete jobs that you do not need any more, or try again later."
-        if n_jobs > limits.jobs:
-            detail = f"The server keeps at most {limits.jobs} jobs. {advice}"
-            raise ProblemError("jobs-full", detail, limits.jobs, n_jobs, headers)
-        if total > limits.jobs_bytes:
-            detail = (
-                f"The server keeps at most {limits.jobs_bytes} bytes of jobs, and each new job "
-            )
-            detail += f"counts twice, for its result. {advice}"
-            raise ProblemError("jobs-full", detail, limits.jobs_bytes, total, headers)
+            self._disk_use.forget(job_id)
+        log.warning(EMPTIED, len(lost))
 
     def _write(self, job: Job) -> None:
         write_private(self.path(job.id, STATE), json.dumps(job.to_saved(), indent=1) + "\n")
 
     def _measure(self, job_id: str) -> None:
         """Count the bytes of an upload, and as many again for its result; hold the lock."""
-        self._n_bytes[job_id] = 2 * self.path(job_id, UPLOAD).stat().st_size
+        self._disk_use.set(job_id, 2 * self.path(job_id, UPLOAD).stat().st_size)
 
     def _measure_ended(self, job: Job) -> None:
         """Delete the upload of a job that has ended, and count the bytes of its result."""
         n_bytes = self.path(job.id, RESULT).stat().st_size if job.state == DONE else 0
         self.path(job.id, UPLOAD).unlink(missing_ok=True)
-        self._n_bytes[job.id] = n_bytes
+        self._disk_use.set(job.id, n_bytes)
 
     def _read_all(self, folder: Path) -> None:
         """Read all jobs, and remove what killed servers left; all else stays as it is."""
@@ -254,13 +253,13 @@ class JobStore:
                 self._read(path)
             except (OSError, ValueError) as error:
                 self._jobs.pop(path.name, None)
-                self._n_bytes.pop(path.name, None)
+                self._disk_use.forget(path.name)
+                self._disk_use.add_folder(path)
                 reason = (isinstance(error, OSError) and error.strerror) or error
-                name = f"{path.name[:SHOWN]}..."
-                log.warning("The folder %s is left as it is, and no job of it: %s", name, reason)
+                log.warning(UNREADABLE, path.name[:SHOWN], reason)
 
     def _read(self, path: Path) -> None:
-        """Read one job, or remove what is left of one.
+        """Read one job, or delete what a killed server has left of it.
 
         Raises OSError or ValueError for a folder that cannot be read, or is not that of a job.
         """
@@ -281,9 +280,10 @@ class JobStore:
             self._recover(job)
 
     def _recover(self, job: Job) -> None:
-        """Queue a job again that a former server ran to its own end, or let the job fail.
+        """Queue a job again that was running when a former server was killed.
 
-        Where the disk does not take its new state, the job has it in memory all the same.
+        After MAX_CRASHES such ends, the job fails instead. A new state that cannot be written to
+        the disk is kept in memory.
         """
         job = dataclasses.replace(job.restarted(), crashes=job.crashes + 1)
         if job.crashes >= MAX_CRASHES:
