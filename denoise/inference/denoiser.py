@@ -52,9 +52,10 @@ class Denoiser:
         "general" gives the better result and looks ahead about two seconds. "live" is causal,
         and takes half the time. A path is that of an ONNX file or a saved model's folder.
         An ONNX file runs on `threads` threads; their number changes the time, not the result. The
-        train stage writes a saved model, which runs on TensorFlow and its threads. Raises
-        ModelError if there is no valid model, and if a package that it needs is not installed, and
-        ValueError for a number of threads that is not 1 or more.
+        train stage writes a saved model, which runs on TensorFlow and its threads. It holds the
+        network alone: the params in `export` apply to ONNX files only. Raises ModelError if there
+        is no valid model, and if a package that it needs is not installed, and ValueError for a
+        number of threads that is not 1 or more.
         """
         n_threads = to_whole_number(threads, "number of threads")
         if n_threads < 1:
