@@ -17,7 +17,7 @@ from dvc.exceptions import DvcException
 from dvc.scm import SCMError
 
 from denoise.errors import DenoiseError
-from denoise.evaluation.comparison import ComparisonError, Difference, compare, pair
+from denoise.evaluation.comparison import KEYS, ComparisonError, Difference, compare, pair
 
 TABLE = "metrics/evaluation/utterances.csv"
 WORKSPACE = "workspace"
@@ -28,11 +28,26 @@ def read_table(revision: str, path: str) -> pd.DataFrame:
     """Return the scores of a revision; raises ComparisonError if it has none."""
     try:
         if revision == WORKSPACE:
-            return pd.read_csv(Path(path), dtype=TEXT_COLUMNS)
-        with dvc.api.open(path, rev=revision) as file:
-            return pd.read_csv(file, dtype=TEXT_COLUMNS)
+            table = pd.read_csv(Path(path), dtype=TEXT_COLUMNS)
+        else:
+            with dvc.api.open(path, rev=revision) as file:
+                table = pd.read_csv(file, dtype=TEXT_COLUMNS)
     except (OSError, DvcException, SCMError) as error:
         raise ComparisonError(f"{revision} has no {path}: {error}") from error
+    except ValueError as error:  # what pandas raises for a file that is empty or no CSV
+        raise ComparisonError(f"{path} of {revision} is no table: {error}") from error
+    _check_columns(table, f"{path} of {revision}")
+    return table
+
+
+def _check_columns(table: pd.DataFrame, name: str) -> None:
+    """Raise ComparisonError if a column that identifies a clip is missing, or scores are text."""
+    if missing := [key for key in KEYS if key not in table]:
+        raise ComparisonError(f"{name} has no column {', '.join(missing)}.")
+    numbers = ["snr_db", *(column for column in table if str(column).endswith("_denoised"))]
+    for column in numbers:
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            raise ComparisonError(f"{name} holds text in the column {column}, not numbers.")
 
 
 def render(first: str, second: str, differences: Sequence[Difference]) -> str:
@@ -69,15 +84,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         tables = [read_table(name, options.table) for name in (options.first, options.second)]
         pairs = pair(*tables)
+        differences = compare(pairs)
+        if not differences:
+            raise ComparisonError("The experiments have no metric in common.")
+        text = render(options.first, options.second, differences)
+        is_worse = any(difference.is_worse for difference in differences)
     except DenoiseError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        print(f"{parser.prog}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     unpaired = sum(map(len, tables)) - 2 * len(pairs)
     print(f"{len(pairs)} clips of {pairs['speaker_id'].nunique()} speakers", end="")
     print(f"; {unpaired} without a counterpart are left out." if unpaired else ".")
-    differences = compare(pairs)
-    print(render(options.first, options.second, differences))
-    return int(any(difference.is_worse for difference in differences))
+    print(text)
+    return int(is_worse)
 
 
 if __name__ == "__main__":

@@ -21,10 +21,11 @@ from typing import Any
 import dvc.api
 import pandas as pd
 import yaml
+from dvc.exceptions import DvcException
 
 from denoise.errors import DenoiseError, UsageError
 from denoise.evaluation.tables import confidence_interval, higher_is_better
-from denoise.params_file import parse_params
+from denoise.params_file import load_params, parse_params
 from denoise.util.atomic import replacing
 from presets.compare import TABLE, read_table
 from presets.grid_picture import Panel, draw
@@ -54,13 +55,18 @@ class Axis:
 
     @classmethod
     def parse(cls, text: str) -> "Axis":
-        """Read KEY=V1,V2,...; raises UsageError where there are no two values."""
+        """Read KEY=V1,V2,...; raises UsageError where there are no two values, each in YAML."""
         key, _, values = text.partition("=")
         axis = cls(key, tuple(split_values(values)))
         if not key or len(axis.values) < 2 or not all(axis.values):
             raise UsageError(f"{text}: KEY=V1,V2,... with at least two values is needed.")
         if len(set(axis.values)) < len(axis.values):
             raise UsageError(f"{text}: a value is named twice.")
+        for value in axis.values:
+            try:
+                yaml.safe_load(value)
+            except (yaml.YAMLError, ValueError) as error:
+                raise UsageError(f"{text}: the value {value} is not YAML.") from error
         return axis
 
     def __str__(self) -> str:
@@ -154,7 +160,7 @@ def read_results(grid: Grid, metrics: Sequence[str]) -> dict[str, list[Interval]
         try:
             table = read_table(name, TABLE)
             params = yaml.safe_load(dvc.api.read(PARAMS, rev=name, encoding="utf-8"))
-        except DenoiseError as error:
+        except (DenoiseError, DvcException, OSError, yaml.YAMLError) as error:
             advice = f"`dvc queue logs {name}` says why it failed, `dvc queue status` what waits"
             raise UsageError(f"{name} has no result: {advice}.") from error
         for key, value in cell.items():
@@ -254,29 +260,31 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--draw", action="store_true", help="run nothing: draw the experiments that have run"
     )
     parser.add_argument("--table", type=Path, metavar="MD", help="write the tables to this file")
-    parser.add_argument(
-        "--picture", type=Path, metavar="PNG", help="write the picture to this file"
-    )
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="draw the picture to this file")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the grid, print its tables, and return the exit code."""
-    options = parse_options(arguments)
     try:
-        axes = tuple(map(Axis.parse, options.axes))
-        if len(axes) > 2 or len({axis.key for axis in axes}) < len(axes):
-            raise UsageError("One param or two different ones make a grid.")
-        grid = Grid(options.name, axes)
-        grid.check(Path(PARAMS).read_text(encoding="utf-8"))
-        if not options.draw:
-            if status := queue(grid, options.force):
-                return status
-            call([*DVC, "exp", "run", "--run-all", "--jobs", str(options.jobs)])
-        results = read_results(grid, options.metrics)
-    except DenoiseError as error:
-        print(f"python -m presets.grid: {error}", file=sys.stderr)
+        return _run(parse_options(arguments))  # an extension may fail in either
+    except (DenoiseError, OSError) as error:
+        print(f"python -m presets.grid: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+
+
+def _run(options: argparse.Namespace) -> int:
+    axes = tuple(map(Axis.parse, options.axes))
+    if len(axes) > 2 or len({axis.key for axis in axes}) < len(axes):
+        raise UsageError("One param or two different ones make a grid.")
+    grid = Grid(options.name, axes)
+    load_params(PARAMS)  # raises ParamsError outside the project
+    grid.check(Path(PARAMS).read_text(encoding="utf-8"))
+    if not options.draw:
+        if status := queue(grid, options.force):
+            return status
+        call([*DVC, "exp", "run", "--run-all", "--jobs", str(options.jobs)])
+    results = read_results(grid, options.metrics)
     tables = [render_table(grid, metric, intervals) for metric, intervals in results.items()]
     text = "\n\n".join("\n".join(lines) for lines in tables) + "\n"
     print(text, end="")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from denoise.evaluation.plots import png_figure
+from denoise.evaluation.plots import IMPROVEMENT_TITLE, png_figure
 
 # Okabe & Ito's palette, which colour-blind people can distinguish; markers help in grey.
 STYLES = (
@@ -20,7 +20,6 @@ STYLES = (
     ("#56B4E9", "P"),
     ("#555555", "X"),
 )
-TITLE = "Improvement over the noisy input; bars: 95 % confidence interval over speakers"
 DOTS_PER_INCH = 90  # keeps the file small: git holds it
 OFFSET = 0.008  # between the bars of neighbouring lines, as a share of the width
 
@@ -41,7 +40,7 @@ def draw(panels: Sequence[Panel], path: str | os.PathLike[str]) -> None:
         all_axes = figure.subplots(1, len(panels), squeeze=False).ravel()
         for axes, panel in zip(all_axes, panels, strict=True):
             _draw_panel(axes, panel)
-        figure.suptitle(TITLE, x=0.01, ha="left", fontsize=11)
+        figure.suptitle(IMPROVEMENT_TITLE, x=0.01, ha="left", fontsize=11)
         if len(panels[0].lines) > 1:
             entries = all_axes[0].get_legend_handles_labels()
             figure.legend(*entries, loc="outside lower center", ncols=4, fontsize=10)

@@ -1,6 +1,7 @@
 """The comparison of two experiments by a paired bootstrap over speakers."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -131,3 +132,52 @@ def test_what_cannot_be_compared_is_an_error(
 ) -> None:
     assert main(arguments) == 2
     assert f"python -m presets.compare: {arguments[0]} has no " in capsys.readouterr().err
+
+
+def rewrite(project: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    """Change the scores in the workspace."""
+    table = pd.read_csv(project / TABLE)
+    change(table).to_csv(project / TABLE, index=False)
+
+
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
+    "empty": (lambda p: (p / TABLE).write_text(""), "is no table: No columns to parse"),
+    "ragged": (lambda p: (p / TABLE).write_text("a\nb,c,d\ne,f\ng,h,i,j\n"), "is no table: "),
+    "binary": (lambda p: (p / TABLE).write_bytes(b"\xff\xfe\xff"), "is no table: "),
+    "other": (
+        lambda p: rewrite(p, lambda t: t.drop(columns=["utterance_id", "snr_db"])),
+        "of workspace has no column utterance_id, snr_db.",
+    ),
+    "text": (
+        lambda p: rewrite(p, lambda t: t.assign(lsd_db_denoised="x")),
+        "holds text in the column lsd_db_denoised",
+    ),
+    "noise levels": (lambda p: rewrite(p, lambda t: t.assign(snr_db="a")), "the column snr_db"),
+    "no scores": (
+        lambda p: rewrite(p, lambda t: t.drop(columns=["si_sdr_db_denoised", "lsd_db_denoised"])),
+        "no metric in common",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_cannot_be_read_is_never_significantly_worse(
+    project: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    spoil, message = BROKEN[name]
+    spoil(project)
+    assert main(["first"]) == 2
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    assert line.startswith("python -m presets.compare: ") and message in line
+    assert not captured.out
+
+
+def test_a_broken_metric_of_the_user_is_an_error(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "extensions" / "metrics").mkdir(parents=True)
+    (project / "extensions" / "metrics" / "mine.py").write_text("1 / 0\n", encoding="utf-8")
+    assert main(["first"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "mine.py, line 1: ZeroDivisionError" in line

@@ -161,13 +161,54 @@ def test_names_are_drawn_side_by_side(tmp_path: Path, drawn: list[Any]) -> None:
         ([POWER, SNR, "train.epochs=1,2"], "One param or two"),
         ([POWER, POWER], "One param or two"),
         (["export.mask_power=1.0,0.5"], "mask_power"),
+        (["evaluate.snr_db=[1],[2"], "the value [2 is not YAML"),
+        (["train.seed=1,%2"], "the value %2 is not YAML"),
+        (["train.seed=1,2026-02-31"], "the value 2026-02-31 is not YAML"),
     ],
 )
 def test_a_mistake_is_a_message_and_exit_code_2(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 2
-    assert message in capsys.readouterr().err
+    check_error(capsys.readouterr().err, message)
+
+
+def check_error(text: str, message: str) -> None:
+    (line,) = text.splitlines()
+    assert line.startswith("python -m presets.grid: ") and message in line
+
+
+def test_outside_the_project_the_message_says_where_to_run_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([POWER]) == 2
+    check_error(capsys.readouterr().err, "Run from the project's folder")
+    (tmp_path / "params.yaml").write_text("train: [1\n", encoding="utf-8")
+    assert main([POWER]) == 2
+    check_error(capsys.readouterr().err, "params.yaml is not YAML")
+
+
+def test_a_broken_metric_of_the_user_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metric = tmp_path / "extensions" / "metrics" / "mine.py"
+    metric.parent.mkdir(parents=True)
+    metric.write_text("HIGHER_IS_BETTER = ", encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert main([POWER]) == 2
+    check_error(capsys.readouterr().err, f"{metric.resolve()}: SyntaxError")
+
+
+def test_a_table_that_cannot_be_written_is_a_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(grid, "read_results", lambda *_: {"estoi": INTERVALS[:2]})
+    (tmp_path / "file").touch()
+    assert main([POWER, "--draw", "--table", str(tmp_path / "file" / "grid.md")]) == 2
+    check_error(capsys.readouterr().err, "file")
 
 
 def run_grid(project: Project, *options: str) -> subprocess.CompletedProcess[str]:

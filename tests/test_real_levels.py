@@ -8,6 +8,7 @@ import pytest
 from benchmarks.real.levels import active_level_db, find_pauses, pause_attenuation_db
 from benchmarks.real.mixtures import mix_at_active_level
 from benchmarks.real.rooms import draw_room_response, put_in_room, room_response
+from tests.speechlike import voice
 
 RATE = 16_000
 
@@ -18,6 +19,64 @@ def bursts(level: float = 0.1, seconds: float = 1.0) -> np.ndarray:
     n_samples = int(seconds * RATE)
     noise = level * rng.standard_normal((4, n_samples))
     return np.concatenate([noise, np.zeros_like(noise)], axis=1).ravel().astype(np.float32)
+
+
+def active_level_of_the_standard(speech: np.ndarray, sample_rate: int) -> float:
+    """Follow the steps of ITU-T P.56, method B, sample by sample, with the numbers it gives.
+
+    The thresholds are full scale divided by 2, 4, 8 ..., as in the standard. Ours are the peak
+    divided by these numbers, so they are the same ones only where the peak is a power of two; for
+    other peaks the interpolation between them differs by up to 0.2 dB.
+    """
+    decay, hangover = math.exp(-1 / (0.03 * sample_rate)), math.ceil(0.2 * sample_rate)
+    thresholds = [2.0**-power for power in range(1, 16)]
+    active, since = [0] * len(thresholds), [hangover] * len(thresholds)
+    squares = smooth = envelope = 0.0
+    for sample in speech.tolist():
+        squares += sample * sample
+        smooth = decay * smooth + (1 - decay) * abs(sample)
+        envelope = decay * envelope + (1 - decay) * smooth
+        for number, threshold in enumerate(thresholds):
+            if envelope >= threshold:
+                active[number] += 1
+                since[number] = 0
+            elif since[number] < hangover:
+                active[number] += 1
+                since[number] += 1
+    before: tuple[float, float] | None = None
+    for count, threshold in zip(active, thresholds, strict=True):  # from the highest down
+        if count == 0:
+            continue
+        level = 10 * math.log10(squares / count)
+        excess = level - 20 * math.log10(threshold) - 15.9
+        if excess >= 0:
+            if before is None:
+                return level
+            share = excess / (excess - before[1])
+            return level + share * (before[0] - level)
+        before = level, excess
+    raise AssertionError("The speech is too quiet for the thresholds.")
+
+
+def noise_with_pauses(seed: int, rate: int) -> np.ndarray:
+    """Return bursts of noise of 0.1 to 0.6 s and of several levels; most pauses are longer."""
+    rng = np.random.default_rng(seed)
+    pieces = []
+    for _ in range(8):
+        burst = rng.standard_normal(int(rng.uniform(0.1, 0.6) * rate))
+        pieces += [burst * rng.uniform(0.3, 1), np.zeros(int(rng.uniform(0.05, 0.9) * rate))]
+    return np.concatenate(pieces)
+
+
+@pytest.mark.parametrize("rate", [8000, 16_000])
+@pytest.mark.parametrize("kind", ["noise", "voice"])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("peak", [0.5, 0.125])
+def test_active_level_is_that_of_the_standard(kind: str, seed: int, rate: int, peak: float) -> None:
+    speech = noise_with_pauses(seed, rate) if kind == "noise" else voice(seed, 4.0, rate)
+    speech = (peak * speech / np.abs(speech).max()).astype(np.float32)
+    expected = active_level_of_the_standard(speech, rate)
+    assert active_level_db(speech, rate) == pytest.approx(expected, abs=0.05)
 
 
 def test_active_level_ignores_pauses() -> None:

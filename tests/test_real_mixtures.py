@@ -101,6 +101,14 @@ def test_recordings_of_two_folders_do_not_get_the_same_name(folders: Path) -> No
     assert len({each.group for each in found}) == 8
 
 
+def test_two_folders_of_the_same_name_are_an_error(folders: Path) -> None:
+    shutil.copytree(folders / "speech", folders / "more" / "speech")
+    both = [folders / "speech", folders / "more" / "speech"]
+    message = r"^Two folders with music have the name speech\. Rename one\.$"
+    with pytest.raises(CorpusError, match=message):
+        find_recordings(both, speaker_of, "music")
+
+
 def test_every_speaker_has_a_turn_before_any_has_a_second(folders: Path) -> None:
     ordered = in_turns(make_plan(folders).speech)
     for turn in range(3):
@@ -181,6 +189,17 @@ def test_unusable_noise_is_named_and_replaced(folders: Path) -> None:
     (folders / "noise" / "fan.flac").write_bytes(b"fLaC, but damaged")
     with pytest.raises(CorpusError, match=r"noise fan is usable: fan\.flac: This is no audio"):
         mixed(folders)
+
+
+@pytest.mark.parametrize("kind", ["noise", "speech"])
+def test_recording_of_one_sample_is_unusable(folders: Path, kind: str) -> None:
+    plan = make_plan(folders)
+    chosen = {"noise": plan.noise[1], "speech": in_turns(plan.speech)[0]}[kind]
+    write(chosen.path, np.full(1, 0.5), 48_000)
+    mixtures._read_noise.cache_clear()
+    made = [m for m in make_test_set(plan) if m.part == "mixtures"]
+    assert len(made) == 8
+    assert plan.rejected == {chosen.name: "It has no samples."}
 
 
 def test_test_set_without_usable_speech_is_an_error(folders: Path) -> None:

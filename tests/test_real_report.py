@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -55,6 +56,31 @@ def test_dnsmos_rates_whole_stretches(seconds: float, n_parts: int) -> None:
     assert {len(part) for part in parts} == {144_160}
     assert max(part.max() for part in parts) == 1
     assert len(parts) == n_parts
+
+
+def test_dnsmos_is_the_mean_over_the_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-in rates a part by its first sample; DNSMOS maps the ratings before the mean."""
+
+    class Session:
+        def run(self, outputs: None, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+            (part,) = inputs["input_1"]
+            return [np.array([[1, 2, 3]]) * part[:1, None]]
+
+    def polynomials(_: None, sig: float, bak: float, ovrl: float, personalised: bool) -> tuple:
+        return sig**2, bak, 1 + ovrl
+
+    file = tmp_path / scores.DNSMOS_FILE
+    file.parent.mkdir()
+    file.touch()
+    found = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    module = SimpleNamespace(DNSMOS=SimpleNamespace(get_polyfit_val=polynomials))
+    monkeypatch.setattr(scores.importlib.util, "find_spec", lambda name: found)
+    monkeypatch.setattr(scores.importlib, "import_module", lambda name: module)
+    monkeypatch.setattr(scores, "open_session", lambda path: Session())
+    starts = np.array([0.1, 0.2, 0.6])  # of the three parts, a second apart
+    waveform = np.repeat(np.pad(starts, (0, 9)), RATE).astype(np.float32)
+    rated = scores.load_dnsmos()(waveform)
+    assert rated == pytest.approx((1 + 3 * 0.3, np.mean(starts**2), 2 * 0.3))
 
 
 def test_missing_dnsmos_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,6 +208,25 @@ def test_missing_folder_is_an_error_of_one_line(
     monkeypatch.setattr(sys, "argv", ["real", *arguments, "--speech", str(tmp_path / "no")])
     with pytest.raises(SystemExit, match=r"^error: There is no folder .*no with speech\.$"):
         real.main()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--limit", "0", "0 is less than 1"),
+        ("--limit", "-3", "-3 is less than 1"),
+        ("--limit", "some", "some is not a whole number"),
+        ("--speaker-depth", "0", "0 is less than 1"),
+        ("--rate", "0", "0 is less than 4000"),
+        ("--rate", "192001", "192001 is more than 192000"),
+    ],
+)
+def test_number_out_of_range_is_an_error_of_the_command_line(
+    option: str, value: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        real.parse_options([option, value])
+    assert f"argument {option}: {message}" in capsys.readouterr().err
 
 
 def test_time_of_a_real_method_is_measured_in_another_process() -> None:

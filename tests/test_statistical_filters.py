@@ -4,8 +4,16 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
 
-from denoise.dsp.statistical_filters import log_mmse, noise_power, stft_params, wiener
+from denoise.dsp.statistical_filters import (
+    _log_mmse_gain,
+    _wiener_gain,
+    log_mmse,
+    noise_power,
+    stft_params,
+    wiener,
+)
 from denoise.dsp.stft import magnitude, stft
 from denoise.evaluation.metrics import si_sdr_db
 from denoise.noise.generators import GENERATORS
@@ -77,6 +85,24 @@ def test_silence_stays_silent_and_digital_silence_gives_finite_output(denoise: F
 def test_pure_noise_is_attenuated(denoise: Filter) -> None:
     noise = white(CLEAN, 0)
     assert denoise(noise, SAMPLE_RATE).std() < 0.35 * noise.std()
+
+
+@pytest.mark.parametrize("prior_snr", [0.03, 0.5, 1.0, 20.0])
+@pytest.mark.parametrize("posterior_snr", [0.05, 1.0, 3.0, 10.0])
+def test_log_mmse_gain_is_that_of_ephraim_and_malah(prior_snr: float, posterior_snr: float) -> None:
+    """Compute the exponential integral of the paper of 1985 numerically."""
+    lower = prior_snr / (1 + prior_snr) * posterior_snr
+    integral, _ = quad(lambda t: np.exp(-t) / t, lower, np.inf)
+    expected = prior_snr / (1 + prior_snr) * np.exp(0.5 * integral)
+    snrs = np.array([prior_snr]), np.array([posterior_snr])
+    assert _log_mmse_gain(*snrs) == pytest.approx(expected, rel=1e-6)
+    assert _wiener_gain(*snrs) == pytest.approx(prior_snr / (1 + prior_snr))
+    assert _log_mmse_gain(*snrs) > _wiener_gain(*snrs)
+
+
+def test_log_mmse_attenuates_noise_less_than_the_wiener_filter() -> None:
+    noise = white(CLEAN, 0)
+    assert log_mmse(noise, SAMPLE_RATE).std() > 1.05 * wiener(noise, SAMPLE_RATE).std()
 
 
 def test_speech_hardly_changes_the_noise_power_estimate() -> None:

@@ -4,6 +4,7 @@ Run it as `python -m benchmarks.real`; docs/benchmark.md describes what is measu
 """
 
 import argparse
+import math
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -34,7 +35,7 @@ from benchmarks.real.recordings import (
 )
 from benchmarks.real.report import render
 from benchmarks.results import write_results
-from denoise.dsp.audio import Waveform
+from denoise.dsp.audio import RATES, Waveform
 from denoise.errors import CorpusError, DenoiseError
 from denoise.evaluation.metrics import has_pesq
 
@@ -59,12 +60,18 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--rooms", action="store_true", help="also put clean speech in simulated rooms")
     add(
         "--speaker-depth",
-        type=int,
+        type=partial(_whole_number, low=1),
         default=1,
         metavar="N",
         help="how many folders of a recording's path name its speaker",
     )
-    add("--limit", type=int, default=LIMIT, metavar="N", help="use at most N utterances")
+    add(
+        "--limit",
+        type=partial(_whole_number, low=1),
+        default=LIMIT,
+        metavar="N",
+        help="use at most N utterances",
+    )
     add(
         "--rounds",
         type=int,
@@ -72,7 +79,13 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="mix each utterance N times, with different noise types or SNRs",
     )
-    add("--rate", type=int, default=16_000, metavar="HZ", help="sample rate of the mixtures")
+    add(
+        "--rate",
+        type=partial(_whole_number, low=RATES[0], high=RATES[1]),
+        default=16_000,
+        metavar="HZ",
+        help="sample rate of the mixtures",
+    )
     methods.add_method_options(parser)
     output = Path("docs/benchmark/real")
     add("--output", type=Path, default=output, metavar="FOLDER", help="folder of the report")
@@ -81,6 +94,19 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     if bool(options.speech) != bool(options.noise):
         parser.error("--speech and --noise belong together: name both, or none.")
     return options
+
+
+def _whole_number(text: str, low: int, high: float = math.inf) -> int:
+    """Read an option's value; argparse reports what it raises."""
+    try:
+        number = int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number") from error
+    if number < low:
+        raise argparse.ArgumentTypeError(f"{text} is less than {low}")
+    if number > high:
+        raise argparse.ArgumentTypeError(f"{text} is more than {high:g}")
+    return number
 
 
 def make_plan(options: argparse.Namespace) -> Plan:

@@ -33,12 +33,19 @@ class Recording:
 def find_recordings(
     folders: Sequence[Path], group_of: Callable[[Path], str], what: str
 ) -> list[Recording]:
-    """List the recordings below the folders, sorted; raises CorpusError where there is none."""
+    """List the recordings below the folders, sorted by name.
+
+    Raises CorpusError where there is none, and for two folders of the same name: names and groups
+    begin with it if there are several folders, so their recordings could not be told apart.
+    """
+    names = [folder.resolve().name for folder in folders]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise CorpusError(f"Two folders with {what} have the name {repeated[0]}. Rename one.")
     found = []
-    for folder in folders:
+    for folder, name in zip(folders, names, strict=True):
         if not folder.is_dir():
             raise CorpusError(f"There is no folder {folder} with {what}.")
-        prefix = f"{folder.resolve().name}/" if len(folders) > 1 else ""
+        prefix = f"{name}/" if len(folders) > 1 else ""
         for path in folder.rglob("*"):
             if path.suffix.lower() in EXTENSIONS and path.is_file():
                 below = path.relative_to(folder)
@@ -140,7 +147,11 @@ def _cut_in_pause(waveform: Waveform, sample_rate: int) -> Waveform:
 
 
 def read_mono(path: Path, sample_rate: int, max_seconds: float) -> Waveform:
-    """Read at most `max_seconds`; raises AudioError, also for a file that cannot be opened."""
+    """Read at most `max_seconds`, float32 [n_samples].
+
+    Raises AudioError for a file that cannot be opened, and where the resampled recording has no
+    sample: one sample at 48 kHz gives none at 16 kHz.
+    """
     blocks: list[Waveform] = []
     n_samples, source_rate = 0, sample_rate
     for block, source_rate in decode_blocks(path):
@@ -149,7 +160,10 @@ def read_mono(path: Path, sample_rate: int, max_seconds: float) -> Waveform:
         if n_samples >= max_seconds * source_rate:
             break
     waveform = np.concatenate(blocks)[: round(max_seconds * source_rate)]
-    return resample(waveform, source_rate, sample_rate)
+    resampled = resample(waveform, source_rate, sample_rate)
+    if not len(resampled):
+        raise AudioError("It has no samples.")
+    return resampled
 
 
 def read_usable(

@@ -79,29 +79,29 @@ def _filter(noisy: Waveform, sample_rate: int, gain: Gain) -> Waveform:
     return istft((spectrum * gains).astype(np.complex64), params, len(noisy))
 
 
-def _decision_directed(posterior: Power, gain: Gain) -> Power:
+def _decision_directed(posterior_snr: Power, gain: Gain) -> Power:
     """Return the gains [n_frames, n_bins] for the a posteriori SNR [n_frames, n_bins].
 
     The a priori SNR is a weighted mean of two estimates: that of the previous frame after
     filtering, and the maximum-likelihood estimate of the current frame alone, which is the
     a posteriori SNR less 1. The recursion over frames suppresses musical noise.
     """
-    posterior = np.minimum(posterior, MAX_POSTERIOR_SNR)
-    likeliest = np.maximum(posterior - 1, 0)
-    gains = np.empty_like(posterior)
-    previous = likeliest[0]
-    for frame in range(len(posterior)):
-        prior = SMOOTHING_FACTOR * previous + (1 - SMOOTHING_FACTOR) * likeliest[frame]
-        prior = np.maximum(prior, MIN_PRIOR_SNR)
-        gains[frame] = np.minimum(gain(prior, posterior[frame]), 1)
-        previous = np.square(gains[frame]) * posterior[frame]
+    posterior_snr = np.minimum(posterior_snr, MAX_POSTERIOR_SNR)
+    ml_prior_snr = np.maximum(posterior_snr - 1, 0)
+    gains = np.empty_like(posterior_snr)
+    previous = ml_prior_snr[0]
+    for frame in range(len(posterior_snr)):
+        prior_snr = SMOOTHING_FACTOR * previous + (1 - SMOOTHING_FACTOR) * ml_prior_snr[frame]
+        prior_snr = np.maximum(prior_snr, MIN_PRIOR_SNR)
+        gains[frame] = np.minimum(gain(prior_snr, posterior_snr[frame]), 1)
+        previous = np.square(gains[frame]) * posterior_snr[frame]
     return gains
 
 
-def _wiener_gain(prior: Power, posterior: Power) -> Power:
-    return prior / (1 + prior)
+def _wiener_gain(prior_snr: Power, posterior_snr: Power) -> Power:
+    return prior_snr / (1 + prior_snr)
 
 
-def _log_mmse_gain(prior: Power, posterior: Power) -> Power:
-    wiener_gain = prior / (1 + prior)
-    return wiener_gain * np.exp(0.5 * exp1(wiener_gain * posterior))
+def _log_mmse_gain(prior_snr: Power, posterior_snr: Power) -> Power:
+    wiener_gain = prior_snr / (1 + prior_snr)
+    return wiener_gain * np.exp(0.5 * exp1(wiener_gain * posterior_snr))
