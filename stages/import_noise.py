@@ -14,7 +14,9 @@ def main(params: Params, paths: argparse.Namespace) -> None:
     download = params.download
     names, mirrors = download.open.noise, download.open.mirrors
     with open_recordings(paths.catalogue, "noise", names, mirrors) as fetched:
-        provenance = import_noise(download.noise, paths.noise, fetched.folder)
+        provenance = import_noise(
+            download.noise, paths.noise, fetched.folder, download.max_damaged_fraction
+        )
     write_provenance(paths.provenance, paths.noise, {**provenance, **fetched.provenance})
 
 

@@ -211,6 +211,39 @@ def test_a_kill_leaves_no_half_file(tmp_path: Path, old: bytes | None) -> None:
     assert path.read_bytes() == b"whole"
 
 
+def test_the_next_writer_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    kill_at_the_pause(PAUSE_WHILE_WRITING_A_FILE, path)
+    assert len(names_in(tmp_path)) == 1  # the temporary file
+    with replacing(path) as temporary:
+        temporary.write_bytes(b"whole")
+        assert names_in(tmp_path) == [temporary.name]
+    assert contents(tmp_path) == {"file": b"whole"}
+
+
+def test_files_of_running_processes_and_other_files_are_kept(
+    tmp_path: Path, dead_process_id: int
+) -> None:
+    path = tmp_path / "f.le"
+    kept = [f".{name}.{dead_process_id}.partial" for name in ("f", "file", "my f.le")]
+    kept += [
+        f".f.le.{dead_process_id}.former",
+        ".f.le.x.partial",
+        f"f.le.{dead_process_id}.partial",
+    ]
+    for name in kept:
+        (tmp_path / name).write_bytes(b"kept")
+    write_folder(tmp_path / f".f.le.{dead_process_id}.partial", "kept")
+    with start_and_pause(PAUSE_WHILE_WRITING_A_FILE, path) as process:
+        with replacing(path) as temporary:
+            temporary.write_bytes(b"new")
+        names = {*kept, f".f.le.{dead_process_id}.partial", f".f.le.{process.pid}.partial"}
+        assert set(names_in(tmp_path)) == {"f.le", *names}
+        process.communicate()  # ends the pause
+        assert process.returncode == 0
+    assert path.read_bytes() == b"half"
+
+
 @pytest.mark.parametrize(
     "script", [PAUSE_WHILE_WRITING_A_FOLDER, PAUSE_WHILE_REMOVING_THE_OLD_FOLDER]
 )

@@ -233,6 +233,13 @@ def test_open_speech_is_fetched_and_imported(tmp_path: Path) -> None:
     assert [path.name for path in (stage.folder / ".scratch/open").iterdir()] == ["repositories"]
 
 
+def test_too_much_damaged_noise_stops_the_stage(tmp_path: Path) -> None:
+    mine = write_tree(tmp_path / "mine", {"a.wav": wav(1), "no.wav": b"no sound"})
+    stage = Stage(tmp_path / "stage", "import_noise", noise=str(mine), max_damaged_fraction=0.4)
+    assert stage.check_fails().startswith("  no.wav: This is no audio")
+    assert not list(stage.folder.glob("data/*"))
+
+
 def test_open_noise_comes_after_the_user_s_own(tmp_path: Path) -> None:
     mine = write_tree(tmp_path / "own", {"x.wav": wav(3)})
     stage = open_stage(tmp_path, "import_noise", "noise", noise=str(mine))

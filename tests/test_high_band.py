@@ -208,6 +208,45 @@ def test_the_end_is_padded_and_cropped_to_the_recording(n_resampled: int) -> Non
     np.testing.assert_allclose(denoised, recording, atol=1e-6)
 
 
+def constant_mask(gain: float, power: np.ndarray) -> np.ndarray:
+    """Return the mask, [n_frames, n_bins], of frames of a power, with one gain of the network."""
+    spec = make_spec(HIGH_RATE)
+    track = GainTrack(SPEC, spec)
+    stft = np.ones((40, SPEC.spectrogram.n_bins), np.complex64)
+    track.add(stft, np.full(stft.shape, gain, np.float32))
+    spectrograms = np.zeros((1, *power.shape, 2), np.float32)
+    spectrograms[0, :, :, 0] = np.sqrt(power)
+    return HighBandMask(track, SPEC, spec)(spectrograms)[0]
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(1.0, 1.0), (0.1, 0.1995262)])
+def test_without_noise_the_mask_is_a_power_of_the_carried_gain(
+    gain: float, expected: float
+) -> None:
+    # The mask of the network is an amplitude gain of 0.1, an energy gain of 0.01: 0.01 ** 0.35.
+    # A power of 1e-13 a bin sums to less than SILENCE_POWER, so that no noise is measured.
+    power = np.full((10, make_spec(HIGH_RATE).spectrogram.n_bins), 1e-13, np.float32)
+    np.testing.assert_allclose(constant_mask(gain, power), expected, rtol=1e-5)
+
+
+def test_bins_below_the_resampler_s_transition_do_not_count() -> None:
+    # The network's Nyquist frequency is bin 128 of 768, so the first band begins at bin 115.
+    spec = make_spec(HIGH_RATE)
+    band = slice(115, 256)
+    track = GainTrack(SPEC, spec)
+    mask = HighBandMask(track, SPEC, spec)
+    spectrograms = np.zeros((2, 1, 20, spec.spectrogram.n_bins, 2), np.float32)
+    spectrograms[0, :, :, band, 0] = 1  # noise of power 1, then speech and noise of power 2
+    spectrograms[1, :, :, band, 0] = np.sqrt(2)
+    spectrograms[1, :, :, :115, 0] = 100
+    for gain, each in zip((0.0, 1.0), spectrograms, strict=True):
+        stft = np.ones((40, SPEC.spectrogram.n_bins), np.complex64)  # as long as 20 other frames
+        track.add(stft, np.full(stft.shape, gain, np.float32))
+        found = mask(each)[0]
+    # 20 frames are 0.32 s of noise, with MIN_NOISE_SECONDS, 0.001, to doubt it.
+    np.testing.assert_allclose(found[1:, : band.stop], 1 - 0.5 * 0.32 / 0.321, rtol=1e-4)
+
+
 def test_noise_in_the_resampler_s_transition_band_is_measured_too() -> None:
     spec = make_spec(HIGH_RATE)
     hertz = np.linspace(0, HIGH_RATE / 2, spec.spectrogram.n_bins)

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from denoise.corpus.archive import CorpusArchive, Utterance
+from denoise.corpus.file_index import NOT_AUDIO, NOT_READ
 from denoise.corpus.filename_parser import NO_DIGIT
 from denoise.corpus.local import import_local
 from denoise.corpus.local_speech import NO_SPEECH
@@ -194,6 +195,26 @@ def test_a_table_counts_in_its_folder_and_absolute_paths_are_recognised(imported
     imported.run({**files, **{name: text.encode() for name, text in tables.items()}})
     names = {info.get("name") for info in imported.speakers.values()}
     assert names == {"anna", "carl", "z"}
+
+
+@pytest.mark.parametrize("place", ["a/x.wav", "a/clips/x.wav"])
+def test_a_row_names_recordings_elsewhere_only_if_the_table_s_folder_has_none(
+    imported: Import, place: str
+) -> None:
+    rows = b"file,speaker\nx.wav,anna\ny.wav,ben\n"
+    files = {place: speech(1), "b/x.wav": speech(2), "c/y.wav": speech(3)}
+    imported.run({**files, "a/m.csv": rows})
+    names = {info.get("name") for info in imported.speakers.values()}
+    assert names == {"anna", "b", "ben"}
+
+
+def test_typescript_is_no_recording_and_a_transport_stream_is_one(imported: Import) -> None:
+    stream = (b"\x47" + bytes(187)) * 4
+    imported.run({**THREE, "a.ts": b"export {};\n" * 50, "b.TS": stream, "c.ts": b"G"})
+    assert imported.left_out == {
+        NOT_AUDIO: {"files": 2, "examples": ["a.ts", "c.ts"]},
+        NOT_READ: {"files": 1, "examples": ["b.TS"]},
+    }
 
 
 def test_names_in_a_table_match_files_of_either_unicode_form(imported: Import) -> None:

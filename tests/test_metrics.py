@@ -186,6 +186,15 @@ def test_log_spectral_distance_equals_the_gain_above_the_floor(
     assert distance(loud, loud * 10 ** (gain_db / 20)) == pytest.approx(abs(gain_db), rel=0.01)
 
 
+def test_log_spectral_distance_has_a_floor_60_db_below_the_strongest_bin() -> None:
+    # The impulse lies in the middle of one frame of ten, all of whose bins are then equal. Silence
+    # is 60 dB below in that frame, and equal to the floor in the nine others.
+    clean = np.zeros(9 * 128)
+    clean[3 * 128] = 1
+    found = metrics.log_spectral_distance_db(clean, 0 * clean, sample_rate=8000)
+    assert found == pytest.approx(60 / 10, abs=1e-3)
+
+
 def test_log_spectral_distance_ignores_a_common_gain_and_is_finite_for_silence() -> None:
     assert distance(1e-3 * CLEAN, 1e-3 * NOISY) == pytest.approx(distance(CLEAN, NOISY), abs=1e-3)
     assert 0 < distance(CLEAN, SILENCE) < 60

@@ -161,6 +161,30 @@ def test_a_recording_with_an_error_at_its_end_leaves_no_piece(tmp_path: Path) ->
     assert [[len(w) for w, _ in recording] for recording in recordings] == [[800]]
 
 
+def test_more_damaged_recordings_than_are_borne_are_an_error(tmp_path: Path) -> None:
+    damaged = {"no1.wav": b"", "no2.mp3": b"<html>404</html>"}
+    others = {"silent.wav": encode(0 * noise_waveform(0)), "short.wav": wav(2, 0.05), "x.txt": b"x"}
+    mine = write_tree(tmp_path / "mine", {"a.wav": wav(1), **damaged, **others})
+    import_noise(str(mine), tmp_path / "noise.zip", max_damaged_fraction=2 / 5)
+    before = (tmp_path / "noise.zip").read_bytes()
+    with pytest.raises(CorpusError, match=r"2 of 5 recordings in .*mine, 40.00%") as raised:
+        import_noise(str(mine), tmp_path / "noise.zip", max_damaged_fraction=0.39)
+    assert "download.max_damaged_fraction, 0.39" in str(raised.value)
+    assert all(f"  {name}: " in str(raised.value) for name in damaged)
+    assert (tmp_path / "noise.zip").read_bytes() == before
+
+
+def test_each_source_of_noise_may_have_its_share_of_damaged_recordings(tmp_path: Path) -> None:
+    mine = write_tree(tmp_path / "mine", {"a.wav": wav(1), "no.wav": b""})
+    open_folder = write_tree(tmp_path / "open", {f"{n}.wav": wav(n) for n in range(8)})
+    archive = tmp_path / "noise.zip"
+    import_noise(str(mine), archive, open_folder, max_damaged_fraction=0.5)
+    with pytest.raises(CorpusError, match=r"1 of 2 recordings in .*mine"):
+        import_noise(str(mine), archive, open_folder, max_damaged_fraction=0.2)
+    with pytest.raises(CorpusError, match=r"1 of 2 recordings in .*mine"):
+        import_noise(str(open_folder), archive, mine, max_damaged_fraction=0.2)
+
+
 def test_too_long_recordings_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importer, "MAX_SECONDS", 1.0)
     files = {"just.wav": wav(1, 1.0), "long.flac": encode(noise_waveform(2, 1.001), "FLAC")}

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from denoise.corpus.archive import CorpusArchive, Utterance
-from denoise.dsp.audio import rms
+from denoise.dsp.audio import SILENCE_RMS, rms
 from denoise.errors import CorpusError
 from denoise.noise.archive import NoiseArchive, create_noise_archive
 from denoise.noise.mixing import utterance_rng
@@ -141,6 +141,15 @@ def test_silent_segments_are_drawn_again(tmp_path: Path) -> None:
     mixed = np.concatenate([np.full(8000, 0.2), loud])
     for segment in drawn(write_noise(tmp_path / "noise.zip", 0 * loud, mixed), 100):
         assert rms(segment) > 1e-3
+
+
+def test_dither_of_one_bit_counts_as_silence(tmp_path: Path) -> None:
+    loud = noise_waveform(1, 1.0)[:, 0]
+    dither = np.random.default_rng(2).integers(-1, 2, 8000) / 2**15
+    assert 0 < rms(dither) < SILENCE_RMS
+    path = write_noise(tmp_path / "noise.zip", dither, np.concatenate([dither, loud]))
+    for segment in drawn(path, 100):
+        assert rms(segment) > SILENCE_RMS
 
 
 def test_a_nearly_silent_recording_gives_its_loudest_segment(tmp_path: Path) -> None:

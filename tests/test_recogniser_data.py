@@ -16,6 +16,9 @@ from denoise.errors import CorpusError
 from denoise.noise.mixing import NoiseSources, draw_noisy_versions, no_recordings
 from denoise.params import Params, RecogniserParams
 from denoise.recogniser.data import (
+    BAND_SHIFT,
+    BAND_STRETCH,
+    MAX_MASK,
     DigitDataset,
     augment,
     has_digits,
@@ -113,6 +116,48 @@ def test_augmentation_keeps_the_shape_and_depends_on_the_seed() -> None:
     assert np.abs(one).max() <= np.abs(features).max()  # interpolated, never extrapolated
     for original, augmented in zip(features, one, strict=True):
         assert 0.1 < np.corrcoef(original.ravel(), augmented.ravel())[0, 1] < 0.999
+
+
+def test_all_noise_types_are_drawn(recogniser: RecogniserParams) -> None:
+    sources = NoiseSources(lambda rng, n: voice(3), no_recordings)
+    params = dataclasses.replace(recogniser, noise_types=("white", "babble", "hum"))
+    distribution, clean = noise_distribution(params), voice()
+    versions = [
+        version
+        for number in range(10)
+        for version in draw_noisy_versions(
+            clean, f"0_01_{number}", SAMPLE_RATE, distribution, sources
+        )
+    ]
+    assert {version.noise_type for version in versions} == {"white", "babble", "hum"}
+
+
+def test_one_range_of_frames_and_one_of_bands_are_masked() -> None:
+    ones = np.ones((300, 60, 40), np.float32)
+    augmented = augment(ones, np.random.default_rng(0))
+    for axis, longest in zip((2, 1), MAX_MASK, strict=True):
+        is_masked = (augmented == 0).all(axis=axis)
+        assert set(is_masked.sum(axis=1)) == set(range(longest + 1))
+        edges = np.diff(is_masked, axis=1, prepend=False, append=False).sum(axis=1)
+        assert edges.max() == 2  # one range
+    rows, columns = ((augmented == 0).all(axis=axis) for axis in (2, 1))
+    expected = ~rows[:, :, None] & ~columns[:, None, :]
+    np.testing.assert_allclose(augmented, expected, atol=1e-6)
+
+
+def test_a_bright_band_moves_by_at_most_the_range() -> None:
+    bright, middle = 30, 19.5
+    features = np.zeros((500, 60, 40), np.float32)
+    features[:, :, bright] = 1
+    augmented = augment(features, np.random.default_rng(0))
+    levels = augmented.max(axis=1)
+    found = levels[levels.max(axis=1) > 0]  # the others are masked
+    places = (found * np.arange(40)).sum(axis=1) / found.sum(axis=1)
+    # Band b of the result is band (b - middle) * stretch + middle + shift of the original.
+    lowest = (bright - BAND_SHIFT - middle) / BAND_STRETCH[1] + middle
+    highest = (bright + BAND_SHIFT - middle) / BAND_STRETCH[0] + middle
+    assert lowest - 0.5 < places.min() < lowest + 0.5
+    assert highest - 0.5 < places.max() < highest + 0.5
 
 
 def test_the_smallest_features_can_be_augmented() -> None:

@@ -5,14 +5,14 @@ import os
 import tempfile
 import unicodedata
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO, cast
 
 from denoise.corpus.archive import ZIP_OPEN_ERRORS, ZIP_READ_ERRORS
-from denoise.dsp.formats import READ_ONLY
+from denoise.dsp.formats import READ_ONLY, TS_PACKET, is_transport_stream
 from denoise.errors import AudioError, CorpusError
 
 MAX_BYTES = 128 << 20  # more than any minute of audio needs, and small enough to hold in memory
@@ -20,6 +20,7 @@ MAX_MEMORY_BYTES = 8 << 20  # of a copy; a longer one is on disk
 MAX_SPOOLED_BYTES = 4 << 30  # the largest size of a WAV file
 BLOCK_BYTES = 1 << 20
 N_EXAMPLES = 3
+N_DAMAGED_SHOWN = 5
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc"}
     | {".au", ".snd", ".caf", ".w64", ".rf64"}
@@ -63,6 +64,12 @@ class SourceFile:
         """Return the content; raises AudioError if it is damaged, encrypted or over MAX_BYTES."""
         return b"".join(self._blocks(MAX_BYTES))
 
+    def read_head(self, n_bytes: int) -> bytes:
+        """Return the first `n_bytes`, or fewer; nothing if they cannot be read."""
+        with suppress(*ZIP_READ_ERRORS), self.open() as file:
+            return file.read(n_bytes)
+        return b""
+
     @contextmanager
     def open_copy(self) -> Iterator[BinaryIO]:
         """Yield a complete, seekable copy, which is on disk if it is too large for memory.
@@ -93,6 +100,8 @@ class SourceFile:
 
 def why_not_audio(file: SourceFile) -> str:
     """Return the reason why a file whose suffix is not one of AUDIO_SUFFIXES is left out."""
+    if file.suffix == ".ts" and not is_transport_stream(file.read_head(TS_PACKET + 1)):
+        return NOT_AUDIO  # TypeScript
     return NOT_READ if file.suffix[1:] in READ_ONLY else NOT_AUDIO
 
 
@@ -136,6 +145,24 @@ class SkippedFiles:
             examples = ", ".join(summary["examples"])
             lines.append(f"  {summary['files']}: {reason} Such as {examples}")
         return "\n".join(lines)
+
+
+def check_damage(
+    damaged: Sequence[tuple[str, str]], source: Path, n_recordings: int, max_fraction: float
+) -> None:
+    """Raise CorpusError if more of the recordings in `source` than `max_fraction` are damaged.
+
+    `damaged` holds the names and reasons of those that cannot be read.
+    """
+    if len(damaged) <= max_fraction * n_recordings:
+        return
+    examples = "\n".join(f"  {name}: {why}" for name, why in sorted(damaged)[:N_DAMAGED_SHOWN])
+    raise CorpusError(
+        f"{len(damaged)} of {n_recordings} recordings in {source}, "
+        f"{len(damaged) / n_recordings:.2%}, cannot be read, more than "
+        f"download.max_damaged_fraction, {max_fraction:g}. Repair or remove them, or raise that "
+        f"value. The first are:\n{examples}"
+    )
 
 
 @contextmanager

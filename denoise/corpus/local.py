@@ -17,6 +17,7 @@ from denoise.corpus.file_index import (
     AUDIO_SUFFIXES,
     SkippedFiles,
     SourceFile,
+    check_damage,
     list_files,
     why_not_audio,
 )
@@ -32,7 +33,6 @@ from denoise.corpus.speaker_table import DELIMITERS
 from denoise.errors import AudioError, CorpusError
 
 META_NAMES = frozenset({"audiomnist_meta.txt", "meta.json", "speakers.json"})
-N_DAMAGED_SHOWN = 5
 SUPPORTED = (
     f"Looked for {', '.join(sorted(suffix[1:] for suffix in AUDIO_SUFFIXES))} files of speech, or "
     f"of digits named like {SUPPORTED_NAMES}."
@@ -68,7 +68,7 @@ def import_local(
             skipped.add(file.name, why_not_audio(file))
         if not report.n_copied:
             raise CorpusError(f"No recording in {source} can be used. {SUPPORTED}\n{skipped}")
-        _check_damage(skipped, source, len(groups.recordings), max_damaged_fraction)
+        check_damage(skipped.damaged, source, len(groups.recordings), max_damaged_fraction)
     choice = _explain_choice(labelling, is_digits) if content == "auto" else ""
     print(f"{source}: {report}; {skipped}{choice}", file=sys.stderr)
     return {
@@ -114,22 +114,6 @@ def _read_meta(metas: Sequence[SourceFile], skipped: SkippedFiles) -> dict[str, 
         except (AudioError, AttributeError, ValueError, RecursionError):
             skipped.add(file.name, "It is not a JSON object with one object per speaker.")
     return infos
-
-
-def _check_damage(
-    skipped: SkippedFiles, source: Path, n_recordings: int, max_fraction: float
-) -> None:
-    """Raise CorpusError if more of the recordings than `max_fraction` cannot be read."""
-    damaged = skipped.damaged
-    if len(damaged) <= max_fraction * n_recordings:
-        return
-    examples = "\n".join(f"  {name}: {why}" for name, why in sorted(damaged)[:N_DAMAGED_SHOWN])
-    raise CorpusError(
-        f"{len(damaged)} of {n_recordings} recordings in {source}, "
-        f"{len(damaged) / n_recordings:.2%}, cannot be read, more than "
-        f"download.max_damaged_fraction, {max_fraction:g}. Repair or remove them, or raise that "
-        f"value. The first are:\n{examples}"
-    )
 
 
 def _explain_choice(labelling: Labelling, is_digits: bool) -> str:

@@ -8,11 +8,10 @@ their paths (`speaker_path`) tell the speakers.
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from denoise.corpus.archive import ArchiveWriter, Utterance
@@ -21,18 +20,17 @@ from denoise.corpus.filename_parser import normalise_speaker, number_speakers
 from denoise.corpus.speaker_path import EACH_RECORDING, MIN_SPEAKERS, find_speakers
 from denoise.corpus.speaker_table import TableEntry, find_entries, read_tables
 from denoise.corpus.wav import encode_wav
-from denoise.dsp.audio import decode_blocks, remove_dc
+from denoise.dsp.audio import decode_mono_blocks, limit_peak, remove_dc
 from denoise.dsp.segmentation import (
     FRAME_SECONDS,
     MIN_ONLY_SECONDS,
-    Block,
     cut,
     find_utterances,
     measure_levels,
 )
 from denoise.errors import AudioError
 
-MAX_HOURS = 24  # a small compressed file can hold weeks of audio
+MAX_SECONDS = 24 * 3600  # a small compressed file can hold weeks of audio
 NO_SPEECH = f"It is silent, or it has less than {MIN_ONLY_SECONDS:g} s of speech."
 
 SpeakerInfos = Mapping[str, Mapping[str, str]]
@@ -149,22 +147,11 @@ def _copy(
     """
     durations: list[float] = []
     with file.open_copy() as source:
-        levels = measure_levels(_read_mono(source))
+        levels = measure_levels(decode_mono_blocks(source, MAX_SECONDS))
         spans = find_utterances(levels)
-        for samples, sample_rate in cut(_read_mono(source), spans):
-            centred = remove_dc(samples)
-            waveform = centred / np.maximum(np.max(np.abs(centred)), np.float32(1))
+        for samples, sample_rate in cut(decode_mono_blocks(source, MAX_SECONDS), spans):
+            waveform = limit_peak(remove_dc(samples))
             utterance = Utterance(speaker_id, None, first + len(durations))
             writer.add(utterance, encode_wav(waveform, sample_rate, 16))
             durations.append(len(waveform) / sample_rate)
     return durations, len(levels) * FRAME_SECONDS
-
-
-def _read_mono(source: BinaryIO) -> Iterator[Block]:
-    source.seek(0)
-    n_samples = 0
-    for block, sample_rate in decode_blocks(source):
-        n_samples += len(block)
-        if n_samples > MAX_HOURS * 3600 * sample_rate:
-            raise AudioError(f"It is longer than {MAX_HOURS} hours.")
-        yield block.mean(axis=1, dtype=np.float32), sample_rate

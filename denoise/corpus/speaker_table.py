@@ -38,17 +38,33 @@ class SpeakerTable:
     entries: Mapping[Path, TableEntry]
     in_folders: Mapping[str, Sequence[Path]]
 
-    def find(self, path: Path) -> TableEntry | None:
-        """Return the entry of a recording, or None.
+    def find(self, recordings: Sequence[Path]) -> list[TableEntry | None]:
+        """Return the entry of each recording, or None.
 
-        A row names the recording if one of the two paths is the end of the other: a table may hold
-        file names alone, or paths from the root of another machine. The longest one counts.
+        A row that names a recording in the table's folder names none elsewhere.
+        """
+        rows = [self._find_rows(path) for path in recordings]
+        depth = len(self.file.path) - 1
+        is_inside = [self.n_shared_folders(path) == depth for path in recordings]
+        taken = {
+            row for found, inside in zip(rows, is_inside, strict=True) if inside for row in found
+        }
+        return [
+            _common_entry([self.entries[row] for row in found if inside or row not in taken])
+            for found, inside in zip(rows, is_inside, strict=True)
+        ]
+
+    def _find_rows(self, path: Path) -> list[Path]:
+        """Return the paths of the rows that may name a recording.
+
+        A row names it if one of the two paths is the end of the other: a table may hold file names
+        alone, or paths from the root of another machine. The longest one counts.
         """
         longer = self.in_folders.get(path[-1], ())
-        if found := [self.entries[each] for each in longer if each[-len(path) :] == path]:
-            return _common_entry(found)
+        if found := [each for each in longer if each[-len(path) :] == path]:
+            return found
         ends = (path[start:] for start in range(len(path)))
-        return next((self.entries[end] for end in ends if end in self.entries), None)
+        return [end for end in ends if end in self.entries][:1]
 
     def n_shared_folders(self, path: Path) -> int:
         """Return the number of outer folders that the table and a recording share."""
@@ -114,18 +130,20 @@ def find_entries(
     tables: Sequence[SpeakerTable], recordings: Sequence[SourceFile], skipped: SkippedFiles
 ) -> list[TableEntry | None]:
     """Return the entry of each recording; report the tables that name no recording."""
-    used: set[str] = set()
-    entries = []
-    for file in recordings:
-        found = [(table, entry) for table in tables if (entry := table.find(file.path))]
-        used.update(table.file.name for table, _ in found)
-        nearest = max((table.n_shared_folders(file.path) for table, _ in found), default=0)
-        of_nearest = [e for table, e in found if table.n_shared_folders(file.path) == nearest]
-        entries.append(_common_entry(of_nearest))
+    paths = [file.path for file in recordings]
+    found: list[list[tuple[int, TableEntry]]] = [[] for _ in paths]
     for table in tables:
-        if table.file.name not in used:
+        entries = table.find(paths)
+        for path, entry, others in zip(paths, entries, found, strict=True):
+            if entry:
+                others.append((table.n_shared_folders(path), entry))
+        if not any(entries):
             skipped.add(table.file.name, NO_MATCH)
-    return entries
+    nearest = [max((n_shared for n_shared, _ in each), default=0) for each in found]
+    return [
+        _common_entry([entry for n_shared, entry in each if n_shared == most])
+        for each, most in zip(found, nearest, strict=True)
+    ]
 
 
 def _common_entry(entries: Sequence[TableEntry]) -> TableEntry | None:

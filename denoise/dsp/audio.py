@@ -17,6 +17,8 @@ from denoise.params import AudioParams
 from denoise.util.atomic import replacing
 
 Waveform = npt.NDArray[np.float32]
+Block = tuple[Waveform, int]
+"""Samples, float32 [n_samples], and their sample rate."""
 Source = bytes | str | os.PathLike[str] | BinaryIO
 
 MAX_CLIP_SECONDS = 60.0
@@ -54,6 +56,20 @@ def decode_blocks(source: Source) -> Iterator[tuple[Waveform, int]]:
     with open_audio(source) as sound:
         for block in read_blocks(sound):
             yield block, int(sound.samplerate)
+
+
+def decode_mono_blocks(source: BinaryIO, max_seconds: float) -> Iterator[Block]:
+    """Yield the blocks of a file from its start, with the channels averaged.
+
+    Raises AudioError as `decode_blocks` does, and for audio longer than `max_seconds`.
+    """
+    source.seek(0)
+    n_samples = 0
+    for block, sample_rate in decode_blocks(source):
+        n_samples += len(block)
+        if n_samples > max_seconds * sample_rate:
+            raise AudioError(f"It is longer than {max_seconds / 3600:g} hours.")
+        yield block.mean(axis=1, dtype=np.float32), sample_rate
 
 
 @contextmanager
@@ -156,6 +172,11 @@ def is_silent(waveform: Waveform) -> bool:
 def remove_dc(waveform: Waveform) -> Waveform:
     """Subtract the mean, which is computed in float64."""
     return (waveform - np.mean(waveform, dtype=np.float64)).astype(np.float32)
+
+
+def limit_peak(waveform: Waveform) -> Waveform:
+    """Scale to a peak of 1 what exceeds full scale; anything else stays as it is."""
+    return waveform / np.maximum(np.max(np.abs(waveform)), np.float32(1))
 
 
 def resample(waveform: Waveform, from_rate: int, to_rate: int) -> Waveform:

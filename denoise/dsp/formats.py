@@ -50,6 +50,9 @@ VIDEOS = {
     "3g2": "3g2",
     "mkv": "matroska",
     "webm": "webm",
+    "wmv": "asf",
+    "asf": "asf",
+    "flv": "flv",
 }
 TS_PACKET = 188  # bytes, of which the first is TS_SYNC
 TS_SYNC = 0x47
@@ -77,9 +80,13 @@ def is_recording(path: Path) -> bool:
     """
     if extension(path) == "ts" and path.is_file():
         with suppress(OSError), path.open("rb") as file:
-            head = file.read(TS_PACKET + 1)
-            return len(head) > TS_PACKET and head[0] == head[TS_PACKET] == TS_SYNC
+            return is_transport_stream(file.read(TS_PACKET + 1))
     return is_audio(path) or extension(path) in READ_ONLY
+
+
+def is_transport_stream(head: bytes) -> bool:
+    """Return whether a file that begins with `head`, TS_PACKET + 1 bytes, may be one of MPEG."""
+    return len(head) > TS_PACKET and head[0] == head[TS_PACKET] == TS_SYNC
 
 
 def result_name(path: PurePath) -> str:

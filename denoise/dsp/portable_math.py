@@ -1,8 +1,9 @@
-"""Exponential, logarithm and sine in float32, with the same bits on every processor.
+"""Exponential, logarithm, sine and convolution, with the same bits on every processor.
 
 NumPy chooses among implementations by the processor's instruction set, and their results differ in
-the last bits. The functions here use only products, sums, comparisons and rounding, which give the
-same bits everywhere. They have about six correct digits.
+the last bits. The functions here use only products, sums, comparisons, rounding and the real FFT,
+which give the same bits everywhere. The exponential, the logarithm and the sine are in float32 and
+have about six correct digits.
 """
 
 import math
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+Spectrum = npt.NDArray[np.complexfloating]
 
 LOG_OF_2 = np.float32(math.log(2))
 LOG2_OF_E = np.float32(1 / math.log(2))
@@ -69,3 +71,17 @@ def sine(cycles: npt.ArrayLike) -> Floats:
     folded = quarter - np.abs(np.abs(phase) - quarter)  # the same sine, in [0, 0.25]
     value = folded * _evaluate(SINE_SERIES, folded * folded)
     return np.copysign(value, phase)
+
+
+def multiply(one: Spectrum, other: Spectrum) -> Spectrum:
+    """Multiply two spectra; NumPy's own complex product differs between processors."""
+    product = np.empty_like(one)
+    product.real = one.real * other.real - one.imag * other.imag
+    product.imag = one.real * other.imag + one.imag * other.real
+    return product
+
+
+def convolve_circularly(first: Floats, second: Floats, n_fft: int) -> Floats:
+    """Convolve circularly over `n_fft` samples, float32 [n_fft]."""
+    product = multiply(np.fft.rfft(first, n_fft), np.fft.rfft(second, n_fft))
+    return np.fft.irfft(product, n_fft).astype(np.float32)

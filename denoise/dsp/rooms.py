@@ -7,6 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from denoise.dsp.audio import Waveform
+from denoise.dsp.portable_math import convolve_circularly
 
 REVERBERATION_SECONDS = (0.1, 1.0)  # RT60 at low frequencies
 TREBLE_RATIO = (0.4, 0.9)  # RT60 at high frequencies relative to that
@@ -80,8 +81,4 @@ def _unit_energy(waveform: Waveform) -> Waveform:
 def convolve(waveform: Waveform, response: Waveform) -> Waveform:
     """Return the first len(waveform) samples of the convolution, float32."""
     n_fft = 1 << (len(waveform) + len(response) - 2).bit_length()
-    one, other = np.fft.rfft(waveform, n_fft), np.fft.rfft(response, n_fft)
-    product = np.empty_like(one)  # by parts: NumPy's complex product may round in two ways
-    product.real = one.real * other.real - one.imag * other.imag
-    product.imag = one.real * other.imag + one.imag * other.real
-    return np.fft.irfft(product, n_fft)[: len(waveform)].astype(np.float32)
+    return convolve_circularly(waveform, response, n_fft)[: len(waveform)]

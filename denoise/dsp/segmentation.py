@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from denoise.dsp.audio import SILENCE_RMS, Waveform
+from denoise.dsp.audio import SILENCE_RMS, Block, Waveform
 
 FRAME_SECONDS = 0.02
 MIN_SECONDS = 1.0  # of an utterance, unless the recording has no longer one
@@ -22,8 +22,9 @@ MARGIN_SECONDS = 0.1  # kept before and after the speech
 CUT_SECONDS = 0.2  # an utterance that is too long is cut where such a stretch is quietest
 MIN_SOUND_SECONDS = 0.06  # a shorter sound is a click
 
-# Speech starts ABOVE_FLOOR_DB over the background noise, but never lower than QUIETEST_DB, and at
-# LOUDEST_DB at the latest, below the speech level. It ends HYSTERESIS_DB lower than it starts.
+# The level at which speech starts is ABOVE_FLOOR_DB above the background noise, limited to between
+# QUIETEST_DB and LOUDEST_DB relative to the speech level, and never below SILENCE_DB. Speech ends
+# where the level falls HYSTERESIS_DB below that.
 ABOVE_FLOOR_DB = 9.0
 QUIETEST_DB = -35.0
 LOUDEST_DB = -10.0
@@ -36,8 +37,6 @@ DB_PER_NEPER = np.float32(10 / np.log(10))  # float32 logarithms are the same on
 SILENCE_DB = float(20 * np.log10(SILENCE_RMS))
 
 Levels = npt.NDArray[np.float32]
-Block = tuple[Waveform, int]
-"""Samples, float32 [n_samples], and their sample rate."""
 Span = tuple[int, int]
 """The first frame, and the one after the last."""
 

@@ -2,7 +2,8 @@
 
 The network says nothing about the frequencies above half of its sample rate, the high band. Its
 mask at the upper end of its own band tells when there is speech. Where there is none, the noise of
-the high band is measured, and a Wiener filter removes it.
+the high band is measured, and a Wiener filter removes it. The carried gain of a frame is the
+network's energy gain at the upper end of its band, from 0 to 1.
 """
 
 import numpy as np
@@ -17,7 +18,7 @@ TRANSITION = 0.9  # of the same: from here on, resampling removes something
 BAND_HZ = 4000  # noise is measured in bands of about this width
 NOISE_SECONDS = 1.0  # the time constant of the estimate, in seconds without speech
 MIN_NOISE_SECONDS = 1e-3  # an estimate from much less is not trusted
-CARRIED_EXPONENT = 0.35  # of the carried gain, which is one of energy
+CARRIED_EXPONENT = 0.35  # of the carried gain; 0.5 would make it an amplitude gain
 MIN_POWER = np.float32(1e-20)
 SILENCE_POWER = 1e-12  # frames with less in the high band tell nothing about noise
 
@@ -125,8 +126,8 @@ class HighBandMask:
     def __call__(self, spectrograms: npt.NDArray[np.float32]) -> Magnitude:
         """Return the mask of the next frames, float32 [1, n_frames, n_bins].
 
-        `spectrograms` is float32 [1, n_frames, n_bins, 2]. The Wiener gain in each band is
-        multiplied by a power of the gain that is carried upwards.
+        `spectrograms` is float32 [1, n_frames, n_bins, 2]. The mask is the Wiener gain of each band
+        times the carried gain to the power CARRIED_EXPONENT.
         """
         energy = np.square(spectrograms[0], dtype=np.float64).sum(axis=-1)
         power = np.add.reduceat(energy, self._starts, axis=1) / self._widths + MIN_POWER

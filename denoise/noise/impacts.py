@@ -4,9 +4,9 @@ import numpy as np
 from numpy.random import Generator
 
 from denoise.dsp.audio import Waveform
-from denoise.dsp.portable_math import exp, sine
+from denoise.dsp.portable_math import convolve_circularly, exp, sine
 from denoise.noise.instruments import DECAYS, Strokes, add_room, draw_instrument, strike
-from denoise.noise.shaping import convolve, db_to_gain, fft_length, highest_hz, log_uniform, uniform
+from denoise.noise.shaping import db_to_gain, fft_length, highest_hz, log_uniform, uniform
 from denoise.noise.steady import add_background, steady
 
 LEAD_SECONDS = 0.4  # computed before the clip, so that strokes ring and reverberate into it
@@ -141,5 +141,5 @@ def draw_drops(rng: Generator, train: Waveform, sample_rate: int) -> Waveform:
     if not is_noise:
         kernel *= sine(log_uniform(rng, 400, min(9000, highest_hz(sample_rate))) * time)
     level = db_to_gain(3 * rng.standard_normal()) / np.sqrt(np.sum(kernel * kernel))
-    wave = convolve(train, level * kernel, len(train))
+    wave = convolve_circularly(train, level * kernel, len(train))
     return wave * steady(rng, len(train), sample_rate) if is_noise else wave

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -18,29 +18,39 @@ from denoise.corpus.file_index import (
     AUDIO_SUFFIXES,
     SkippedFiles,
     SourceFile,
+    check_damage,
     list_files,
     why_not_audio,
 )
 from denoise.corpus.wav import encode_wav
-from denoise.dsp.audio import SILENCE_RMS, Waveform, decode_blocks, is_silent, remove_dc
+from denoise.dsp.audio import (
+    SILENCE_RMS,
+    Block,
+    Waveform,
+    decode_mono_blocks,
+    is_silent,
+    limit_peak,
+    remove_dc,
+)
 from denoise.errors import AudioError, CorpusError
 from denoise.noise.archive import PIECE_SECONDS, NoiseWriter, create_noise_archive
 
 MIN_SECONDS = 0.1  # a shorter recording, repeated to fill a clip, would sound like a tone
 MAX_SECONDS = 4 * 3600  # a small compressed file can hold days of audio
 
-Block = tuple[Waveform, int]
-"""Samples, float32 [n_samples], and their sample rate."""
-
 
 def import_noise(
-    noise: str, archive: str | os.PathLike[str], open_folder: Path | None = None
+    noise: str,
+    archive: str | os.PathLike[str],
+    open_folder: Path | None = None,
+    max_damaged_fraction: float = 1.0,
 ) -> dict[str, Any]:
     """Copy the recordings in the folder or zip `noise` to a noise archive; return its provenance.
 
     Those in `open_folder`, which holds the open recordings, come after them. If `noise` is an empty
     string and there is no `open_folder`, the archive is empty. Raises CorpusError if either does
-    not exist or has no usable recording.
+    not exist or has no usable recording, and if more than `max_damaged_fraction` of its recordings
+    cannot be read.
     """
     sources = {"download.noise": Path(noise).expanduser()} if noise else {}
     if open_folder:
@@ -48,7 +58,9 @@ def import_noise(
     skipped, durations = SkippedFiles(), list[float]()
     with create_noise_archive(archive) as writer:
         for key, source in sources.items():
-            durations += _import_all(source, key, writer, len(durations), skipped)
+            imported = _import_all(source, key, writer, len(durations), skipped)
+            check_damage(imported.damaged, source, imported.n_recordings, max_damaged_fraction)
+            durations += imported.durations
     if not sources:
         return {"recordings": 0}
     name = {"name": Path(noise).expanduser().resolve().name} if noise else {}
@@ -58,71 +70,68 @@ def import_noise(
     return {**name, "recordings": len(durations), "minutes": minutes, "left_out": left_out}
 
 
+class _Imported(NamedTuple):
+    """The seconds that each recording of a source keeps, how many it has, and the damaged ones."""
+
+    durations: list[float]
+    n_recordings: int
+    damaged: list[tuple[str, str]]
+
+
 def _import_all(
     source: Path, key: str, writer: NoiseWriter, first: int, skipped: SkippedFiles
-) -> list[float]:
-    """Write the recordings in `source`, numbered from `first`; return the duration of each."""
+) -> _Imported:
+    """Write the recordings in `source`, numbered from `first`."""
+    n_damaged_before = len(skipped.damaged)
     with list_files(source, key, skipped.add) as files:
-        durations = _copy(files, writer, first, skipped)
+        recordings = [file for file in files if file.suffix in AUDIO_SUFFIXES]
+        for file in files:
+            if file.suffix not in AUDIO_SUFFIXES:
+                skipped.add(file.name, why_not_audio(file))
+        durations = _copy(recordings, writer, first, skipped)
     if not durations:
         suffixes = ", ".join(sorted(suffix[1:] for suffix in AUDIO_SUFFIXES))
         raise CorpusError(
             f"No recording in {source} can be used as noise. Looked for {suffixes} files.\n"
             f"{skipped}"
         )
-    return durations
+    return _Imported(durations, len(recordings), skipped.damaged[n_damaged_before:])
 
 
 def _copy(
-    files: Sequence[SourceFile], writer: NoiseWriter, first: int, skipped: SkippedFiles
+    recordings: Sequence[SourceFile], writer: NoiseWriter, first: int, skipped: SkippedFiles
 ) -> list[float]:
     """Write the usable recordings in order; return the duration in seconds that each keeps."""
     durations: list[float] = []
-    for file in files:
-        if file.suffix not in AUDIO_SUFFIXES:
-            skipped.add(file.name, why_not_audio(file))
-            continue
+    for file in recordings:
         try:
             with file.open_copy() as source:
-                duration = _check(source)
-                for number, (piece, sample_rate) in enumerate(_read_pieces(source)):
+                # Read to its end before any piece is written: the end may be damaged.
+                seconds = sum(len(piece) / sample_rate for piece, sample_rate in _pieces(source))
+                if reason := _why_unusable(seconds):
+                    skipped.add(file.name, reason)
+                    continue
+                for number, (piece, sample_rate) in enumerate(_pieces(source)):
                     writer.add(first + len(durations), number, encode_wav(piece, sample_rate, 16))
-            durations.append(duration)
+            durations.append(seconds)
         except AudioError as error:
-            skipped.add(file.name, str(error))
+            skipped.add_damaged(file.name, str(error))
     return durations
 
 
-def _check(source: BinaryIO) -> float:
-    """Read a recording to its end; return how many seconds its pieces last.
-
-    No piece may be written before the end has been read. Raises AudioError if it is not usable.
-    """
-    seconds = sum(len(piece) / sample_rate for piece, sample_rate in _read_pieces(source))
+def _why_unusable(seconds: float) -> str | None:
+    """Return why an intact recording whose pieces last `seconds` is left out, or None."""
     if not seconds:
-        raise AudioError(f"It is silent: its RMS is below {SILENCE_RMS:.0e} throughout.")
-    if seconds < MIN_SECONDS:
-        raise AudioError(f"It is shorter than {MIN_SECONDS:g} s.")
-    return seconds
+        return f"It is silent: its RMS is below {SILENCE_RMS:.0e} throughout."
+    return f"It is shorter than {MIN_SECONDS:g} s." if seconds < MIN_SECONDS else None
 
 
-def _read_pieces(source: BinaryIO) -> Iterator[Block]:
+def _pieces(source: BinaryIO) -> Iterator[Block]:
     """Yield the pieces that are not silent, without DC offset and within full scale."""
-    source.seek(0)
-    for piece, sample_rate in _split(_read_mono(source)):
+    for piece, sample_rate in _split(decode_mono_blocks(source, MAX_SECONDS)):
         centred = remove_dc(piece)
         if not is_silent(centred):
-            peak = np.max(np.abs(centred))
-            yield centred / np.maximum(peak, np.float32(1)), sample_rate
-
-
-def _read_mono(source: BinaryIO) -> Iterator[Block]:
-    n_samples = 0
-    for block, sample_rate in decode_blocks(source):
-        n_samples += len(block)
-        if n_samples > MAX_SECONDS * sample_rate:
-            raise AudioError(f"It is longer than {MAX_SECONDS / 3600:g} hours.")
-        yield block.mean(axis=1, dtype=np.float32), sample_rate
+            yield limit_peak(centred), sample_rate
 
 
 def _split(blocks: Iterator[Block]) -> Iterator[Block]:

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.random import Generator
 
 from denoise.dsp.audio import Waveform
-from denoise.dsp.portable_math import Floats, exp, log2, sine
+from denoise.dsp.portable_math import Floats, convolve_circularly, exp, log2, sine
 from denoise.noise.shaping import (
-    convolve,
     db_to_gain,
     fft_length,
     highest_hz,
@@ -138,4 +137,4 @@ def add_room(rng: Generator, dry: Waveform, sample_rate: int) -> Waveform:
     tail[1:] += colour * tail[:-1]
     tail[: length // 100] = 0
     tail *= db_to_gain(uniform(rng, -14, 2)) / np.sqrt(np.sum(tail * tail))
-    return dry + convolve(dry, tail, fft_length(len(dry) + length))[: len(dry)]
+    return dry + convolve_circularly(dry, tail, fft_length(len(dry) + length))[: len(dry)]

@@ -1,6 +1,5 @@
 """Mixing speech with noise of any type at a given SNR; several voices at once make babble."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,6 +9,7 @@ import numpy.typing as npt
 from numpy.random import Generator
 
 from denoise.dsp.audio import Waveform, rms
+from denoise.dsp.seeding import make_rng
 from denoise.noise.generators import generator_of
 
 Sampler = Callable[[Generator, int], Waveform]
@@ -34,8 +34,7 @@ def no_recordings(rng: Generator, n_samples: int) -> Waveform:
 
 def utterance_rng(seed: int, utterance_id: str, *context: int) -> Generator:
     """Return a generator seeded by the utterance's id, so that order and workers do not matter."""
-    digest = hashlib.sha256(utterance_id.encode()).digest()
-    return np.random.default_rng([seed, int.from_bytes(digest[:8], "little"), *context])
+    return make_rng(seed, utterance_id, *context)
 
 
 def energy(batch: np.ndarray) -> npt.NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """Building blocks of the textures: random numbers, spectral shapes and filters.
 
 The same bytes must come out on every processor. So the models use `denoise.dsp.portable_math` for
-exponentials, logarithms and sines, and write complex products with real and imaginary parts.
+exponentials, logarithms, sines and convolutions.
 """
 
 import math
@@ -12,8 +12,6 @@ from numpy.random import Generator
 
 from denoise.dsp.audio import Waveform, rms
 from denoise.dsp.portable_math import Floats, exp, exp2, log2, sine
-
-Spectrum = npt.NDArray[np.complexfloating]
 
 LOWEST_HZ = 20.0  # shaped noise holds nothing below: it would be inaudible, and dominate the level
 HIGHEST_SHARE = 0.45  # of the sample rate: tones and resonances stay below
@@ -126,20 +124,6 @@ def noise_of_gains(rng: Generator, gains: Floats, n_fft: int) -> Waveform:
     spectrum.real[..., band] = scaled * rng.standard_normal(gains.shape, dtype=np.float32)
     spectrum.imag[..., band] = scaled * rng.standard_normal(gains.shape, dtype=np.float32)
     return np.fft.irfft(spectrum, n_fft, axis=-1).astype(np.float32)
-
-
-def multiply(one: Spectrum, other: Spectrum) -> Spectrum:
-    """Multiply two spectra; NumPy's own complex product differs between processors."""
-    product = np.empty_like(one)
-    product.real = one.real * other.real - one.imag * other.imag
-    product.imag = one.real * other.imag + one.imag * other.real
-    return product
-
-
-def convolve(first: Waveform, second: Waveform, n_fft: int) -> Waveform:
-    """Convolve circularly over `n_fft` samples."""
-    product = multiply(np.fft.rfft(first, n_fft), np.fft.rfft(second, n_fft))
-    return np.fft.irfft(product, n_fft).astype(np.float32)
 
 
 def read_at(table: Waveform, positions: npt.NDArray[np.float64]) -> Waveform:

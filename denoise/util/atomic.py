@@ -1,6 +1,7 @@
 """Write files and folders so that they appear complete or not at all.
 
-A new version is written under a temporary name beside its target and then renamed. A folder cannot
+A new version is written under a temporary name beside its target and then renamed. What a killed
+process leaves under such a name is removed by the next one that writes the target. A folder cannot
 be renamed over another one, so `replacing_folder` needs two renames: the old folder is moved away,
 then the new one takes its place. A process that is killed between the two leaves no folder at the
 target; `recover_folder` moves the old one back.
@@ -24,10 +25,18 @@ def _temporary_beside(path: Path) -> Path:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary file name beside `path`; on success rename it, on any error remove it."""
+    """Yield a temporary file name beside `path`; on success rename it, on any error remove it.
+
+    Files that killed processes left behind are removed first.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_beside(path)
+    for leftover in _leftovers(path):
+        is_file = leftover.suffix == ".partial" and leftover.is_file()
+        if is_file and leftover != temporary and not _is_in_use(leftover):
+            with suppress(OSError):  # another writer has just removed it, or Windows holds it open
+                leftover.unlink()
     try:
         yield temporary
         temporary.replace(path)
@@ -80,7 +89,7 @@ def recover_folder(path: str | os.PathLike[str]) -> None:
     of processes that still run. Raises OSError if a folder cannot be moved back.
     """
     path = Path(path)
-    leftovers = _leftovers(path)
+    leftovers = [each for each in _leftovers(path) if each.is_dir()]
     formers = [each for each in leftovers if each.suffix == ".former"]
     is_being_replaced = any(_is_in_use(each) for each in formers)
     if formers and not _appears(path, RENAME_SECONDS if is_being_replaced else 0.0):
@@ -92,11 +101,11 @@ def recover_folder(path: str | os.PathLike[str]) -> None:
 
 
 def _leftovers(path: Path) -> list[Path]:
-    """Return the temporary and the former folders beside `path`, of all processes."""
+    """Return the temporary files and folders and the former folders beside `path`."""
     if not path.parent.is_dir():
         return []
     name = re.compile(rf"\.{re.escape(path.name)}\.\d+\.(partial|former)")
-    return [each for each in path.parent.iterdir() if name.fullmatch(each.name) and each.is_dir()]
+    return [each for each in path.parent.iterdir() if name.fullmatch(each.name)]
 
 
 def _appears(path: Path, seconds: float) -> bool:

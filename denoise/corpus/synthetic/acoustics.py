@@ -13,6 +13,7 @@ import soxr
 from numpy.random import Generator
 
 from denoise.dsp.audio import Waveform
+from denoise.dsp.portable_math import multiply
 
 SAMPLE_RATE = 22_050
 MAX_PEAK = 0.9
@@ -197,11 +198,10 @@ def _apply_room_and_microphone(
 ) -> Waveform:
     """Convolve with the room's impulse response and filter; the length stays the same."""
     n_fft = -(-(len(waveform) + len(impulse_response)) // FFT_BLOCK) * FFT_BLOCK
-    dry, room = np.fft.rfft(waveform, n_fft), np.fft.rfft(impulse_response, n_fft)
+    wet = multiply(np.fft.rfft(waveform, n_fft), np.fft.rfft(impulse_response, n_fft))
     gain = _microphone_response(conditions, n_fft)
-    wet = np.empty_like(dry)
-    wet.real = gain * (dry.real * room.real - dry.imag * room.imag)
-    wet.imag = gain * (dry.real * room.imag + dry.imag * room.real)
+    wet.real *= gain
+    wet.imag *= gain
     return np.fft.irfft(wet, n_fft)[: len(waveform)].astype(np.float32)
 
 

@@ -4,13 +4,9 @@ Each speaker and clip depends only on the seed and its own id.
 """
 
 import dataclasses
-import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
-
-import numpy as np
-from numpy.random import Generator
 
 from denoise.corpus.archive import OovUtterance, Utterance
 from denoise.corpus.filename_parser import DIGIT_WORDS
@@ -18,6 +14,7 @@ from denoise.corpus.synthetic.acoustics import RecordingConditions, draw_recordi
 from denoise.corpus.synthetic.delivery import Style, draw_style
 from denoise.corpus.synthetic.sentences import Grammar
 from denoise.corpus.synthetic.voices import ACCENTS, LANGUAGES, VARIANTS, Voice, draw_voice
+from denoise.dsp.seeding import make_rng
 from denoise.params import SyntheticParams
 
 
@@ -41,12 +38,6 @@ class PlannedClip(NamedTuple):
     clip: Utterance | OovUtterance
     speaker: Speaker
     script: Script | None = None
-
-
-def make_rng(seed: int, name: str) -> Generator:
-    """Return a generator that depends on nothing but `seed` and `name`."""
-    digest = hashlib.sha256(name.encode()).digest()
-    return np.random.default_rng([seed, int.from_bytes(digest[:8], "little")])
 
 
 def draw_speakers(params: SyntheticParams) -> dict[str, Speaker]:
