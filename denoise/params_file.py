@@ -43,6 +43,10 @@ RENAMED = {
 """Former keys and their present names, for errors that say what to write instead."""
 
 
+ESTOI_SEGMENT_SECONDS = 0.384
+"""The length of ESTOI's segments, and of those that the loss compares."""
+
+
 def load_params(path: str | os.PathLike[str]) -> Params:
     """Read and validate a params file; raises ParamsError naming key, value and range."""
     try:
@@ -59,6 +63,7 @@ def parse_params(tree: Any) -> Params:
     _check_renamed(tree)
     params: Params = build(Params, tree)
     _check_spectrogram(params)
+    _check_crop(params)
     _check_sets(params)
     _check_sources(params)
     return params
@@ -99,6 +104,23 @@ def _check_spectrogram(params: Params) -> None:
         raise ParamsError(
             f"audio.duration_seconds: {params.audio.duration_seconds} gives "
             f"{params.audio.n_samples} samples, fewer than spectrogram.n_fft, {spectrogram.n_fft}."
+        )
+
+
+def _check_crop(params: Params) -> None:
+    """Check that frames are close enough for the crops and the loss of the training."""
+    rate, hop_length = params.audio.sample_rate, params.spectrogram.hop_length
+    seconds = min(params.train.crop_seconds, params.audio.duration_seconds)
+    if params.train.dynamic_mixing and seconds * rate / hop_length < 2:
+        raise ParamsError(
+            f"spectrogram.hop_length: {hop_length} at audio.sample_rate, {rate}, gives a crop of "
+            f"{seconds:g} s fewer than 2 frames. Lower it, or raise train.crop_seconds."
+        )
+    is_compared = params.model.architecture != "reference"  # whose loss has no segments
+    if is_compared and not round(ESTOI_SEGMENT_SECONDS * rate / hop_length):
+        raise ParamsError(
+            f"spectrogram.hop_length: {hop_length} at audio.sample_rate, {rate}, gives the loss no "
+            f"frame in {ESTOI_SEGMENT_SECONDS:g} s. Lower it."
         )
 
 

@@ -32,18 +32,18 @@ def main(params: Params, paths: argparse.Namespace) -> None:
     source = WaveformSource if params.features.cache == "waveforms" else BatchSource
     peak = peak_for(params, source.open(paths.features, "train", params))
     config = ModelConfig(params.audio, params.spectrogram, params.model, peak)
+    config.spec()  # a wrong receptive field is an error now, and not after the training
     model = config.build_model(params.train.precision)
     files = [*source_files("train"), *sorted(paths.features.glob("*"))]
-    key = fingerprint(settings_of(params, config), files)
+    key = workers.checked(fingerprint(settings_of(params, config), files))
     folder = CHECKPOINTS / "-".join(paths.model.parts[-3:])
     with log_curves(paths.curves, workers.is_chief) as log:
         for phase in training_phases(params):
             train, validation = (source.open(paths.features, s, phase.params) for s in SPLITS)
+            what = loss_for(phase.params, peak), (train, validation), phase.params.train
             augmentation = Augmentation.from_params(phase.params)
-            checkpoint = Checkpoint(folder / phase.name, key)
-            on_epoch, train_params = functools.partial(log, phase.prefix), phase.params.train
-            how = (train_params, augmentation, checkpoint, on_epoch, workers)
-            history = fit(model, loss_for(phase.params, peak), (train, validation), *how)
+            state = Checkpoint(folder / phase.name, key), functools.partial(log, phase.prefix)
+            history = fit(model, *what, augmentation, *state, workers)
             print(f"The best epoch of {phase.name}: {best_epoch(history) + 1} of {len(history)}.")
     if workers.is_chief:
         save_model(paths.model, model, config)

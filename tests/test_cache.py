@@ -27,6 +27,7 @@ from denoise.params import SpectrogramParams
 PARAMS = SpectrogramParams(n_fft=64, hop_length=32, win_length=64)
 N_SAMPLES = 333
 VERSIONS = 3
+OPEN_FILES = Path("/proc/self/fd")
 
 
 def waveform(seed: int, level: float = 0.1, n_samples: int = N_SAMPLES) -> np.ndarray:
@@ -66,7 +67,15 @@ def test_what_is_written_is_read_at_one_level(tmp_path: Path, level: float) -> N
         gain = np.float32(STORED_RMS / rms(original))
         assert within_float16(clean_row, stft(gain * original, PARAMS))
         assert within_float16(noisy_row, stft(gain * waveform(1000 + row), PARAMS))
-    cache.close()
+
+
+@pytest.mark.skipif(not OPEN_FILES.exists(), reason="needs Linux' list of open files")
+def test_no_file_stays_open(tmp_path: Path) -> None:
+    folder = write_split(tmp_path, 4)
+    before = set(OPEN_FILES.iterdir())
+    cache = SpectrogramCache(folder, "train")
+    cache.noisy(np.array([1, 0]))
+    assert set(OPEN_FILES.iterdir()) == before
 
 
 def test_a_clip_is_read_at_the_requested_speed(tmp_path: Path) -> None:
@@ -85,7 +94,6 @@ def test_a_clip_is_read_at_the_requested_speed(tmp_path: Path) -> None:
         gain = np.float32(STORED_RMS / rms(original))
         np.testing.assert_allclose(spectrogram, stft(gain * original, PARAMS), atol=1e-3)
     np.testing.assert_array_equal(cache.clean_at_speed(rows, 0 * voices), cache.clean(rows))
-    cache.close()
 
 
 def test_oov_clips_are_read_by_their_rows(tmp_path: Path) -> None:
@@ -99,7 +107,6 @@ def test_oov_clips_are_read_by_their_rows(tmp_path: Path) -> None:
     for number, read in zip((3, 0, 3), cache.oov(np.array([3, 0, 3])), strict=True):
         gain = np.float32(STORED_RMS / rms(waveform(number)))
         np.testing.assert_allclose(read, stft(gain * waveform(number), PARAMS), atol=1e-3)
-    cache.close()
 
 
 def test_the_size_is_the_number_of_noisy_rows(folder: Path) -> None:

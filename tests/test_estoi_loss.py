@@ -57,3 +57,18 @@ def test_the_correlation_ranks_as_estoi_does() -> None:
     ours, theirs = np.array(pairs).T
     assert spearmanr(ours, theirs).statistic > 0.95
     np.testing.assert_allclose(ours, theirs, atol=0.2)
+
+
+@pytest.mark.parametrize(("gain_db", "is_removed"), [(-50, True), (-30, False)])
+def test_frames_without_speech_do_not_count(gain_db: float, is_removed: bool) -> None:
+    rng = np.random.default_rng(0)
+    clean, denoised = rng.random((2, 60, PARAMS.n_bins), np.float32)
+    quiet = np.sort(rng.choice(60, 12, replace=False)).tolist()
+    clean[quiet] *= np.float32(10 ** (gain_db / 10))
+
+    def correlate(frames: list[int]) -> float:
+        powers = clean[None, frames], denoised[None, frames]
+        return float(envelope_correlation(*powers, FILTERBANK, FRAME_RATE)[0])
+
+    loud = [frame for frame in range(60) if frame not in quiet]
+    assert (abs(correlate(list(range(60))) - correlate(loud)) < 1e-5) == is_removed

@@ -1,5 +1,6 @@
 """Extensions: one of each kind, from docs/extending.md, in the whole pipeline; and their errors."""
 
+import argparse
 import dataclasses
 import json
 import pickle
@@ -278,3 +279,71 @@ def test_built_in_noise_is_not_looked_for_in_the_folder(folder: Path) -> None:
 def test_the_pipeline_s_folders_are_there_and_empty() -> None:
     for kind in extensions.KINDS:
         assert [path.name for path in (ROOT / "extensions" / kind).iterdir()] == [".gitkeep"]
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["3", "None", "ReceptiveField(2.5, 1)", "ReceptiveField(-1, 1)", "ReceptiveField(2, 0)"],
+)
+def test_a_wrong_receptive_field_is_an_error_that_names_the_architecture(
+    folder: Path, tree: dict[str, Any], field: str
+) -> None:
+    from denoise.network.saved_model import ModelConfig  # here: TensorFlow takes seconds to import
+
+    code = (
+        "from denoise.network.architectures import ReceptiveField\n\n\n"
+        f"def mask(*_):\n    pass\n\n\ndef receptive_field(_):\n    return {field}\n"
+    )
+    write(folder, "architectures/wrong.py", code)
+    tree["model"]["architecture"] = "wrong"
+    params = parse_params(tree)
+    config = ModelConfig(params.audio, params.spectrogram, params.model, 1.0)
+    with pytest.raises(ExtensionError, match=r"architecture wrong is .*must be a ReceptiveField"):
+        config.spec()
+
+
+def test_the_stage_train_looks_at_the_receptive_field_before_it_trains(
+    folder: Path, tree: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stages import train  # here: TensorFlow takes seconds to import
+
+    def stand_in(*_: object, **__: object) -> Any:
+        return argparse.Namespace(open=lambda *_: None)
+
+    for name in ("make_deterministic", "keep_freed_memory", "join_workers"):
+        monkeypatch.setattr(train, name, stand_in)
+    monkeypatch.setattr(train, "BatchSource", stand_in())
+    code = "def mask(*_):\n    1 / 0\n\n\ndef receptive_field(_):\n    return 3\n"
+    write(folder, "architectures/wrong.py", code)
+    tree["model"]["architecture"] = "wrong"
+    with pytest.raises(ExtensionError, match="receptive_field of the architecture wrong is 3"):
+        train.main(parse_params(tree), argparse.Namespace(features=folder))
+
+
+@pytest.mark.parametrize(
+    ("result", "found"),
+    [
+        ("None", "an object of type NoneType"),
+        ("'loud'", "an object of type str"),
+        ("clean", "an object of type ndarray"),
+        ("float('inf')", "inf"),
+        ("-float('inf')", "-inf"),
+    ],
+)
+def test_a_metric_that_returns_no_finite_number_is_named(
+    folder: Path, result: str, found: str
+) -> None:
+    code = f"HIGHER_IS_BETTER = True\n\n\ndef score(clean, *_):\n    return {result}\n"
+    write(folder, "metrics/odd.py", code)
+    with pytest.raises(ExtensionError, match=f"^The metric odd returned {found}; it must return"):
+        score_waveform(voice(), voice(), SAMPLE_RATE, with_pesq=False)
+
+
+def test_a_metric_may_be_undefined(folder: Path) -> None:
+    write(
+        folder,
+        "metrics/odd.py",
+        "HIGHER_IS_BETTER = True\ndef score(*_):\n    return float('nan')\n",
+    )
+    scores = score_waveform(voice(), voice(), SAMPLE_RATE, with_pesq=False)
+    assert np.isnan(scores["odd"])

@@ -14,7 +14,13 @@ from denoise.corpus.archive import CorpusArchive, OovUtterance, Utterance
 from denoise.corpus.loader import Rejections, load_clips
 from denoise.corpus.manifest import COLUMNS
 from denoise.errors import CorpusError
-from denoise.features.build import INDEX_COLUMNS, noise_distribution, write_features
+from denoise.features.bank import Bank
+from denoise.features.build import (
+    INDEX_COLUMNS,
+    noise_distribution,
+    write_banks,
+    write_features,
+)
 from denoise.features.cache import SpectrogramCache
 from denoise.noise.archive import NoiseArchive, create_noise_archive
 from denoise.noise.mixing import NoiseSources, draw_noise_type, draw_noisy_versions
@@ -289,3 +295,23 @@ def test_a_noise_type_of_weight_0_does_not_change_the_draws(
     drawn = [draw_noise_type(asked.by_type(), one) for _ in range(20)]
     assert drawn == [former[other.choice(len(former), p=shares)] for _ in range(20)]
     assert one.integers(2**60) == other.integers(2**60)
+
+
+def test_the_bank_of_noise_holds_no_recording_of_the_evaluation(
+    tmp_path: Path, tiny_params: Params
+) -> None:
+    content = recordings()
+    path = write_recordings(tmp_path / "corpus.zip", content, {})
+    with create_noise_archive(tmp_path / "noise.zip") as writer:
+        for number in range(11):  # recordings of 0.1 s, of two pieces each
+            writer.add(number, 0, wav(1000 + number))
+            writer.add(number, 1, wav(2000 + number))
+    with CorpusArchive(path) as corpus, NoiseArchive(tmp_path / "noise.zip") as noise:
+        write_banks(corpus, manifest_of(content), noise, tiny_params, tmp_path)
+    bank = Bank(tmp_path, "noise")
+    assert list(bank.groups) == [group for group in range(9) for _ in range(2)]
+    trained = [number for number in range(11) if number not in (4, 9)]  # every fifth is held out
+    expected = [noise_waveform(first + n)[:, 0] for n in trained for first in (1000, 2000)]
+    for row, waveform in enumerate(expected):
+        scaled = waveform / np.abs(waveform).max()
+        np.testing.assert_allclose(bank.read(row), scaled, atol=1e-3)

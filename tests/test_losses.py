@@ -74,3 +74,15 @@ def test_si_sdr_of_spectrograms_is_that_of_their_waveforms(is_masked: bool) -> N
         assert float(energy(power_of(denoised))[0]) > 1.2 * float(
             inverse_energy(denoised, PARAMS)[0]
         )
+
+
+def test_the_energy_of_a_spectrogram_is_that_of_its_waveform_with_its_dc_offset() -> None:
+    waveform = np.zeros(4096, np.float32)
+    inside = slice(1024, 3072)
+    waveform[inside] = 0.5 + 0.3 * (-1.0) ** np.arange(2048)  # a DC offset and the Nyquist
+    waveform[inside] += np.random.default_rng(0).normal(0, 0.1, 2048)
+    power = np.abs(stft(waveform, PARAMS).astype(complex)) ** 2
+    # The squares of Hann windows that overlap by three quarters add up to 1.5.
+    expected = PARAMS.n_fft * 1.5 * np.sum(np.square(waveform, dtype=np.float64))
+    found = float(energy(power[None].astype(np.float32))[0])
+    assert found == pytest.approx(expected, rel=1e-5)

@@ -276,6 +276,16 @@ def test_every_noise_type_has_a_weight() -> None:
     )
 
 
+LONG_HOPS = {
+    "audio.sample_rate": 4000,
+    "audio.duration_seconds": 4.0,
+    "spectrogram.n_fft": 8192,
+    "spectrogram.hop_length": 4096,
+    "spectrogram.win_length": 8192,
+}
+"""Less than one frame a second."""
+
+
 @pytest.fixture
 def sized_tree(tree: dict[str, Any]) -> dict[str, Any]:
     """Return the committed params with the STFT sizes that the bounds in the tests depend on."""
@@ -343,6 +353,21 @@ def sized_tree(tree: dict[str, Any]) -> dict[str, Any]:
             "audio.duration_seconds",
             "400 samples, fewer than spectrogram.n_fft, 512",
         ),
+        (
+            {**LONG_HOPS, "train.crop_seconds": 2.0},
+            "spectrogram.hop_length: 4096 at audio.sample_rate, 4000, gives a crop of 2 s fewer",
+            "raise train.crop_seconds",
+        ),
+        (
+            {**LONG_HOPS, "train.crop_seconds": 3.0},
+            "spectrogram.hop_length: 4096 at audio.sample_rate, 4000, gives the loss no frame",
+            "in 0.384 s",
+        ),
+        (
+            {**LONG_HOPS, "train.dynamic_mixing": False},
+            "spectrogram.hop_length",
+            "gives the loss no frame",
+        ),
     ],
 )
 def test_the_error_for_contradicting_values_names_them(
@@ -371,6 +396,8 @@ def test_the_error_for_contradicting_values_names_them(
         {"download.open.noise": ["rain"], "noise.weights.recordings": 1},
         {"download.open.speech": []},
         {"audio.sample_rate": 5120, "audio.duration_seconds": 0.1},
+        {**LONG_HOPS, "model.architecture": "reference", "train.crop_seconds": 2.048},
+        {**LONG_HOPS, "audio.sample_rate": 6000, "train.crop_seconds": 2.0},
     ],
 )
 def test_values_at_the_limits_of_the_checks_are_accepted(

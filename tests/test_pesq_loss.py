@@ -9,6 +9,7 @@ from denoise.dsp.stft import magnitude, stft
 from denoise.params import SpectrogramParams
 from denoise.training.pesq_loss import (
     N_BANDS,
+    HearingModel,
     bark_to_hz,
     hz_to_bark,
     make_hearing_model,
@@ -114,3 +115,58 @@ def test_bands_tile_the_spectrum_evenly_in_bark() -> None:
     np.testing.assert_allclose(shares.sum(axis=1)[(hz > 70) & (hz < 7990)], 1, atol=1e-5)
     assert not shares[(hz < 50) | (hz > 8010)].any()
     np.testing.assert_allclose(shares.sum(axis=0) * hz[1], np.diff(edges_hz), rtol=1e-4)
+
+
+def simple_model(n_bands: int, n_frames: int) -> HearingModel:
+    """Return a model of one bin per band, and one more that sets the level; no band is special."""
+    identity = np.eye(n_bands + 1, dtype=np.float32)
+    ones = np.ones(n_bands, np.float32)
+    return HearingModel(identity[:, :-1], identity[:, -1:], ones, 0.23 * ones, 0.1, n_frames)
+
+
+def at_playback(bands: np.ndarray) -> np.ndarray:
+    """Return powers, [1, n_frames, n_bands + 1], that are not scaled any more."""
+    return np.pad(bands, ((0, 0), (0, 1)), constant_values=10**8.5)[None].astype(np.float32)
+
+
+def expected_disturbance(clean: np.ndarray, compensated: np.ndarray) -> float:
+    """Return P.862's disturbance of [n_frames, n_bands] in one interval, from its definition."""
+
+    def loudness(power: np.ndarray) -> np.ndarray:
+        return 0.187 * 2**0.23 * ((0.5 + 0.5 * power) ** 0.23 - 1)
+
+    before, after = loudness(clean), loudness(compensated)
+    masked = 0.25 * np.minimum(before, after)
+    difference = 0.1 * np.sign(after - before) * np.maximum(np.abs(after - before) - masked, 0)
+    ratio = ((compensated + 50) / (clean + 50)) ** 1.2
+    factor = np.where(ratio < 3, 0, np.minimum(ratio, 12))
+    weight = (clean.sum(axis=1) / 1e7 + 0.01) ** -0.04
+    symmetric = np.sqrt(np.mean(difference**2, axis=1)) * clean.shape[1]
+    asymmetric = np.sum(np.maximum(difference, 0) * factor, axis=1)
+    means = [
+        np.mean(np.minimum(frames * weight, 45) ** 6) ** (1 / 6)
+        for frames in (symmetric, asymmetric)
+    ]
+    return float(0.1 * means[0] + 0.0309 * means[1])
+
+
+@pytest.mark.parametrize("level", [1e5, 1e8])
+def test_masked_differences_do_not_count_and_those_in_loud_frames_count_less(level: float) -> None:
+    # Each band is loud in one frame, so that neither a frequency response nor a gain explains it.
+    clean = np.full((10, 10), level)
+    denoised = level * (0.1 + 9 * np.eye(10))
+    found = pesq_disturbance(at_playback(clean), at_playback(denoised), simple_model(10, 10))
+    expected = expected_disturbance(clean, denoised)
+    assert float(found[0]) == pytest.approx(expected, rel=1e-2)
+
+    slightly = level * (0.97 + 0.3 * np.eye(10))
+    found = pesq_disturbance(at_playback(clean), at_playback(slightly), simple_model(10, 10))
+    assert float(found[0]) < 1e-2
+
+
+def test_the_gain_of_a_frame_holds_a_fifth_of_that_of_the_frame_before() -> None:
+    clean = 1e7 * np.array([[12.0, 12.0], [1.0, 1.0]])
+    denoised = 1e7 * np.array([[3.0, 3.0], [10.0, 10.0]])  # gains of 4 and 0.1; the mean is equal
+    found = pesq_disturbance(at_playback(clean), at_playback(denoised), simple_model(2, 2))
+    compensated = denoised * [[4.0], [0.2 * 4 + 0.8 * 0.1]]
+    assert float(found[0]) == pytest.approx(expected_disturbance(clean, compensated), rel=1e-2)

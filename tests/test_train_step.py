@@ -181,3 +181,46 @@ def test_muon_trains_networks_without_two_dimensional_convolutions(n_layers: int
     steps = TrainStep(model, loss, build_optimizer(TRAIN, model), n_shards=1)
     losses = [steps.step(*batch(8), 0.01) for _ in range(60)]
     assert losses[-1] < losses[0] / 3
+
+
+def muon_steps(*gradients: list[np.ndarray]) -> list[np.ndarray]:
+    """Return by how much each variable moves in the last of several steps, one per gradient."""
+    model = small_model()
+    optimizer = build_optimizer(TRAIN, model)
+    optimizer.learning_rate = 0.01
+    for each in gradients:
+        before = [np.asarray(variable).copy() for variable in model.trainable_variables]
+        optimizer.apply([tf.constant(g, tf.float32) for g in each], model.trainable_variables)
+    after = [np.asarray(variable) for variable in model.trainable_variables]
+    return [new - old for new, old in zip(after, before, strict=True)]
+
+
+def gradient_of_norm(norm: float, seed: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    drawn = [rng.standard_normal(v.shape) for v in small_model().trainable_variables]
+    return [g * norm / np.sqrt(sum(np.sum(np.square(g)) for g in drawn)) for g in drawn]
+
+
+def test_gradients_are_clipped_to_a_norm_of_1() -> None:
+    first = gradient_of_norm(0.5, seed=0)
+    moved = [muon_steps(first, gradient_of_norm(norm, seed=1)) for norm in (0.5, 1, 10, 20)]
+    for half, whole, large, larger in zip(*moved, strict=True):
+        np.testing.assert_allclose(large, whole, rtol=1e-3, atol=1e-6)
+        np.testing.assert_allclose(larger, whole, rtol=1e-3, atol=1e-6)
+        assert np.abs(half - whole).max() > 1e-4
+
+
+def test_muon_looks_ahead_as_nesterov_s_momentum_does() -> None:
+    first, second = (gradient_of_norm(0.5, seed) for seed in (0, 1))
+    moved = muon_steps(first, second)
+    model = small_model()
+    names = [variable.path for variable in inner_kernels(model)]
+    indices = [i for i, v in enumerate(model.trainable_variables) if v.path in names]
+    assert len(indices) == 2
+    for index in indices:
+        matrices = [g[index].reshape(-1, g[index].shape[-1]) for g in (first, second)]
+        momentum = 0.9 * matrices[0] + matrices[1]
+        nesterov = tf.constant(0.9 * momentum + matrices[1], tf.float32)
+        size = 0.01 * 0.2 * TRAIN.muon_learning_rate_multiplier * max(nesterov.shape) ** 0.5
+        expected = -size * np.asarray(orthogonalise([nesterov])[0])
+        np.testing.assert_allclose(moved[index].reshape(expected.shape), expected, atol=size / 200)

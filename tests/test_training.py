@@ -372,6 +372,9 @@ def test_missing_and_foreign_models_say_what_to_do(trained, tmp_path: Path) -> N
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(ModelError, match="does not fit"):
         load_model(tmp_path / "model")
+    weights.write_bytes(b"")
+    with pytest.raises(ModelError, match="does not fit"):
+        load_model(tmp_path / "model")
     (tmp_path / "model" / "config.json").write_text("{}")
     with pytest.raises(ModelError, match="is not the config of a model"):
         load_model(tmp_path / "model")

@@ -1,6 +1,7 @@
 """Batches from banks: mixed anew at the drawn SNR, determined by seed, epoch and number."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -285,3 +286,52 @@ def test_the_stft_of_a_crop_is_that_of_the_cache(folder: Path) -> None:
     _, clean = source(folder, params).shuffled(0, 0, None)
     waveform = istft(clean[0], SPECTROGRAM, (clean.shape[1] - 1) * 64)
     np.testing.assert_allclose(stft(waveform, SPECTROGRAM), clean[0], atol=1e-3)
+
+
+def write_banks(folder: Path, **banks: np.ndarray) -> None:
+    """Write banks of one row each; those that are not named are empty."""
+    for name in ("train", "oov", "noise"):
+        writer = BankWriter(folder, name)
+        if name in banks:
+            writer.append(banks[name], 0)
+        writer.close()
+
+
+def level_difference_db(spectra: np.ndarray) -> np.ndarray:
+    """Return by how much the tone of 3 kHz is louder than that of 1 kHz in each spectrogram."""
+    power = (np.abs(spectra) ** 2).sum(axis=1)
+    at_1_khz, at_3_khz = (power[:, bin_ - 3 : bin_ + 4].sum(axis=1) for bin_ in (16, 48))
+    return 10 * np.log10(at_3_khz / at_1_khz)
+
+
+def test_speech_and_noise_recordings_are_equalised_each_by_itself(tmp_path: Path) -> None:
+    both = tone(1000, 6000) + tone(3000, 6000)
+    write_banks(tmp_path, train=both, noise=both)
+    params = make_params({"recordings": 1.0}, time_reversal_probability=0.0)
+    own_speed = dataclasses.replace(params.features, speed_perturbation=(1.0,))
+    batches = source(tmp_path, dataclasses.replace(params, features=own_speed))
+    for depth_db in (0.0, 12.0):
+        found = []
+        for epoch in range(20):
+            noisy, clean = batches.shuffled(epoch, 0, augmentation(random_eq_db=depth_db))
+            found += list(zip(*map(level_difference_db, (clean, noisy - clean)), strict=True))
+        speech_db, noise_db = np.array(found).T
+        if depth_db == 0:
+            np.testing.assert_allclose([speech_db, noise_db], 0, atol=0.5)
+        else:
+            assert speech_db.std() > 4 and noise_db.std() > 4
+            assert (speech_db - noise_db).std() > 4
+
+
+def test_a_second_noise_is_up_to_15_db_weaker_than_the_first(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    types = itertools.cycle(["white", "pink"])
+    monkeypatch.setattr(waveform_data, "draw_noise_type", lambda *_: next(types))
+    hertz = {"white": 1000, "pink": 3000}
+    monkeypatch.setattr(waveform_data, "draw_noise", lambda rng, kind, n, *_: tone(hertz[kind], n))
+    batches, found = source(folder, make_params()), []
+    for epoch in range(20):
+        noisy, clean = batches.shuffled(epoch, 0, augmentation(second_noise_probability=1.0))
+        found += level_difference_db(noisy - clean).tolist()
+    assert -15.2 < min(found) < -13 and -2 < max(found) < 0.2

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -9,9 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 from denoise.errors import TrainingError
-from denoise.training.workers import ALONE, join_workers
+from denoise.training.workers import ALONE, Workers, join_workers
 from tests.closures import ROOT
 from tests.project import Project, two_runs, wait_until
 
@@ -98,12 +100,12 @@ def test_two_workers_take_the_steps_that_two_shards_take() -> None:
     assert run_steps("2")[0] == run_steps("1")[0]
 
 
-def start(project: Project, index: int, ports: list[int]) -> subprocess.Popen[bytes]:
+def start(project: Project, index: int, ports: list[int], *options: str) -> subprocess.Popen[bytes]:
     """Start a worker of the stage `train`, its output in a file."""
     words = project.definition["train"]["cmd"].split()
     with (project.folder / f"worker-{index}.log").open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, *words[1:]],
+            [sys.executable, *words[1:], *options],
             cwd=project.folder,
             env={**project.environment, **environment(index, ports, project.folder)},
             stdout=log,
@@ -176,3 +178,46 @@ def test_a_wrong_tf_config_is_an_error(
 def test_one_worker_needs_no_tf_config(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
     assert join_workers(1) is ALONE
+
+
+def hearing(*contents: bytes) -> Workers:
+    """Return a worker that is not the chief, and what it receives from the chief."""
+    sent = iter([numbers for c in contents for numbers in ([len(c)], list(c))])
+    return Workers(1, 2, lambda tensor: tensor + tf.constant(next(sent), tf.int32))
+
+
+def test_a_worker_with_another_fingerprint_than_the_chief_s_is_an_error() -> None:
+    assert hearing(b"abc").checked("abc") == "abc"
+    for other in (b"abd", b"ab", b"abcd"):
+        with pytest.raises(TrainingError, match="other params, code or features than the chief"):
+            hearing(other).checked("abc")
+    assert ALONE.checked("abc") == "abc"
+
+
+@pytest.mark.parametrize("error", [tf.errors.UnavailableError, tf.errors.DeadlineExceededError])
+def test_a_worker_lost_before_the_first_step_or_after_the_last_is_an_error(
+    error: type[tf.errors.OpError],
+) -> None:
+    def total(tensor: object) -> object:
+        raise error(None, None, "Connection reset by peer\nand more")
+
+    lonely = Workers(0, 2, total)
+    message = "Another worker is gone, or cannot be reached: Connection reset by peer Start all"
+    with pytest.raises(TrainingError, match=message):
+        lonely.synchronise([], [])
+    with pytest.raises(TrainingError, match=message):
+        lonely.checked("abc")
+
+
+@pytest.mark.slow
+def test_a_worker_with_other_params_does_not_train(project: Project) -> None:
+    text = (project.folder / "params.yaml").read_text("utf-8")
+    changed = re.sub(r"(?m)^(  batch_size:) .*", r"\1 3", text)
+    assert changed != text
+    ports = free_ports(2)
+    chief = start(project, 0, ports)
+    (project.folder / "other.yaml").write_text(changed, "utf-8")
+    other = start(project, 1, ports, "--params", "other.yaml")
+    assert [each.wait(TIMEOUT_SECONDS) for each in (chief, other)] == [1, 1]
+    assert "error: This worker has other params" in output(project, 1)
+    assert "error: Another worker is gone" in output(project, 0)

@@ -1,8 +1,10 @@
 """Denoise and score every test clip in every noise condition."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from denoise.dsp.audio import Waveform
 from denoise.dsp.statistical_filters import wiener
 from denoise.evaluation import metrics
 from denoise.evaluation.tables import NAMES
+from denoise.extensions import ExtensionError
 from denoise.noise.mixing import NoiseSources, make_noisy, utterance_rng
 from denoise.params import EvaluateParams
 from denoise.util.parallel import SERIAL, Workers
@@ -181,5 +184,20 @@ def score_waveform(
     for name in extensions.names("metrics", NAMES):
         score = extensions.load("metrics", name).score
         # Copies: a metric that works in place would change the waveforms that others score.
-        scores[name] = float(score(clean.copy(), waveform.copy(), sample_rate))
+        scores[name] = _number_of(name, score(clean.copy(), waveform.copy(), sample_rate))
     return scores
+
+
+def _number_of(metric: str, score: Any) -> float:
+    """Return the score of an extension's metric; raises ExtensionError where it is no number."""
+    try:
+        number = float(score)
+    except (TypeError, ValueError):
+        number = None
+    if number is None or math.isinf(number):
+        found = f"an object of type {type(score).__name__}" if number is None else number
+        raise ExtensionError(
+            f"The metric {metric} returned {found}; it must return one finite number, or nan "
+            "where it is undefined."
+        )
+    return number

@@ -1,9 +1,9 @@
 """Summarise the per-utterance results: headline metrics, breakdown and CSV tables.
 
 A row of the results holds utterance_id, speaker_id, digit, gender, noise, snr_db, and
-`<metric>_<method>` for each metric and method. `digits_<recogniser>` is 1 where that recogniser
-returned the right digit, else 0; it is also measured on the clean clip, in
-`digits_<recogniser>_clean`. An utterance that is not a digit has neither a digit nor these columns.
+`<metric>_<method>` for each metric and method. `<recogniser>_<method>` is 1 where that recogniser
+returned the right digit, else 0; it is also measured on the clean clip, in `<recogniser>_clean`. An
+utterance that is not a digit has neither a digit nor these columns.
 
 Utterances of one speaker are not independent, so every mean is the mean of the per-speaker means:
 each speaker has the same weight.

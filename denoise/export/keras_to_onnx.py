@@ -81,7 +81,7 @@ class PieceByPiece(keras.Model):
     def past_inputs(self) -> list[keras.KerasTensor]:
         """Return the inputs with the frames from the piece before, [batch, n_kept, ...] each."""
         return [
-            keras.KerasTensor((None, layer.n_frames, *layer.input.shape[2:]), name=f"past_{number}")
+            keras.KerasTensor((None, layer.n_past, *layer.input.shape[2:]), name=f"past_{number}")
             for number, layer in enumerate(self._past)
         ]
 

@@ -170,14 +170,14 @@ class _RowFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._file = path.open("rb", buffering=0)
-            np.lib.format.read_magic(self._file)
-            self.shape, _, dtype = np.lib.format.read_array_header_1_0(self._file)
+            with path.open("rb", buffering=0) as file:
+                np.lib.format.read_magic(file)
+                self.shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+                self._start = file.tell()
         except FileNotFoundError:
             raise CorpusError(f"No spectrograms at {path}. Run dvc repro features.") from None
         except (ValueError, tokenize.TokenError) as error:
             raise CorpusError(f"{path} is no spectrogram cache: {error}") from error
-        self._start = self._file.tell()
         self._row_bytes = math.prod(self.shape[1:]) * STORED.itemsize
         expected = self._start + math.prod(self.shape) * STORED.itemsize
         if dtype != STORED or len(self.shape) != 4 or path.stat().st_size != expected:
@@ -188,14 +188,12 @@ class _RowFile:
     def read(self, rows: Rows) -> Stft:
         """Return complex64 [len(rows), n_frames, n_bins]."""
         stored = np.empty((len(rows), *self.shape[1:]), STORED)
-        for row, buffer in zip(rows, stored, strict=True):
-            self._file.seek(self._start + int(row) * self._row_bytes)
-            if self._file.readinto(buffer.reshape(-1).view(np.uint8)) != self._row_bytes:
-                raise CorpusError(f"{self._path} has no row {row}. Run dvc repro -f features.")
+        with self._path.open("rb", buffering=0) as file:
+            for row, buffer in zip(rows, stored, strict=True):
+                file.seek(self._start + int(row) * self._row_bytes)
+                if file.readinto(buffer.reshape(-1).view(np.uint8)) != self._row_bytes:
+                    raise CorpusError(f"{self._path} has no row {row}. Run dvc repro -f features.")
         return FLOAT32_OF_BITS[stored.view(np.uint16)].view(np.complex64)[..., 0]
-
-    def close(self) -> None:
-        self._file.close()
 
 
 class SpectrogramCache:
@@ -243,8 +241,3 @@ class SpectrogramCache:
     def oov(self, rows: Rows) -> Stft:
         """Return OOV clips by row, below `n_oov`: complex64 [len(rows), n_frames, n_bins]."""
         return self._oov.read(rows)
-
-    def close(self) -> None:
-        """Close the files."""
-        for file in (self._clean, self._noisy, self._speed, self._oov):
-            file.close()

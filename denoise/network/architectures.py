@@ -83,9 +83,7 @@ def receptive_field_of(params: ModelParams, frame_rate: float) -> ReceptiveField
     if params.architecture == "reference":
         return ReceptiveField(round(frame_rate / 2) + REFERENCE_FRAMES, stride=2)
     if params.architecture != "skip_autoencoder":
-        extension = extensions.load("architectures", params.architecture)
-        found: ReceptiveField = extension.receptive_field(frame_rate)
-        return found
+        return _extension_field(params.architecture, frame_rate)
     network, stride = params.skip_autoencoder, params.skip_autoencoder.frames_per_step
     level = round(network.normalisation_window_seconds * frame_rate)
     convolved = convolved_steps(network) * stride
@@ -93,6 +91,17 @@ def receptive_field_of(params: ModelParams, frame_rate: float) -> ReceptiveField
     if network.causal:  # the convolutions reach as far in all, but only into the past
         return ReceptiveField(level + 2 * convolved + others, stride, causal=True)
     return ReceptiveField(level + convolved + others, stride)
+
+
+def _extension_field(architecture: str, frame_rate: float) -> ReceptiveField:
+    field = extensions.load("architectures", architecture).receptive_field(frame_rate)
+    is_whole = isinstance(field, ReceptiveField) and type(field.frames) is type(field.stride) is int
+    if not is_whole or field.frames < 0 or field.stride < 1:
+        raise ExtensionError(
+            f"The receptive_field of the architecture {architecture} is {field!r}; it must be a "
+            "ReceptiveField with whole numbers, `frames` at least 0 and `stride` at least 1."
+        )
+    return field
 
 
 def convolved_steps(params: SkipAutoencoderParams) -> int:
@@ -105,35 +114,35 @@ def power_of(stft: Tensor) -> Tensor:
     return ops.square(stft[..., 0]) + ops.square(stft[..., 1])
 
 
-def local_level(power: Tensor, n_frames: int) -> Tensor:
+def local_level(power: Tensor, window_frames: int) -> Tensor:
     """Return the RMS magnitude around each frame, [batch, n_frames, 1].
 
-    The mean is taken over a centred window of `n_frames` frames, cut off at the ends. The window is
+    The mean is taken over a centred window of `window_frames`, cut off at the ends. The window is
     bounded, so a chunk of a stream gives the same level as the whole.
     """
     mean = ops.mean(power[:, :, FIRST_LEVEL_BIN:], axis=-1, keepdims=True)
-    around = ops.average_pool(mean, n_frames, strides=1, padding="same")
+    around = ops.average_pool(mean, window_frames, strides=1, padding="same")
     return ops.sqrt(around + EPSILON)
 
 
-def past_level(power: Tensor, n_frames: int) -> Tensor:
+def past_level(power: Tensor, window_frames: int) -> Tensor:
     """Return the RMS magnitude of each frame and those before it, [batch, n_frames, 1].
 
-    The mean is taken over `n_frames` frames, the last of which is the frame itself; where there are
+    The mean is taken over `window_frames`, the last of which is the frame itself; where there are
     fewer, over these.
     """
     mean = ops.mean(power[:, :, FIRST_LEVEL_BIN:], axis=-1, keepdims=True)
     total, share = (
-        ops.average_pool(_add_past(x, n_frames - 1), n_frames, strides=1, padding="valid")
+        ops.average_pool(_add_past(x, window_frames - 1), window_frames, strides=1, padding="valid")
         for x in (mean, ops.ones_like(mean))
     )
     return ops.sqrt(total / share + EPSILON)
 
 
-def _add_past(x: Tensor, n_frames: int) -> Tensor:
-    if n_frames == 0:
+def _add_past(x: Tensor, n_past: int) -> Tensor:
+    if n_past == 0:
         return x
-    return PastFrames(n_frames, dtype=keras.backend.standardize_dtype(x.dtype))(x)
+    return PastFrames(n_past, dtype=keras.backend.standardize_dtype(x.dtype))(x)
 
 
 def skip_autoencoder_mask(
@@ -148,13 +157,13 @@ def skip_autoencoder_mask(
     of them (`ContextFrames`). Then its file gives masks for the other frames only, so nothing else
     in the network may need as many frames as `stft` has.
     """
-    causal, n_seen, n_frames = params.causal, convolved_steps(params), params.frames_per_step
+    causal, n_seen, frames_per_step = params.causal, convolved_steps(params), params.frames_per_step
     drops_context = drops_context and not causal
     magnitude = normalised_magnitude(stft, params, frame_rate)
     if drops_context:
-        magnitude = _drop_context(magnitude, n_frames, n_seen, of_frames=True)
+        magnitude = _drop_context(magnitude, frames_per_step, n_seen, of_frames=True)
     compressed = ops.power(magnitude[:, :, :-1] + 1e-4, params.compression)
-    subbands = split_subbands(compressed, params.subbands, n_frames)
+    subbands = split_subbands(compressed, params.subbands, frames_per_step)
     widths = [eighths * params.channels // 8 for eighths in (6, 7, 8)]
     fine = _convolve(subbands, widths[0], (3, 3), causal)
     middle = _residual(_convolve(fine, widths[1], (3, 4), causal, strides=(1, 2)), causal)
@@ -164,21 +173,21 @@ def skip_autoencoder_mask(
         x = _cross_band_block(x, params.bottleneck_channels, causal, dilation)
     if drops_context:
         x, middle, fine = (
-            _drop_context(each, n_frames, DECODER_STEPS, n_left=n_seen)
+            _drop_context(each, frames_per_step, DECODER_STEPS, n_left=n_seen)
             for each in (x, middle, fine)
         )
     x = _residual(_upsample(x, widths[1]) + middle, causal)
     x = _upsample(x, widths[0]) + fine
     mask = _conv2d(x, subbands.shape[3], (3, 3), causal, name="mask", dtype=FLOAT32)
-    mask = merge_subbands(ops.sigmoid(mask), stft.shape[2], n_frames)
+    mask = merge_subbands(ops.sigmoid(mask), stft.shape[2], frames_per_step)
     if drops_context:
-        mask = _drop_context(mask, n_frames, 0, n_left=DECODER_STEPS, of_frames=True)
-    return mask if n_frames == 1 else CropFrames(n_frames, dtype=FLOAT32)(mask, stft)
+        mask = _drop_context(mask, frames_per_step, 0, n_left=DECODER_STEPS, of_frames=True)
+    return mask if frames_per_step == 1 else CropFrames(frames_per_step, dtype=FLOAT32)(mask, stft)
 
 
-def _drop_context(x: Tensor, n_frames: int, n_needed: int, **options: Any) -> Tensor:
+def _drop_context(x: Tensor, frames_per_step: int, n_needed: int, **options: Any) -> Tensor:
     dtype = keras.backend.standardize_dtype(x.dtype)  # in mixed precision, layers change it
-    return ContextFrames(n_frames, n_needed, dtype=dtype, **options)(x)
+    return ContextFrames(frames_per_step, n_needed, dtype=dtype, **options)(x)
 
 
 def normalised_magnitude(stft: Tensor, params: SkipAutoencoderParams, frame_rate: float) -> Tensor:
@@ -190,27 +199,28 @@ def normalised_magnitude(stft: Tensor, params: SkipAutoencoderParams, frame_rate
     return ops.sqrt(power) / local_level(power, 2 * each_way + 1)
 
 
-def split_subbands(x: Tensor, n_subbands: int, n_frames: int = 1) -> Tensor:
-    """Turn [batch, frames, n] into [batch, steps, n // width, n_frames * width].
+def split_subbands(x: Tensor, n_subbands: int, frames_per_step: int = 1) -> Tensor:
+    """Turn [batch, frames, n] into [batch, steps, n // width, frames_per_step * width].
 
-    A step has `n_frames` frames, and a sub-band `width` bins. There are `n_subbands` where `n` is a
+    A step has `frames_per_step`, and a sub-band `width` bins. There are `n_subbands` where `n` is a
     multiple of it. Zeros pad `n` to a multiple of 4 widths, and the frames to whole steps.
     """
     width = max(1, x.shape[2] // n_subbands)
     x = ops.pad(x, ((0, 0), (0, 0), (0, -x.shape[2] % (4 * width))))
     n_subbands = x.shape[2] // width
-    if n_frames == 1:
+    if frames_per_step == 1:
         return layers.Reshape((-1, n_subbands, width))(x)
-    x = WholeSteps(n_frames)(x)
-    x = layers.Reshape((-1, n_frames, n_subbands, width))(x)
-    return layers.Reshape((-1, n_subbands, n_frames * width))(ops.transpose(x, (0, 1, 3, 2, 4)))
+    x = WholeSteps(frames_per_step)(x)
+    x = layers.Reshape((-1, frames_per_step, n_subbands, width))(x)
+    x = ops.transpose(x, (0, 1, 3, 2, 4))
+    return layers.Reshape((-1, n_subbands, frames_per_step * width))(x)
 
 
-def merge_subbands(x: Tensor, n_bins: int, n_frames: int = 1) -> Tensor:
-    """Undo `split_subbands`: [batch, steps * n_frames, n_bins]; the last bin repeats another."""
-    if n_frames > 1:
-        n_subbands, width = x.shape[2], x.shape[3] // n_frames
-        x = layers.Reshape((-1, n_subbands, n_frames, width), dtype=FLOAT32)(x)
+def merge_subbands(x: Tensor, n_bins: int, frames_per_step: int = 1) -> Tensor:
+    """Undo `split_subbands` but for the padding of frames; the last bin repeats another."""
+    if frames_per_step > 1:
+        n_subbands, width = x.shape[2], x.shape[3] // frames_per_step
+        x = layers.Reshape((-1, n_subbands, frames_per_step, width), dtype=FLOAT32)(x)
         x = ops.transpose(x, (0, 1, 3, 2, 4))
         x = layers.Reshape((-1, n_subbands, width), dtype=FLOAT32)(x)
     x = layers.Reshape((-1, x.shape[2] * x.shape[3]), dtype=FLOAT32)(x)[:, :, : n_bins - 1]

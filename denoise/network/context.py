@@ -19,44 +19,45 @@ class PastFrames(layers.Layer):
     pieces, `before` holds the last frames of the piece before, and `last` those of this piece.
     """
 
-    def __init__(self, n_frames: int, **options: Any) -> None:
-        """Add `n_frames`, at least one."""
+    def __init__(self, n_past: int, **options: Any) -> None:
+        """Add `n_past` frames, at least one."""
         super().__init__(**options)
-        self.n_frames = n_frames
+        self.n_past = n_past
         self.before: Tensor = None
         self.last: Tensor = None
 
     def call(self, x: Tensor) -> Tensor:
         """Return [batch, n_before + n_frames, ...]."""
         if self.before is None:
-            return ops.pad(x, ((0, 0), (self.n_frames, 0), *[(0, 0)] * (x.ndim - 2)))
+            return ops.pad(x, ((0, 0), (self.n_past, 0), *[(0, 0)] * (x.ndim - 2)))
         joined = ops.concatenate([self.before, x], axis=1)
-        self.last = joined[:, -self.n_frames :]
+        self.last = joined[:, -self.n_past :]
         return joined
 
 
 class ContextFrames(layers.Layer):
     """Drop steps of context from [batch, n_steps, ...] that no later layer needs.
 
-    A step is `n_frames` frames. `context` holds how many of the network's input frames are context,
-    [2]: before and after the frames whose masks are wanted. Without it, as in training, nothing is
-    dropped.
+    A step has `frames_per_step`. `context` holds how many of the network's input frames are
+    context, [2]: before and after the frames whose masks are wanted. Without it, as in training,
+    nothing is dropped.
     """
 
     def __init__(
         self,
-        n_frames: int,
+        frames_per_step: int,
         n_needed: int,
         n_left: int | None = None,
         of_frames: bool = False,
         **options: Any,
     ) -> None:
-        """Leave `n_needed` steps on each side; earlier layers left `n_left`, or all of them.
+        """Keep `n_needed` steps of context on each side.
 
-        A tensor `of_frames` is [batch, n_frames, ...] still.
+        Earlier layers have reduced the context to `n_left` steps (None: not yet). `of_frames` says
+        that the second axis still counts frames, not steps.
         """
         super().__init__(**options)
-        self.n_frames, self.n_needed, self.n_left = n_frames, n_needed, n_left
+        self.frames_per_step, self.n_needed, self.n_left = frames_per_step, n_needed, n_left
         self.of_frames = of_frames
         self.context: Tensor = None
 
@@ -64,26 +65,27 @@ class ContextFrames(layers.Layer):
         """Return the steps of `x` that are needed."""
         if self.context is None:
             return x
-        context = self.context if self.n_frames == 1 else self.context // self.n_frames
+        n = self.frames_per_step
+        context = self.context if n == 1 else self.context // n
         left = context if self.n_left is None else ops.minimum(context, self.n_left)
         dropped = left - ops.minimum(context, self.n_needed)
-        if self.of_frames and self.n_frames > 1:
-            dropped *= self.n_frames
+        if self.of_frames and n > 1:
+            dropped *= n
         return x[:, dropped[0] : ops.cast(ops.shape(x)[1], dropped.dtype) - dropped[1]]
 
 
 class WholeSteps(layers.Layer):
     """Pad [batch, n_frames, ...] with zeros up to whole steps."""
 
-    def __init__(self, n_frames: int, **options: Any) -> None:
-        """A step is `n_frames` frames."""
+    def __init__(self, frames_per_step: int, **options: Any) -> None:
+        """A step has `frames_per_step`."""
         super().__init__(**options)
-        self.n_frames = n_frames
+        self.frames_per_step = frames_per_step
 
     def call(self, x: Tensor) -> Tensor:
-        """Return [batch, n_steps * self.n_frames, ...]."""
-        padded = ops.pad(x, ((0, 0), (0, self.n_frames - 1), *[(0, 0)] * (x.ndim - 2)))
-        return padded[:, : ops.shape(padded)[1] // self.n_frames * self.n_frames]
+        """Return [batch, n_steps * self.frames_per_step, ...]."""
+        padded = ops.pad(x, ((0, 0), (0, self.frames_per_step - 1), *[(0, 0)] * (x.ndim - 2)))
+        return padded[:, : ops.shape(padded)[1] // self.frames_per_step * self.frames_per_step]
 
 
 class CropFrames(layers.Layer):
@@ -93,10 +95,10 @@ class CropFrames(layers.Layer):
     context are cropped, too.
     """
 
-    def __init__(self, n_frames: int = 1, **options: Any) -> None:
-        """A step is `n_frames` frames."""
+    def __init__(self, frames_per_step: int = 1, **options: Any) -> None:
+        """A step has `frames_per_step`."""
         super().__init__(**options)
-        self.n_frames = n_frames
+        self.frames_per_step = frames_per_step
         self.context: Tensor = None
 
     def call(self, x: Tensor, like: Tensor) -> Tensor:
@@ -104,5 +106,5 @@ class CropFrames(layers.Layer):
         if self.context is None:
             return x[:, : ops.shape(like)[1]]
         n_frames = ops.cast(ops.shape(like)[1], self.context.dtype) - ops.sum(self.context)
-        first = self.context[0] % self.n_frames
+        first = self.context[0] % self.frames_per_step
         return x[:, first : first + n_frames]

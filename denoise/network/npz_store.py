@@ -81,7 +81,7 @@ def load_weights(path: Path, variables: Sequence[Any]) -> None:
     try:
         with np.load(path) as saved:
             weights = [saved[str(number)] for number in range(len(saved))]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path} does not fit its config: {error}") from error
     shapes = [weight.shape for weight in weights]
     if shapes != [tuple(variable.shape) for variable in variables]:

@@ -11,7 +11,7 @@ from denoise.schema import build
 
 FORMAT = 2
 METADATA_KEY = "denoise"
-PHASE_ITERATIONS = 3  # more of them fit the phases to the errors of the masks
+PHASE_ITERATIONS = 3  # with more iterations, the phases adapt to the masks' errors
 
 
 @dataclass(frozen=True)
@@ -48,19 +48,6 @@ class NetworkSpec:
     def lookahead_margin_frames(self) -> int:
         """Frames of context that a block needs after it, a multiple of `stride`."""
         return self._round_up(self.lookahead_frames)
-
-    @property
-    def latency_seconds(self) -> float:
-        """The algorithmic latency: the shortest delay with which a stream can be denoised.
-
-        A sample is complete once the last frame over it is denoised. That frame begins at the
-        sample itself at the latest and is `n_fft` long, and its mask needs `lookahead_frames`
-        further frames. So the latency is (n_fft + lookahead_frames * hop_length) / sample_rate.
-        A `stride` of more than 1 adds the frames that are denoised together.
-        """
-        n_frames = self.lookahead_margin_frames + self.stride - 1
-        n_samples = self.spectrogram.n_fft + n_frames * self.spectrogram.hop_length
-        return n_samples / self.sample_rate
 
     def _round_up(self, n_frames: int) -> int:
         return self.stride * -(-n_frames // self.stride)

@@ -12,10 +12,10 @@ import tensorflow as tf
 from keras import ops
 
 from denoise.dsp.filterbank import Filterbank, rectangular_filterbank
+from denoise.params_file import ESTOI_SEGMENT_SECONDS
 
 FIRST_BAND_HZ = 150.0
 N_BANDS = 15
-SEGMENT_SECONDS = 0.384
 SEGMENT_STRIDE = 4  # frames between segments; neighbouring segments are nearly the same
 SPEECH_RANGE = 1e-4  # frames more than 40 dB below the loudest hold no speech
 EPSILON = 1e-7
@@ -38,7 +38,7 @@ def envelope_correlation(
     """
     is_speech, compaction = _speech_frames(clean_power)
     n_frames = clean_power.shape[1]
-    length = min(n_frames, round(SEGMENT_SECONDS * frame_rate))
+    length = min(n_frames, round(ESTOI_SEGMENT_SECONDS * frame_rate))
     starts = np.arange(0, n_frames - length + 1, SEGMENT_STRIDE)
     n_speech = ops.sum(is_speech, axis=1, keepdims=True)
     # A clip with less speech than one segment keeps its first segment, padded with silence.
@@ -53,9 +53,11 @@ def envelope_correlation(
 
 
 def _speech_frames(clean_power: Tensor) -> tuple[Tensor, Tensor]:
-    """Return 1 for frames with speech, [batch, n_frames], and the matrix that moves them together.
+    """Return which frames hold speech, 1 or 0, [batch, n_frames], and a matrix.
 
-    A matrix product gives the same bytes every time, which the gradient of a gather might not.
+    The matrix is [batch, n_frames, n_frames]; its product with [batch, n_frames, n_bands] moves
+    these frames to the front and sets the others to 0. A matrix product gives the same bytes every
+    time, which the gradient of a gather might not.
     """
     frame_power = ops.sum(clean_power, axis=-1)
     loudest = ops.max(frame_power, axis=1, keepdims=True)

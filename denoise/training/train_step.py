@@ -10,9 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from denoise.errors import TrainingError
 from denoise.network.exact_ops import SMALLEST_BATCH, repeat_if_alone
-from denoise.training.workers import ALONE, LOST, Workers
+from denoise.training.workers import ALONE, Workers
 
 Tensor = Any
 Target = Any  # a loss's `y_true`: an array [batch, ...], or a tuple of them
@@ -89,15 +88,8 @@ class TrainStep:
                 input_signature=signature,
                 autograph=False,  # it would add lines to the errors of extensions
             )
-        try:
+        with self._workers.reporting_lost_workers():
             return float(self._compiled[key](*tensors))
-        except LOST as error:
-            if self._workers.count == 1:
-                raise
-            raise TrainingError(
-                f"Another worker is gone, or cannot be reached: {str(error).splitlines()[0]} Start "
-                "all workers again: the training resumes after the last epoch."
-            ) from error
 
     def _frozen_update(self, stft: Tensor, target: Target, n_shards: int) -> Tensor:
         return self._update(stft, target, n_shards, training=False)

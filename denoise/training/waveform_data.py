@@ -24,8 +24,10 @@ from denoise.training.augmentation import (
 )
 
 MAX_DRAWS = 100
-ACTIVE_FRACTION = 0.1  # a crop holds at least this share of the energy of the loudest crop
-"""Crops of silence have no SNR. Pauses must be heard, or noise stays in them."""
+ACTIVE_FRACTION = 0.1
+"""A silent crop has no SNR, so a crop must have this share of the energy of the loudest one. The
+share is small, because the network must hear pauses in training; otherwise it leaves noise in them.
+"""
 BLOCK_SECONDS = 0.032  # in which the level of speech is measured
 ACTIVE_RANGE_DB = 25.0  # blocks this far below the loudest are pauses
 SECOND_NOISE_DB = (-15.0, 0.0)  # a second noise relative to the first

@@ -8,7 +8,8 @@ gradients in a fixed order, so that all keep the same weights, and two runs give
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -68,6 +69,30 @@ class Workers:
         parts = tf.split(flat, [math.prod(tensor.shape) for tensor in tensors])
         return [tf.reshape(p, t.shape) for p, t in zip(parts, tensors, strict=True)]
 
+    @contextmanager
+    def reporting_lost_workers(self) -> Iterator[None]:
+        """Raise TrainingError where TensorFlow raises an error because another worker is lost."""
+        try:
+            yield
+        except LOST as error:
+            if self.count == 1:
+                raise
+            raise TrainingError(
+                f"Another worker is gone, or cannot be reached: {str(error).splitlines()[0]} Start "
+                "all workers again: the training resumes after the last epoch."
+            ) from error
+
+    def checked(self, key: str) -> str:
+        """Return the fingerprint of this worker's training, which must be the chief's.
+
+        Raises TrainingError where it is not: the workers would train on different batches.
+        """
+        if self.receive(key.encode()) != key.encode():
+            raise TrainingError(
+                "This worker has other params, code or features than the chief. Make them equal."
+            )
+        return key
+
     def receive(self, content: bytes) -> bytes:
         """Return the chief's `content` on every worker."""
         if self.count == 1:
@@ -78,8 +103,9 @@ class Workers:
         return self._send(numbers).astype(np.uint8).tobytes()
 
     def _send(self, numbers: np.ndarray) -> np.ndarray:
-        summed = tf.function(self.total)(tf.constant(numbers * self.is_chief))
-        return np.asarray(summed)
+        with self.reporting_lost_workers():
+            sent = tf.constant(numbers * self.is_chief)
+            return np.asarray(tf.function(self.total, autograph=False)(sent))
 
     def synchronise(self, variables: Sequence[keras.Variable], history: list[Any]) -> list[Any]:
         """Give all workers the chief's values of `variables`; return the chief's history."""
