@@ -1,8 +1,10 @@
 """The tags of MP3 files, in any language."""
 
 import io
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -11,6 +13,7 @@ from denoise.inference.audio_io import AudioFormat, Encoding, writing
 from denoise.inference.file_denoiser import denoise_file
 from denoise.inference.id3_tags import id3_tag
 from denoise.inference.reader import reading
+from denoise.inference.vorbis_comments import read_description
 from tests.networks import RATE, gain_network
 from tests.test_file_denoiser import make_noise
 
@@ -24,6 +27,7 @@ TAGS = {
     "genre": "Rede, für alle",
     "comment": f"über {TEXT}",
     "copyright": "© Jürgen",
+    "license": "frei für alle",
 }
 V1 = {"title": 3, "artist": 33, "album": 63, "comment": 97}  # offsets
 
@@ -60,10 +64,9 @@ def test_tags_in_any_language_survive_two_runs(tmp_path: Path) -> None:
 
 def test_ffmpeg_reads_the_tags(tmp_path: Path) -> None:
     av = pytest.importorskip("av")
-    source = write_mp3(tmp_path / "in.mp3", {**TAGS, "license": "frei für alle"})
+    source = write_mp3(tmp_path / "in.mp3", TAGS)
     with av.open(str(source)) as file:
         named = {name.lower(): text for name, text in file.metadata.items()}
-    assert named.pop("license") == "frei für alle"
     assert named.pop("track") == TAGS["tracknumber"]
     assert named == {name: text for name, text in TAGS.items() if name != "tracknumber"}
 
@@ -101,6 +104,106 @@ def test_tags_that_others_wrote_are_read(version: int, encoded: bytes, tmp_path:
     path = tmp_path / "in.mp3"
     path.write_bytes(b"ID3" + bytes([version, 0, 0, 0, 0, 0, len(frame)]) + frame + encode_mp3())
     assert read_tags(path) == {"title": "Müller"}
+
+
+def test_the_license_goes_from_mp3_to_flac(tmp_path: Path) -> None:
+    source, target = write_mp3(tmp_path / "in.mp3", TAGS), tmp_path / "out.flac"
+    denoise_file(gain_network(0.5), source, target)
+    assert read_tags(target)["license"] == TAGS["license"]
+
+
+UTF_16 = "License\0für ÿ alle".encode("utf-16-le")
+BOM = b"\xff\xfe"
+
+
+@pytest.mark.parametrize(
+    ("version", "flags", "frame_flags", "body"),
+    [
+        (2, 0, 0, b"\0" + "License\0für ÿ alle".encode("latin-1")),
+        (3, 0, 0, b"\0" + "License\0für ÿ alle\0".encode("latin-1")),
+        (3, 0, 0, b"\1" + BOM + UTF_16[:16] + BOM + UTF_16[16:]),
+        (3, 0x80, 0, b"\1" + BOM + UTF_16[:16] + BOM + UTF_16[16:]),
+        (4, 0, 0, b"\2" + "LICENSE\0für ÿ alle\0".encode("utf-16-be")),
+        (4, 0, 0, b"\3" + "license\0für ÿ alle\0gratis".encode()),
+        (4, 0x80, 0, b"\1" + BOM + UTF_16[:16] + BOM + UTF_16[16:]),
+        (4, 0, 3, b"\1" + BOM + UTF_16[:16] + BOM + UTF_16[16:]),
+    ],
+)
+def test_licenses_that_others_wrote_are_read(
+    version: int, flags: int, frame_flags: int, body: bytes, tmp_path: Path
+) -> None:
+    """With the flags 0x80 of a tag and 2 of a frame, a zero follows each byte 0xFF."""
+    if version == 4 and (flags or frame_flags):
+        body = body.replace(b"\xff", b"\xff\0")
+    if frame_flags & 1:
+        body = b"\0\0\0\x7f" + body
+    frames = b""
+    for content in (b"\3mood\0good", body, b"\3LICENSE\0another one"):
+        if version == 2:
+            frames += b"TXX" + len(content).to_bytes(3, "big") + content
+        else:
+            own_flags = frame_flags if content is body else 0
+            frames += b"TXXX\0\0\0" + bytes([len(content), 0, own_flags]) + content
+    if version == 3 and flags:
+        frames = frames.replace(b"\xff", b"\xff\0")
+    path = tmp_path / "in.mp3"
+    header = b"ID3" + bytes([version, 0, flags, 0, 0, len(frames) >> 7, len(frames) & 0x7F])
+    path.write_bytes(header + frames + encode_mp3())
+    assert read_tags(path) == {"license": "für ÿ alle"}
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mp3", "libmp3lame"), ("a.flac", "flac"), ("a.opus", "libopus")]
+)
+def test_comments_of_ffmpeg_are_kept(name: str, codec: str, tmp_path: Path) -> None:
+    """They are named texts in MP3, and descriptions in FLAC and OGG."""
+    av = pytest.importorskip("av")
+    source, target = tmp_path / name, tmp_path / f"out-{name}"
+    with av.open(str(source), "w") as file:
+        file.metadata.update({"comment": TEXT, "title": "Größe"})
+        sound = file.add_stream(codec, rate=48_000, layout="mono")
+        samples = make_noise(48_000).astype(np.float32).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(samples, "flt", "mono")
+        frame.sample_rate = 48_000
+        file.mux([*sound.encode(frame), *sound.encode(None)])
+    denoise_file(gain_network(0.5), source, target)
+    assert read_tags(target) == {"comment": TEXT, "title": "Größe"}
+
+
+def test_a_comment_is_preferred_to_a_description(tmp_path: Path) -> None:
+    source = tmp_path / "a.flac"
+    with soundfile.SoundFile(source, "w", RATE, 1) as sound:
+        sound.comment, sound.title = "comment", "123456"
+        sound.write(make_noise(RATE))
+    described, n = re.subn(rb"(?i)title=123456", b"DESCRIPTION=", source.read_bytes())
+    assert n == 1
+    source.write_bytes(described)
+    assert read_tags(source) == {"comment": "comment"}
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"fLaC\x0d\0\0\0Description=d\x07\0\0\0TITLE=t", "d"),
+        (b"fLaC\x0d\0\0\0Description=", ""),
+        (b"fLaC\0\0\0\0Description=d", ""),
+        (b"fLaC\xff\xff\xff\xffDescription=d", ""),
+        (b"OggS\x10\0\0\0Description=OggS", ""),
+        (b"fLaC\x07\0\0\0TITLE=t", ""),
+    ],
+)
+def test_descriptions_that_are_whole_are_read(head: bytes, expected: str) -> None:
+    assert read_description(io.BytesIO(head)) == expected
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [b"TXXX\0\0\0\0\0\0", b"TXXX\0\0\0\1\0\0\3", b"TXXX\0\0\0\x08\0\0\3license", b"TXXX"],
+)
+def test_a_broken_license_is_none(frames: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "in.mp3"
+    path.write_bytes(b"ID3\4\0\0\0\0\0" + bytes([len(frames)]) + frames + encode_mp3())
+    assert read_tags(path) == {}
 
 
 @pytest.mark.parametrize(

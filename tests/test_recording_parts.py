@@ -132,6 +132,47 @@ def test_joined_mp3_files_come_back_as_all_of_them(
     assert capfd.readouterr() == ("", "")
 
 
+def without_first_frame(mp3: bytes) -> bytes:
+    """Return an MP3 file without the frame that counts the others."""
+    head = parse_header(mp3[:4])
+    assert head is not None
+    return mp3[head.n_bytes :]
+
+
+def test_the_header_of_a_later_mp3_part_is_corrected_too(tmp_path: Path) -> None:
+    """The second header counts the frames of its own recording, and a third one has none."""
+    first, second, third = (encode_mp3("CONSTANT", seed, 4 * N) for seed in range(3))
+    joined = read_bytes(tmp_path, first + second + without_first_frame(third))
+    assert len(joined) > 12 * N
+    separate = read_bytes(tmp_path, second + without_first_frame(third))
+    np.testing.assert_array_equal(joined[4 * N :], separate)
+
+
+def flac_without_comments(samples: np.ndarray) -> bytes:
+    """Return a FLAC file whose only block of metadata is STREAMINFO, which is thus the last one."""
+    encoded = encode("FLAC", "PCM_16", samples)
+    at, is_last = 4, False
+    while not is_last:
+        is_last = bool(encoded[at] & 0x80)
+        at += 4 + int.from_bytes(encoded[at + 1 : at + 4], "big")
+    return b"fLaC\x80" + encoded[5:42] + encoded[at:]
+
+
+@pytest.mark.parametrize("stripped", ["first", "second", "both"])
+def test_joined_flac_files_without_comments_come_back_as_all_of_them(
+    stripped: str, tmp_path: Path
+) -> None:
+    samples = [make_speech(seed=seed) for seed in range(2)]
+    first, second = (
+        flac_without_comments(each)
+        if stripped in (name, "both")
+        else encode("FLAC", "PCM_16", each)
+        for name, each in zip(("first", "second"), samples, strict=True)
+    )
+    joined = read_bytes(tmp_path, first + second)
+    np.testing.assert_allclose(joined, np.concatenate(samples), atol=1e-4)
+
+
 def test_the_result_of_joined_recordings_has_all_of_them(tmp_path: Path) -> None:
     source, target = tmp_path / "two.mp3", tmp_path / "out.mp3"
     source.write_bytes(encode_mp3("VARIABLE", 0) + encode_mp3("VARIABLE", 1))

@@ -23,6 +23,7 @@ from denoise.inference.containers import has_index_first
 from denoise.inference.denoiser import Denoiser
 from denoise.inference.file_denoiser import Report
 from denoise.inference.remux import has_picture
+from denoise.inference.sound_encoder import choose_codec
 from denoise.inference.video_streams import read_packets
 from tests.closures import ROOT
 from tests.networks import gain_network, write_halving_model
@@ -137,7 +138,8 @@ def decode(path: Path) -> Sound:
     times = [frames[0].time]
     for frame, before in zip(frames[1:], frames, strict=False):
         expected = times[-1] + before.samples / rate  # Matroska rounds times to milliseconds
-        times.append(frame.time if frame.time - expected > 0.1 else expected)
+        is_late = frame.time is not None and frame.time - expected > 0.1  # None ends WMA
+        times.append(frame.time if is_late else expected)
     clicks = []
     for sign in (1, -1):
         time, block = max(zip(times, blocks, strict=True), key=lambda pair: (sign * pair[1]).max())
@@ -462,6 +464,42 @@ def test_data_that_is_left_out_is_told(tmp_path: Path) -> None:
     assert remux(source, tmp_path / "out.mkv").notes == ("data (stream 2, klv) left out",)
 
 
+def test_a_sound_track_of_an_unknown_codec_is_left_out_with_a_note(tmp_path: Path) -> None:
+    """Phones that record spatial sound write such a track beside one of AAC."""
+    tracks: list[Any] = []
+
+    def add_track(file: Any) -> Callable[[], None]:
+        tracks.append(file.add_stream("aac", rate=48_000, layout="mono"))
+
+        def finish() -> None:
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            frame.sample_rate = 48_000
+            file.mux(tracks[0].encode(frame) + tracks[0].encode(None))
+
+        return finish
+
+    source = write(tmp_path, Video("a.mov", "aac"), add_track)
+    content = source.read_bytes()
+    description, details = content.rindex(b"stsd") + 16, content.rindex(b"esds")
+    assert content[description : description + 4] == b"mp4a" and description < details
+    changed = bytearray(content)
+    changed[description : description + 4], changed[details : details + 4] = b"apac", b"free"
+    source.write_bytes(changed)
+    with av.open(str(source)) as file:
+        assert [each.codec_context is None for each in file.streams.audio] == [False, True]
+    report = remux(source, tmp_path / "out.mov")
+    assert report.notes == ("sound track (stream 2) left out",)
+    assert decode(tmp_path / "out.mov").n_samples == decode(source).n_samples
+
+
+def test_a_picture_of_an_unknown_codec_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    source = write(tmp_path, Video("a.avi", "pcm_s16le", "mpeg4"))
+    content = source.read_bytes()
+    source.write_bytes(content.replace(b"FMP4", b"QQQQ"))
+    with pytest.raises(DenoiseError, match=r"cannot hold the picture \(stream 0\)\. Omit --remux"):
+        remux(source, tmp_path / "out.mkv")
+
+
 def test_a_picture_that_the_container_cannot_hold_is_an_error(tmp_path: Path) -> None:
     source = write(tmp_path, Video("a.mp4", "aac"))
     with pytest.raises(DenoiseError, match=r"webm files cannot hold the picture .*h264"):
@@ -472,8 +510,11 @@ def test_a_picture_that_the_container_cannot_hold_is_an_error(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("video", "target", "advice"),
     [
-        (Video("a.wmv", "wmav2", "wmv2", bit_rate=64_000), "out.mkv", "JOIN"),
-        (Video("a.flv", "aac", "flv", 44_100), "out.mp4", "JOIN"),
+        (Video("a.avi", "pcm_s16le", "ffvhuff"), "out.mkv", "JOIN"),
+        (Video("a.avi", "pcm_s16le", "ffvhuff"), "out.wmv", "JOIN"),
+        (Video("a.wmv", "wmav2", "wmv2", bit_rate=64_000), "out.mkv", r"extension: \.wmv\."),
+        (Video("a.flv", "aac", "flv", 44_100), "out.mp4", r"extension: \.flv\."),
+        (Video("a.mp4", "aac"), "out.wmv", r"extension: \.mp4 or .*\.mkv\."),
         (Video("a.mov", "aac", "mpeg4"), "out.webm", r"extension: \.mp4 or .*\.mkv\."),
     ],
     ids=lambda each: getattr(each, "name", None),
@@ -504,6 +545,99 @@ def test_a_picture_that_is_not_coded_is_kept(pixels: str, tmp_path: Path) -> Non
         with av.open(str(path)) as file:
             frames.append([each.to_ndarray(format="rgb24") for each in file.decode(video=0)])
     np.testing.assert_array_equal(*frames)
+
+
+@pytest.mark.parametrize(
+    ("video", "codec"),
+    [
+        (Video("a.wmv", "wmav2", "wmv2", 44_100, bit_rate=64_000), "wmav2"),
+        (Video("stereo.wmv", "wmav1", "wmv1", 22_050, "stereo", bit_rate=64_000), "wmav1"),
+        (Video("low.wmv", "wmav2", "wmv2", 8000, bit_rate=24_000), "wmav2"),
+        (Video("late.wmv", "wmav2", "wmv2", 44_100, bit_rate=64_000, delay=0.5), "wmav2"),
+        (Video("pause.wmv", "wmav2", "wmv2", 44_100, bit_rate=64_000, pause=0.5), "wmav2"),
+        (Video("mp3.asf", "libmp3lame", "msmpeg4v2", 44_100), "mp3"),
+        (Video("mpeg.asf", "pcm_s16le", "mpeg4"), "pcm_s16le"),
+        (Video("a.flv", "aac", "flv", 44_100), "aac"),
+        (Video("mp3.flv", "libmp3lame", "flv", 44_100, "stereo"), "mp3"),
+        (Video("h264.flv", "aac", "libx264", 16_000), "aac"),
+        (Video("late.flv", "aac", "libx264", 44_100, delay=0.5), "aac"),
+        (Video("pause.flv", "aac", "flv", 44_100, pause=0.5), "aac"),
+        (Video("swf.flv", "adpcm_swf", "flv", 22_050), "aac"),
+    ],
+    ids=lambda each: getattr(each, "name", None),
+)
+def test_videos_of_windows_and_flash_keep_their_container(
+    video: Video, codec: str, tmp_path: Path
+) -> None:
+    """These hold no negative times: what an encoder puts before the sound delays the picture."""
+    source, target = write(tmp_path, video), tmp_path / f"out-{video.name}"
+    assert remux(source, target).notes == ()
+    before, after = decode(source), decode(target)
+    pictures, copies = picture_packets(source), picture_packets(target)
+    assert after.codec == codec
+    assert [each[3] for each in copies] == [each[3] for each in pictures]
+    shift = copies[0][0] - pictures[0][0]  # in milliseconds
+    assert 0 <= shift <= 150
+    for copy, picture in zip(copies, pictures, strict=True):
+        assert copy[0] - picture[0] == pytest.approx(shift, abs=1)
+    clicks = [time + shift / 1000 for time in before.clicks]
+    assert after.clicks == pytest.approx(clicks, abs=1.01 * MILLISECOND)
+    assert after.n_samples >= before.n_samples + round(video.pause * video.rate)
+    assert after.rms > before.rms / 3
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.wmv", "wmv3"), ("b.wmv", "vc1"), ("a.flv", "vp6f")]
+)
+def test_pictures_that_nobody_can_encode_are_copied(name: str, codec: str, tmp_path: Path) -> None:
+    """The pictures are of another codec here, but copying does not look into them."""
+    is_flash, source = name.endswith(".flv"), tmp_path / name
+    if is_flash:
+        write(tmp_path, Video(name, "aac", "flv", 44_100))
+        source.write_bytes(as_vp6(source.read_bytes()))
+    else:
+        write(tmp_path, Video(name, "wmav2", "wmv2", 44_100, bit_rate=64_000))
+        tag = {"wmv3": b"WMV3", "vc1": b"WVC1"}[codec]
+        source.write_bytes(source.read_bytes().replace(b"WMV2", tag))
+    target = tmp_path / f"out-{name}"
+    remux(source, target)
+    for path in (source, target):
+        with av.open(str(path)) as file:
+            assert file.streams.video[0].codec_context.name == codec
+            assert file.streams.video[0].width == 64
+    assert [each[3] for each in picture_packets(target)] == [
+        each[3] for each in picture_packets(source)
+    ]
+
+
+def as_vp6(video: bytes) -> bytes:
+    """Return an FLV file with pictures that begin like those of VP6, of 64 times 48 pixels."""
+    head = b"\x14\0" + b"\x10\x46\3\4\3\4"
+    changed, position = bytearray(video), 13
+    while position < len(video):
+        size = int.from_bytes(video[position + 1 : position + 4], "big")
+        position += 11
+        if video[position - 11] == 9:
+            changed[position : position + size] = head + bytes(size - len(head))
+        position += size + 4
+    return bytes(changed)
+
+
+def test_sound_that_flash_and_windows_do_not_hold_is_changed(tmp_path: Path) -> None:
+    source = write(tmp_path, Video("a.mkv", "libmp3lame"))  # Flash has no MP3 at 48 kHz
+    remux(source, tmp_path / "out.flv")
+    assert decode(tmp_path / "out.flv").codec == "aac"
+    with av.open(str(source)) as file, av.open(io.BytesIO(), "w", format="asf") as output:
+        assert choose_codec(av, file.streams.audio[0], output, None).codec == "mp3"
+        sound = SimpleNamespace(
+            codec=SimpleNamespace(canonical_name="wmapro"),
+            layout=SimpleNamespace(name="stereo"),
+            format=SimpleNamespace(name="fltp"),
+            channels=2,
+            sample_rate=96_000,
+        )
+        choice = choose_codec(av, SimpleNamespace(codec_context=sound), output, 8000.0)
+    assert (choice.codec, choice.sample_rate, choice.bit_rate) == ("wmav2", 48_000, 24_000)
 
 
 def ogg_page(packets: list[bytes], number: int, position: int, flags: int = 0) -> bytes:
@@ -571,6 +705,63 @@ def test_h264_in_avi_is_shown_when_it_is_decoded(tune: str, is_noted: bool, tmp_
     if not is_noted:
         n_frames = FRAME_RATE * SECONDS
         assert [each[0] for each in picture_packets(target)] == [100 * i for i in range(n_frames)]
+
+
+def write_asp(path: Path, n_b_pictures: int) -> Path:
+    """Write an AVI file with MPEG-4 whose B-pictures are shown before the picture before them."""
+    with av.open(str(path), "w") as file:
+        options = {"bf": str(n_b_pictures), "b_strategy": "0", "sc_threshold": "1000000000"}
+        picture = file.add_stream("mpeg4", rate=FRAME_RATE, options=options)
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        sound = file.add_stream("pcm_s16le", rate=48_000, layout="mono")
+        _write_packets(file, picture, sound, Video(path.name, "pcm_s16le"))
+    return path
+
+
+def pack(source: Path, target: Path) -> Path:
+    """Copy an AVI file with each B-picture in the packet before, and an empty one in its place."""
+    empty = b"\0\0\1\xb6\x50\x80"
+    with av.open(str(source)) as file, av.open(str(target), "w") as output:
+        copies = {each.index: output.add_stream_from_template(each, True) for each in file.streams}
+        extradata = file.streams.video[0].codec_context.extradata or b""
+        copies[0].codec_context.extradata = extradata + b"\0\0\1\xb2DivX503b1393p"
+        packets = [each for each in file.demux() if each.size]
+        pictures = [each for each in packets if each.stream_index == 0]
+        contents = [bytes(each) for each in pictures]
+        for i in range(1, len(contents)):
+            if contents[i][contents[i].index(b"\0\0\1\xb6") + 4] >> 6 == 2:
+                contents[i - 1], contents[i] = contents[i - 1] + contents[i], empty
+        for packet in packets:
+            if packet.stream_index == 0:
+                picture = av.Packet(contents[pictures.index(packet)])
+                picture.pts = picture.dts = packet.dts
+                picture.time_base, picture.is_keyframe = packet.time_base, packet.is_keyframe
+                packet, picture.stream = picture, copies[0]
+            else:
+                packet.stream = copies[packet.stream_index]
+            output.mux(packet)
+    return target
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out.mp4"])
+@pytest.mark.parametrize("kind", ["none", "one", "two", "packed"])
+def test_mpeg_4_in_avi_is_shown_in_time(kind: str, name: str, tmp_path: Path) -> None:
+    source = write_asp(tmp_path / "a.avi", {"none": 0, "two": 2}.get(kind, 1))
+    if kind == "packed":
+        source = pack(source, tmp_path / "packed.avi")
+    assert remux(source, tmp_path / name).notes in ((), ("tags left out: software",))
+    with av.open(str(tmp_path / name)) as file:
+        assert b"1393p" not in (file.streams.video[0].codec_context.extradata or b"")
+    shown = list_levels(tmp_path / name)
+    assert [time for time, _ in shown] == [i / FRAME_RATE for i in range(FRAME_RATE * SECONDS)]
+    assert [level for _, level in shown] == [level for _, level in list_levels(tmp_path / "a.avi")]
+
+
+def list_levels(path: Path) -> list[tuple[float, float]]:
+    """Return the time and the brightness of each picture, in the order in which they are shown."""
+    with av.open(str(path)) as file:
+        frames = file.decode(video=0)
+        return [(each.time, float(each.to_ndarray(format="gray").mean())) for each in frames]
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv"])

@@ -21,7 +21,7 @@ VORBIS_LEVELS = [step / 20 for step in range(21)]  # quality 10 to 0, in halves
 VORBIS_HEADER = struct.Struct("<7sIBIiii")  # its last numbers: highest, nominal, lowest bit rate
 HEAD_BYTES = 4096
 MP3_PADDING_SAMPLES = 3 * 1152  # frames that encoders add: a header, and silence at both ends
-OGG_NO_AUDIO = (0, 2**64 - 1)  # positions of pages at the start that hold no audio
+OGG_NO_AUDIO = (0, 2**64 - 1)  # granule positions of pages at the start that hold no audio
 
 
 def bit_rate_of(
@@ -53,8 +53,8 @@ def bit_rate_of(
 def _count_ogg_header_bytes(path: str | os.PathLike[str]) -> int:
     """Return the size of the pages before the audio of an OGG file, 0 if none has audio."""
     with Path(path).open("rb") as file:
-        for position, header in ogg_pages(file):
-            if int.from_bytes(header[6:14], "little") not in OGG_NO_AUDIO:
+        for position, page in ogg_pages(file):
+            if page.granule_position not in OGG_NO_AUDIO:
                 return position
     return 0
 

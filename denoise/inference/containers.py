@@ -41,7 +41,7 @@ class Container(NamedTuple):
 
 READ_BY_SNDFILE = {"wav", "w64", "aiff", "au", "caf", "flac", "ogg", "mp3"}
 OGG_HEADER_BYTES = 27
-OGG_FIRST_PAGE = 2  # of a stream; all streams begin at the start of the file
+OGG_FIRST_PAGE = 2
 MAX_OGG_STREAMS = 20
 # how streams begin that libsndfile does not read: FLAC, Speex, and pictures
 OGG_OTHERS = (b"\x7fFLAC", b"Speex   ", b"\x80theora", b"\x01video", b"BBCD", b"OVP80")
@@ -57,18 +57,35 @@ def sniff(file: BinaryIO) -> Container | None:
     return Container(name, name in READ_BY_SNDFILE and not has_others)
 
 
+class OggPage(NamedTuple):
+    """What the header of an OGG page says. `granule_position` is the time at its end in samples."""
+
+    is_first: bool  # of its stream
+    granule_position: int
+    n_bytes: int
+
+
+def read_ogg_page(file: BinaryIO, position: int) -> OggPage | None:
+    """Return the page at a position, None if there is none; the file is then at its content."""
+    file.seek(position)
+    header = file.read(OGG_HEADER_BYTES)
+    if len(header) < OGG_HEADER_BYTES or not header.startswith(b"OggS"):
+        return None
+    sizes = file.read(header[26])
+    n_bytes = OGG_HEADER_BYTES + len(sizes) + sum(sizes)
+    is_first = bool(header[5] & OGG_FIRST_PAGE)
+    return OggPage(is_first, int.from_bytes(header[6:14], "little"), n_bytes)
+
+
 def _ogg_streams(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the first bytes of each stream of an OGG file."""
+    """Yield the first bytes of each stream of an OGG file; all of them begin at its start."""
     position = 0
     for _ in range(MAX_OGG_STREAMS):
-        file.seek(position)
-        header = file.read(OGG_HEADER_BYTES)
-        is_page = len(header) == OGG_HEADER_BYTES and header.startswith(b"OggS")
-        if not is_page or not header[5] & OGG_FIRST_PAGE:
+        page = read_ogg_page(file, position)
+        if page is None or not page.is_first:
             return
-        sizes = file.read(header[26])
         yield file.read(HEAD_BYTES)
-        position += OGG_HEADER_BYTES + len(sizes) + sum(sizes)
+        position += page.n_bytes
 
 
 def has_index_first(file: BinaryIO) -> bool:
@@ -127,7 +144,13 @@ def _byte(file: BinaryIO, position: int) -> bytes:
 
 def id3_bytes(header: bytes) -> int:
     """Return the size of an ID3v2 tag, whose first ten bytes are `header`."""
-    size = 0
-    for byte in header[6:10]:
-        size = size << 7 | byte & 0x7F
-    return ID3_HEADER_BYTES + size + (ID3_HEADER_BYTES if header[5] & 0x10 else 0)
+    footer_bytes = ID3_HEADER_BYTES if header[5] & 0x10 else 0
+    return ID3_HEADER_BYTES + id3_number(header[6:10]) + footer_bytes
+
+
+def id3_number(digits: bytes) -> int:
+    """Return a number that ID3v2 writes with seven bits in each byte."""
+    number = 0
+    for byte in digits:
+        number = number << 7 | byte & 0x7F
+    return number

@@ -1,15 +1,16 @@
 """Write the tags of MP3 files, and read those that libsndfile cannot.
 
 libsndfile gives LAME UTF-8, which writes it as Latin-1, keeps only 30 bytes of a short tag, and has
-no copyright.
+no copyright. It does not read frames that have a name in their text, such as licenses.
 """
 
 import codecs
 import io
+import re
 from collections.abc import Mapping
 from typing import BinaryIO
 
-from denoise.inference.containers import ID3_HEADER_BYTES
+from denoise.inference.containers import ID3_HEADER_BYTES, id3_number
 
 FRAMES = {
     "title": b"TIT2",
@@ -24,6 +25,14 @@ FRAMES = {
 }
 PREFIXES = {b"COMM": b"XXX\0", b"TXXX": b"LICENSE\0"}  # unknown language, no description; a name
 UTF_8 = b"\x03"
+NAMES = ("license", "comment")  # FFmpeg writes comments so, too
+ENCODINGS = ("latin-1", "utf-16", "utf-16-be", "utf-8")  # by the first byte of a frame's text
+NAMED_TEXT = re.compile(rb"TXXX(.{4}).(.)", re.DOTALL)  # a frame's header: size and flags
+NAMED_TEXT_2 = re.compile(rb"TXX(.{3})", re.DOTALL)  # the same in version 2.2
+BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
+ESCAPED_TAG = 0x80  # a flag of a tag ("unsynchronisation")
+COUNTED, ESCAPED = 0x01, 0x02  # flags of a frame: its size follows, and it is escaped
+MAX_READ_BYTES = 2**24  # of a tag, in which a cover may come before the license
 VERSION = b"ID3\x04\x00\x00"  # 2.4, the first one with UTF-8
 MAX_BYTES = 2**28 - ID3_HEADER_BYTES  # of what the four digits of a size can count
 V1_BYTES = 128
@@ -51,11 +60,11 @@ def _digits(size: int) -> bytes:
 
 
 def repair(tags: Mapping[str, str], file: BinaryIO) -> dict[str, str]:
-    """Return the tags of an MP3 file, with those that libsndfile could not decode decoded.
+    """Return the tags of an MP3 file with those that are named, and those decoded that were not.
 
     ID3v1 names no encoding: it is UTF-8, cut after 30 bytes, or else Latin-1.
     """
-    repaired = dict(tags)
+    repaired = {**_read_named_texts(file), **tags}
     undecoded = [name for name in V1_OFFSETS if UNDECODED in tags.get(name, "")]
     n_bytes = file.seek(0, io.SEEK_END)
     if undecoded and n_bytes >= V1_BYTES:
@@ -66,6 +75,37 @@ def repair(tags: Mapping[str, str], file: BinaryIO) -> dict[str, str]:
             if tag.startswith(b"TAG") and text.decode("utf-8", "replace") == tags[name]:
                 repaired[name] = _decode(text)
     return repaired
+
+
+def _read_named_texts(file: BinaryIO) -> dict[str, str]:
+    """Return the texts called as one of NAMES in the ID3v2 tag at the start of a file."""
+    texts: dict[str, str] = {}
+    file.seek(0)
+    header = file.read(ID3_HEADER_BYTES)
+    if not header.startswith(b"ID3") or len(header) < ID3_HEADER_BYTES:
+        return texts
+    version, is_escaped = header[3], bool(header[5] & ESCAPED_TAG)
+    tag = file.read(min(id3_number(header[6:]), MAX_READ_BYTES))
+    if is_escaped and version < 4:  # 4 escapes each frame on its own, and counts its bytes after
+        tag = _unescape(tag)
+    for frame in re.finditer(NAMED_TEXT_2 if version == 2 else NAMED_TEXT, tag):
+        size = id3_number(frame[1]) if version == 4 else int.from_bytes(frame[1], "big")
+        body = tag[frame.end() : frame.end() + size]
+        flags = frame[2][0] if version == 4 else 0
+        if flags & COUNTED:
+            body = body[4:]
+        if flags & ESCAPED or (version == 4 and is_escaped):
+            body = _unescape(body)
+        if body and body[0] < len(ENCODINGS):
+            name, *values = body[1:].decode(ENCODINGS[body[0]], "replace").split("\0")
+            if name.lower() in NAMES and values and values[0]:
+                texts.setdefault(name.lower(), values[0].removeprefix(BYTE_ORDER_MARK))
+    return texts
+
+
+def _unescape(escaped: bytes) -> bytes:
+    """Remove the zeros that keep a tag from looking like a frame of MP3."""
+    return escaped.replace(b"\xff\0", b"\xff")
 
 
 def _decode(text: bytes) -> str:

@@ -88,6 +88,7 @@ class Media:
             n_silent = min(BLOCK_SAMPLES, self._lead_samples - start)
             yield np.zeros((n_silent, self.channels), np.float32)
         check, n_samples = self._length_check, 0
+        errors: list[Exception] = []
         chosen = [] if check.needs_all_streams else [self._stream]
         try:
             for packet in self._container.demux(*chosen):
@@ -95,7 +96,7 @@ class Media:
                 if packet.stream_index != self._stream.index:
                     continue
                 n_decoded = 0
-                for frame in packet.decode():
+                for frame in self._decode(packet, errors):
                     self._check_format(frame, n_samples)
                     for n_silent in self._pause(frame, n_samples):
                         yield np.zeros((n_silent, self.channels), np.float32)
@@ -114,6 +115,22 @@ class Media:
                 f"It is incomplete or damaged: {check.seconds:.1f} s of "
                 f"{check.least_seconds:.1f} s can be decoded."
             )
+
+    def _decode(self, packet: Any, errors: list[Exception]) -> list[Any]:
+        """Return the frames of a packet; none, and the error in `errors`, if it may be the end.
+
+        If there are more packets, it was not the end: that error is raised then.
+        """
+        if errors and packet.size:
+            raise errors[0]
+        try:
+            frames: list[Any] = packet.decode()
+        except self._av.error.FFmpegError as error:
+            if not self._length_check.may_be_cut(packet):
+                raise
+            errors.append(error)
+            return []
+        return frames
 
     def _pause(self, frame: Any, n_samples: int) -> Iterator[int]:
         """Yield the sizes of blocks of silence that bring a frame to its time, if times are kept.

@@ -11,6 +11,9 @@ MICROSECONDS = 1_000_000  # FFmpeg's unit for the duration of a container
 MATROSKA = "matroska"
 TIMED = {"mov", MATROSKA}  # containers that say how long a track is, and never too long
 MAX_HEADER_BYTES = 1024  # between two packets
+# what is recorded while it is received has no length, and may end within a frame
+LIVE = {"aac", "amr", "flv", "mpeg", "mpegts"}
+MAX_FRAME_BYTES = 8191  # of AAC
 
 
 def track_seconds(opened: Any, stream: Any) -> float:
@@ -45,6 +48,7 @@ class LengthCheck:
         """Check `track`, of `seconds` by the header, in a container of FFmpeg's name."""
         self.least_seconds = seconds if container in TIMED else 0.0
         self.needs_all_streams = container == MATROSKA and self.least_seconds > 0
+        self._is_live = container in LIVE
         self.seconds = 0.0
         self._index = track.index
         self._longest = 0.0  # seconds that were decoded from one packet
@@ -56,6 +60,10 @@ class LengthCheck:
     def is_incomplete(self) -> bool:
         """Tell whether less was decoded than the header tells."""
         return self.seconds < MIN_SHARE * self.least_seconds - SLACK_SECONDS
+
+    def may_be_cut(self, packet: Any) -> bool:
+        """Tell whether a packet that cannot be decoded may be the incomplete end of a recording."""
+        return self._is_live and 0 < packet.size <= MAX_FRAME_BYTES
 
     def add_packet(self, packet: Any) -> None:
         """Count a packet before it is decoded: of the track or, where all are needed, of others."""

@@ -14,9 +14,10 @@ MAX_PARTS = 1000  # of a file, since each takes memory; a recorded radio station
 class Part:
     """A range of bytes that is a recording of its own, and bytes to read in place of others.
 
-    `header` holds bytes to read before the range. The recording has exactly `n_samples` samples, if
-    these are known: the decoder adds less than `slack`. It has `min_samples` or more. Of MP3,
-    `counted_samples` is how many samples all frames hold, the encoder's padding included.
+    `header` holds bytes to read before the range. `replaced` maps an offset from `start` to the
+    bytes that are read in place of those there. The recording has exactly `n_samples` samples, if
+    these are known: the decoder adds less than `slack`. It has `min_samples` or more. For MP3,
+    `counted_samples` is the number of samples in all frames, with the encoder's padding.
     """
 
     start: int
@@ -94,7 +95,7 @@ class PartFile(io.RawIOBase):
         n_left = min(n_bytes - len(header), self._part.end - first)
         block = bytearray(self._file.read(max(0, n_left)))
         for offset, new in self._part.replaced.items():
-            for i, byte in enumerate(new, offset - first):
+            for i, byte in enumerate(new, offset - n_before):
                 if 0 <= i < len(block):
                     block[i] = byte
         return header + block

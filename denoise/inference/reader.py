@@ -32,6 +32,7 @@ from denoise.inference.id3_tags import repair
 from denoise.inference.mpeg_audio import has_frames
 from denoise.inference.part_file import Part, PartFile
 from denoise.inference.recording_parts import find_parts
+from denoise.inference.vorbis_comments import read_description
 from denoise.util.paths import FILE, FOLDER, kind_of, problem_of_name
 
 TAGS = (
@@ -138,6 +139,8 @@ def _open(path: Path, file: BinaryIO, stack: ExitStack) -> Source:
     tags = {name: str(getattr(sound, name)) for name in TAGS if getattr(sound, name)}
     if container is not None and container.name == "mp3":
         tags = repair(tags, file)
+    elif sound.format in ("FLAC", "OGG") and (description := read_description(file)):
+        tags.setdefault("comment", description)
 
     def read() -> Iterator[Waveform]:
         blocks = _read_parts(file, parts or [whole], sound, first)

@@ -4,18 +4,19 @@ OGG, MP3 and FLAC files may be several recordings one after the other.
 """
 
 import io
+import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import BinaryIO
 
 from denoise.inference import mpeg_audio
 from denoise.inference.chunk_sizes import examine_aiff, examine_wav, number_at
-from denoise.inference.containers import OGG_FIRST_PAGE, OGG_HEADER_BYTES
+from denoise.inference.containers import OggPage, read_ogg_page
 from denoise.inference.part_file import MAX_PARTS, Part, check_count
 
 MP3_TOLERANCE = 0.005  # of the bytes that a header counts; libmpg123 tolerates 0.01
 MAX_OGG_GAPS = 10_000  # between pages; what follows is not searched, since each gap takes time
-FLAC_START = b"fLaC\x00\x00\x00\x22"
+FLAC_STARTS = (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22")  # 80: no more metadata
 SEARCH_BYTES = 1 << 16
 MP3_SLACK_FRAMES = 5  # more than an encoder's delay and padding, which the decoder removes
 
@@ -37,7 +38,7 @@ def find_parts(file: BinaryIO, container: str) -> list[Part]:
         is_open = number_at(file, 8, 4, "big") == 0 < n_bytes - number_at(file, 4, 4, "big")
         return [Part(0, n_bytes, {8: b"\xff" * 4} if is_open else {})]
     if container in ("ogg", "flac"):
-        found = _find_ogg_starts(file) if container == "ogg" else _find_all(file, FLAC_START)
+        found = _find_ogg_starts(file) if container == "ogg" else _find_all(file, *FLAC_STARTS)
         starts = list(islice(found, MAX_PARTS + 1))
         check_count(len(starts))
         starts[:1] = [0]
@@ -70,50 +71,46 @@ def _find_mp3_parts(file: BinaryIO, n_bytes: int) -> list[Part]:
     return parts or [Part(0, n_bytes, {})]
 
 
-def ogg_pages(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Yield the position and the header of each page, from the start of the file.
+def ogg_pages(file: BinaryIO) -> Iterator[tuple[int, OggPage]]:
+    """Yield the position of each page and what its header says, from the start of the file.
 
     Bytes between two pages are skipped, up to MAX_OGG_GAPS times.
     """
     position = n_gaps = 0
     while n_gaps < MAX_OGG_GAPS:
-        file.seek(position)
-        header = file.read(OGG_HEADER_BYTES)
-        if len(header) < OGG_HEADER_BYTES:
-            return
-        if not header.startswith(b"OggS"):
-            found = next(_find_all(file, b"OggS", position + 1), None)
-            if found is None:
-                return
-            position = found
-            n_gaps += 1
+        page = read_ogg_page(file, position)
+        if page is not None:
+            yield position, page
+            position += page.n_bytes
             continue
-        next_position = position + OGG_HEADER_BYTES + header[26] + sum(file.read(header[26]))
-        yield position, header
-        position = next_position
+        found = next(_find_all(file, b"OggS", position=position + 1), None)
+        if found is None:
+            return
+        position = found
+        n_gaps += 1
 
 
 def _find_ogg_starts(file: BinaryIO) -> Iterator[int]:
     """Yield where each chain of pages begins: at a first page that follows no first page."""
     was_first = False
-    for position, header in ogg_pages(file):
-        is_first = bool(header[5] & OGG_FIRST_PAGE)
-        if is_first and not was_first:
+    for position, page in ogg_pages(file):
+        if page.is_first and not was_first:
             yield position
-        was_first = is_first
+        was_first = page.is_first
 
 
-def _find_all(file: BinaryIO, mark: bytes, position: int = 0) -> Iterator[int]:
-    """Yield each place of `mark`, from `position` on. Do not move the file's position between."""
+def _find_all(file: BinaryIO, *marks: bytes, position: int = 0) -> Iterator[int]:
+    """Yield each place of one of `marks`, from `position` on; all have the same length.
+
+    Do not move the file's position between.
+    """
+    pattern = re.compile(b"|".join(map(re.escape, marks)))
+    keep = len(marks[0]) - 1
     file.seek(position)
     window = b""
     while block := file.read(SEARCH_BYTES):
         window += block
-        found = window.find(mark)
-        while found >= 0:
-            yield position + found
-            found = window.find(mark, found + 1)
-        keep = len(mark) - 1
+        yield from (position + match.start() for match in pattern.finditer(window))
         position += max(0, len(window) - keep)
         window = window[-keep:]
 

@@ -222,7 +222,7 @@ def _write(
             streams = (job.others, output, job.covers, sound.stream.index)
             copies, encoder, notes = copy_streams(av, *streams, add_sound)
             _write_packets(job, output, copies, encoder)
-        return encoder, notes + describe_losses(av, job.others, path)
+        return encoder, notes + describe_losses(av, job.others, copies, path)
     except av.error.FFmpegError as error:
         if isinstance(error, OSError):
             raise

@@ -12,12 +12,15 @@ from denoise.dsp.audio import QUALITY, Waveform
 from denoise.errors import DenoiseError
 
 LOSSY = {"aac": "aac", "opus": "libopus", "mp3": "libmp3lame", "mp2": "mp2"}
-LOSSY |= {"ac3": "ac3", "eac3": "eac3"}  # FFmpeg's encoder for each codec
+LOSSY |= {each: each for each in ("ac3", "eac3", "wmav1", "wmav2")}  # FFmpeg's encoders
 LOSSLESS = {"flac", "alac"}
 UNFLUSHED = {"mp2": 481, "ac3": 256, "eac3": 256}  # samples that an encoder keeps at the end
-DEFAULTS = {"webm": "opus"}  # the codec where the original one cannot be written; else AAC
+WMA = {"wmav1", "wmav2"}  # the encoder keeps the last frame, and decoders drop the first one
+# the codec of a container where the original one cannot be written; else AAC
+DEFAULTS = {"webm": "opus", "asf": "wmav2"}
 MAX_BIT_RATE = 256_000  # of a channel of the default codec; what replaces DTS needs no more
-MISCOUNTED_PLANES = 8  # of a frame, which PyAV counts as nine
+MIN_WMA_BIT_RATE, MAX_WMA_RATE = 24_000, 48_000  # bits per second and Hz of FFmpeg's encoder
+FLV_MP3_RATES = (11_025, 22_050, 44_100)  # the only ones of MP3 in FLV, in Hz
 LAYOUTS = ("", "mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")  # by channels
 
 
@@ -49,6 +52,9 @@ def choose_codec(av: Any, stream: Any, output: Any, bit_rate: float | None) -> S
     for codec in (context.codec.canonical_name, default):
         encoder = _encoder(codec)
         if encoder is None or encoder not in output.supported_codecs:
+            continue
+        is_flv_mp3 = codec == "mp3" and output.format.name == "flv"
+        if is_flv_mp3 and context.sample_rate not in FLV_MP3_RATES:
             continue
         wanted = bit_rate if codec in LOSSY else None
         if wanted is not None and codec != context.codec.canonical_name:
@@ -82,6 +88,9 @@ def _settings(
     alike = [name for name in names if name.removesuffix("p") == kind]
     sample_format = (alike or floats or names)[0]
     number = None if bit_rate is None else round(bit_rate)
+    if codec in WMA:
+        rate = min(rate, MAX_WMA_RATE)
+        number = None if number is None else max(number, MIN_WMA_BIT_RATE)
     return SoundCodec(encoder, codec, rate, sample_format, layout, number)
 
 
@@ -118,6 +127,12 @@ class SoundEncoder:
         self.n_bytes = self.clipped_samples = 0
         self._av, self.choice = av, choice
         self._position = round(start_seconds * choice.sample_rate)
+        n_silent, self._n_after = 0, UNFLUSHED.get(choice.codec, 0)
+        if choice.codec in WMA:
+            self.stream.codec_context.open()  # which sets the size of a frame
+            n_silent = self._n_after = self.stream.codec_context.frame_size
+            self._position -= n_silent
+        self._before = np.zeros((n_silent, self.stream.codec_context.channels), np.float32)
         if choice.codec == "opus" and output.format.name in ("matroska", "webm"):
             self._position -= 1  # its delay is 6.5 ms: writer and reader would round up to 1 ms
         self._resampler: soxr.ResampleStream | None = None
@@ -132,22 +147,18 @@ class SoundEncoder:
             samples = self._resampler.resample_chunk(np.ascontiguousarray(samples), last=is_last)
         if self.choice.is_clipped:  # when FFmpeg converts them to integers
             self.clipped_samples += int(np.count_nonzero(np.abs(samples) > 1))
+        after = np.zeros((self._n_after if is_last else 0, samples.shape[1]), np.float32)
+        samples = np.concatenate([self._before, samples, after])
+        self._before = self._before[:0]
         if len(samples):
             yield from self._count(self.stream.encode(self._to_frame(samples)))
         if is_last:
-            n_kept = UNFLUSHED.get(self.choice.codec, 0)
-            if n_kept:
-                silence = np.zeros((n_kept, samples.shape[1]), np.float32)
-                yield from self._count(self.stream.encode(self._to_frame(silence)))
             yield from self._count(self.stream.encode(None))
 
     def _to_frame(self, samples: Waveform) -> Any:
-        if samples.shape[1] == MISCOUNTED_PLANES:
-            values, sample_format = samples.reshape(1, -1), "flt"
-        else:
-            values, sample_format = samples.T, "fltp"
-        values = np.ascontiguousarray(values, np.float32)
-        frame = self._av.AudioFrame.from_ndarray(values, sample_format, self.choice.layout)
+        # Interleaved, since PyAV counts nine planes where there are eight.
+        values = np.ascontiguousarray(samples, np.float32).reshape(1, -1)
+        frame = self._av.AudioFrame.from_ndarray(values, "flt", self.choice.layout)
         frame.sample_rate = self.choice.sample_rate
         frame.time_base = Fraction(1, self.choice.sample_rate)
         frame.pts = self._position

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from denoise.dsp import formats
 from denoise.errors import AudioError, DenoiseError
+from denoise.inference.avi_pictures import PictureTimes, has_wrong_times, without_packing
 
 Sound = TypeVar("Sound")
 
@@ -20,6 +21,11 @@ STATISTICS = ("bps", "number_of_", "_statistics_", "duration", "encoder")
 KINDS = {"audio": "sound track", "video": "picture", "subtitle": "subtitles", "data": "data"}
 HEVC_TAGS = ("hvc1", "hev1")  # Apple's players take the first alone
 UNORDERED = ("h264", "hevc")  # in AVI
+# of containers whose muxers take more: the pictures that their players show
+SHOWN = {
+    "asf": {"wmv1", "wmv2", "wmv3", "vc1", "mss2", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3"},
+    "flv": {"flv1", "vp6f", "vp6a", "flashsv", "flashsv2", "h264"},
+}
 NO_TEXT = b"\0\0"
 ENDS = (".wav", ".mkv")  # of the denoised sound, and of what it is joined to
 MAX_NAMED = 5  # tags that one note names
@@ -44,14 +50,22 @@ def is_filler(packet: Any) -> bool:
 
 def read_packets(av: Any, source: Any, copies: Mapping[int, Any]) -> Iterator[Any]:
     """Yield the packets of the streams with these indices; raises AudioError for damage."""
-    seconds = 0.0
+    seconds, streams = 0.0, [source.streams[index] for index in copies]
+    retimed = {
+        each.index: PictureTimes(av, each) for each in streams if has_wrong_times(each, source)
+    }
     try:
-        for packet in source.demux([source.streams[index] for index in copies]):
+        for packet in source.demux(streams):
             if packet.stream_index in copies and not is_filler(packet):
                 seconds = decoding_seconds(packet)
+                if packet.stream_index in retimed:
+                    yield from retimed[packet.stream_index].add(packet)
+                    continue
                 if _is_late(packet, source):
                     packet.pts = packet.dts
                 yield packet
+        for pictures in retimed.values():
+            yield from pictures.add(None)
     except av.error.FFmpegError as error:
         raise AudioError(f"It is damaged: it cannot be read from {seconds:.1f} s on.") from error
 
@@ -127,10 +141,15 @@ def copy_streams(
 
 def _advise(av: Any, stream: Any, source: Any) -> str:
     """Return a sentence on how else a video with a picture like `stream` can be written."""
-    names, fitting = {stream.codec_context.name, stream.codec_context.codec.canonical_name}, []
+    if stream.codec_context is None:  # FFmpeg does not know the codec
+        return how_to_join(source)
+    names = {stream.codec_context.name, stream.codec_context.codec.canonical_name}
+    fitting: list[str] = []
     for extension, muxer in formats.VIDEOS.items():
+        if fitting and muxer in SHOWN:
+            continue  # rather one of the others
         with av.open(io.BytesIO(), "w", format=muxer) as output:
-            if names & output.supported_codecs:
+            if names & output.supported_codecs and _is_shown(stream, source, muxer):
                 fitting.append(f".{extension}")
     if fitting:
         return f"Give the output another extension: {' or '.join(fitting)}."
@@ -158,6 +177,8 @@ def _copy(stream: Any, source: Any, output: Any) -> Any:
     is_attached = stream.type == "attachment" and output.format.name == "matroska"
     if stream.codec_context is None and not is_attached:
         raise ValueError
+    if stream.type == "video" and not _is_shown(stream, source, output.format.name):
+        raise ValueError
     copy = output.add_stream_from_template(stream, opaque=True)
     if stream.type == "video":
         if stream.average_rate:
@@ -166,8 +187,17 @@ def _copy(stream: Any, source: Any, output: Any) -> Any:
             copy.codec_context.sample_aspect_ratio = stream.sample_aspect_ratio  # for MP4 and MOV
         if tag := _codec_tag(stream, source, output):
             copy.codec_context.codec_tag = tag
+        if has_wrong_times(stream, source):
+            header = without_packing(stream.codec_context.extradata or b"")
+            copy.codec_context.extradata = header or None
     copy_metadata(copy, stream, output)
     return copy
+
+
+def _is_shown(stream: Any, source: Any, muxer: str) -> bool:
+    """Tell whether players expect a picture like `stream` in the container of FFmpeg's name."""
+    is_expected = stream.codec_context.codec.canonical_name in SHOWN.get(muxer, ())
+    return muxer not in SHOWN or is_expected or source.format.name == muxer
 
 
 def _codec_tag(stream: Any, source: Any, output: Any) -> str | None:
@@ -208,7 +238,9 @@ def _is_remade(stream: Any, source: Any) -> bool:
 
 
 def _name(stream: Any) -> str:
-    codec = stream.codec_context.name if stream.codec_context is not None else stream.name
+    """Return what a stream is, its number, and its codec if FFmpeg knows it."""
+    context = stream.codec_context
+    codec = context.name if context is not None else getattr(stream, "name", None)
     kind = KINDS.get(stream.type, stream.type)
     return f"{kind} (stream {stream.index}{f', {codec}' if codec else ''})"
 
@@ -231,8 +263,11 @@ def _is_out_of_order(source: Any) -> bool:
     return any(each.has_b_frames and each.name in UNORDERED for each in pictures)
 
 
-def describe_losses(av: Any, source: Any, target: Path) -> list[str]:
-    """Return notes on what a video that was written lacks, and on sound tracks with noise."""
+def describe_losses(av: Any, source: Any, copies: Mapping[int, Any], target: Path) -> list[str]:
+    """Return notes on what a video that was written lacks, and on sound tracks with noise.
+
+    `copies` has the index of each stream of `source` that was copied.
+    """
     with target.open("rb") as file, av.open(file, metadata_errors="replace") as written:
         there = {name.lower() for name in written.metadata}
         lost = [name for name in _kept(source.metadata) if name.lower() not in there]
@@ -248,7 +283,7 @@ def describe_losses(av: Any, source: Any, target: Path) -> list[str]:
         notes.append(f"tags left out: {', '.join(lost[:MAX_NAMED])}{more}")
     if n_lost:
         notes.append(f"{n_lost} chapter(s) left out")
-    n_others = len(source.streams.audio) - 1
+    n_others = sum(each.index in copies for each in source.streams.audio)
     if n_others:
         notes.append(f"{n_others} other sound track(s) copied with their noise")
     return notes
