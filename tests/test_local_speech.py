@@ -97,6 +97,14 @@ def test_every_format_is_read(
     assert rate == 8000 and len(samples) == pytest.approx(16_000, abs=1600)
 
 
+def test_joined_recordings_are_one_recording_with_all_their_utterances(imported: Import) -> None:
+    parts = [*TWO_UTTERANCES, ("pause", 1.0)]
+    ogg = [encode(speech_waveform(n, *parts), "OGG", "VORBIS") for n in range(2)]
+    separate = imported.run({"ann/first.ogg": ogg[0], "ann/second.ogg": ogg[1]})
+    joined = imported.run({"ann/first.ogg": b"".join(ogg)})
+    assert len(joined) == len(separate) + 2 == 6
+
+
 def test_sphere_compressed_by_shorten_is_named_as_such(imported: Import) -> None:
     sphere = encode(speech_waveform(1, ("speech", 2.0))[:, None], "NIST")
     header = sphere[:1024].replace(b"-s3 pcm", b"-s26 pcm,embedded-shorten-v2.00")[:1024]

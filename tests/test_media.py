@@ -12,9 +12,9 @@ import soundfile
 from flask.testing import FlaskClient
 
 from denoise.cli.main import main
+from denoise.containers.detection import sniff
 from denoise.errors import AudioError, DenoiseError
 from denoise.inference import media
-from denoise.inference.containers import sniff
 from denoise.inference.file_denoiser import Options, denoise_file
 from denoise.inference.reader import probe, reading
 from tests.closures import ROOT

@@ -111,6 +111,32 @@ def test_long_recordings_are_split_into_pieces_without_loss(
     assert provenance["minutes"] == pytest.approx(seconds / 60, abs=0.01)
 
 
+@pytest.mark.parametrize(("file_format", "subtype"), FORMATS[1:4])  # those that can be joined
+def test_joined_recordings_are_imported_with_all_of_them(
+    tmp_path: Path, file_format: str, subtype: str
+) -> None:
+    parts = [encode(tone(seconds), file_format, subtype, RATE) for seconds in (1.0, 2.0, 3.0)]
+    _, recordings = import_files(tmp_path, {f"a.{file_format.lower()}": b"".join(parts)})
+    ((((waveform, _)),),) = recordings
+    assert len(waveform) == pytest.approx(6 * RATE, abs=0.2 * RATE)
+
+
+def test_joined_recordings_of_two_sample_rates_are_left_out(tmp_path: Path) -> None:
+    joined = b"".join(encode(tone(1, rate), "FLAC", "PCM_16", rate) for rate in (8000, 16_000))
+    provenance, _ = import_files(tmp_path, {"a.flac": joined, "b.wav": encode(tone(1))})
+    (reason,) = provenance["left_out"]
+    assert "recordings at 8000 Hz and at 16000 Hz" in str(reason)
+
+
+def test_a_wav_that_was_never_closed_is_imported_to_its_end(tmp_path: Path) -> None:
+    content = bytearray(encode(tone(1)))
+    size = content.index(b"data") + 4
+    content[size : size + 4] = bytes(4)
+    _, recordings = import_files(tmp_path, {"a.wav": bytes(content)})
+    ((((waveform, _)),),) = recordings
+    assert len(waveform) == RATE
+
+
 def test_silent_pieces_are_dropped(tmp_path: Path) -> None:
     noise = noise_waveform(1, 60)
     long = np.concatenate([0 * noise, noise, 0 * noise + 0.3, noise])

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import soundfile
 
+from denoise.containers import chunk_sizes
+from denoise.containers.mpeg_audio import find_streams, parse_header
+from denoise.containers.part_file import Part, PartFile
+from denoise.containers.recording_parts import MAX_OGG_GAPS, find_parts, ogg_pages
 from denoise.errors import AudioError, DenoiseError
-from denoise.inference import chunk_sizes, reader
+from denoise.inference import reader
 from denoise.inference.audio_io import AudioFormat, Encoding, can_write, writing
 from denoise.inference.file_denoiser import denoise_file
-from denoise.inference.mpeg_audio import find_streams, parse_header
-from denoise.inference.part_file import Part, PartFile
 from denoise.inference.reader import reading, trim
-from denoise.inference.recording_parts import MAX_OGG_GAPS, find_parts, ogg_pages
 from tests.networks import gain_network
 
 ID3V1 = b"TAG" + b" " * 125
@@ -413,7 +414,7 @@ def test_a_file_of_very_many_recordings_is_refused_soon(encoded: bytes, tmp_path
 
 
 def test_mp3_of_very_many_recordings_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("denoise.inference.part_file.MAX_PARTS", 2)
+    monkeypatch.setattr("denoise.containers.part_file.MAX_PARTS", 2)
     encoded = encode_mp3("CONSTANT")
     assert len(find_streams(io.BytesIO(2 * encoded), 2 * len(encoded))) == 2
     with pytest.raises(AudioError, match="more than 2 recordings"):

@@ -18,8 +18,8 @@ import pytest
 import soundfile
 
 from denoise.cli.main import main
+from denoise.containers.detection import has_index_first
 from denoise.errors import AudioError, DenoiseError
-from denoise.inference.containers import has_index_first
 from denoise.inference.denoiser import Denoiser
 from denoise.inference.file_denoiser import Report
 from denoise.inference.remux import has_picture

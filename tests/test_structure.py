@@ -19,6 +19,7 @@ STAGES = DVC["stages"]
 ORDER = [
     "util",
     "dsp",
+    "containers",
     "corpus",
     "noise",
     "features",

@@ -15,9 +15,9 @@ from denoise.cli.recordings import Request
 from denoise.cli.server_connection import Connection, ServerUnusableError, make_base
 from denoise.cli.server_job import JobConnection
 from denoise.cli.stdio import Files, check_terminals, open_files, user_names_in_errors
+from denoise.containers.detection import sniff
 from denoise.dsp import formats
 from denoise.errors import DenoiseError, UsageError
-from denoise.inference.containers import sniff
 from denoise.server.protocol import TOKEN_VARIABLE, read_token
 
 MAX_TIMEOUT_SECONDS = 1e6  # systems have limits of their own

@@ -18,9 +18,9 @@ from denoise.cli.recordings import (
     is_pattern,
     mark_videos,
 )
+from denoise.containers.detection import sniff
 from denoise.dsp import formats
 from denoise.errors import DenoiseError, UsageError
-from denoise.inference.containers import sniff
 from denoise.util.paths import FILE, FOLDER, is_link, kind_of, problem_of_name, real_path
 
 PIPE = "-"

@@ -14,13 +14,14 @@ from typing import Any
 
 from tqdm import tqdm
 
+from denoise.containers.decoding import decode_mono_blocks
 from denoise.corpus.archive import ArchiveWriter, Utterance
 from denoise.corpus.file_index import SkippedFiles, SourceFile
 from denoise.corpus.filename_parser import normalise_speaker, number_speakers
 from denoise.corpus.speaker_path import EACH_RECORDING, MIN_SPEAKERS, find_speakers
 from denoise.corpus.speaker_table import TableEntry, find_entries, read_tables
 from denoise.corpus.wav import encode_wav
-from denoise.dsp.audio import decode_mono_blocks, limit_peak, remove_dc
+from denoise.dsp.audio import limit_peak, remove_dc
 from denoise.dsp.segmentation import (
     FRAME_SECONDS,
     MIN_ONLY_SECONDS,

@@ -58,20 +58,6 @@ def decode_blocks(source: Source) -> Iterator[tuple[Waveform, int]]:
             yield block, int(sound.samplerate)
 
 
-def decode_mono_blocks(source: BinaryIO, max_seconds: float) -> Iterator[Block]:
-    """Yield the blocks of a file from its start, with the channels averaged.
-
-    Raises AudioError as `decode_blocks` does, and for audio longer than `max_seconds`.
-    """
-    source.seek(0)
-    n_samples = 0
-    for block, sample_rate in decode_blocks(source):
-        n_samples += len(block)
-        if n_samples > max_seconds * sample_rate:
-            raise AudioError(f"It is longer than {max_seconds / 3600:g} hours.")
-        yield block.mean(axis=1, dtype=np.float32), sample_rate
-
-
 @contextmanager
 def open_audio(source: Source) -> Iterator[soundfile.SoundFile]:
     """Open audio in any format that libsndfile reads, and close it when the block ends.

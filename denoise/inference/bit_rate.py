@@ -13,8 +13,8 @@ from typing import Any
 
 import soundfile
 
-from denoise.inference.containers import ID3_HEADER_BYTES, id3_bytes
-from denoise.inference.recording_parts import ogg_pages
+from denoise.containers.detection import ID3_HEADER_BYTES, id3_bytes
+from denoise.containers.recording_parts import ogg_pages
 
 MAX_LEVEL = 0.99  # libsndfile refuses 1 for MP3
 VORBIS_LEVELS = [step / 20 for step in range(21)]  # quality 10 to 0, in halves

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import BinaryIO
 
-from denoise.inference.containers import ID3_HEADER_BYTES, id3_number
+from denoise.containers.detection import ID3_HEADER_BYTES, id3_number
 
 FRAMES = {
     "title": b"TIT2",

@@ -10,6 +10,10 @@ from typing import BinaryIO, cast
 import numpy as np
 import soundfile
 
+from denoise.containers.detection import Container, sniff
+from denoise.containers.mpeg_audio import has_frames
+from denoise.containers.part_file import Part, PartFile
+from denoise.containers.recording_parts import find_parts
 from denoise.dsp.audio import Waveform, open_audio, out_of_range, read_blocks
 from denoise.errors import AudioError, DenoiseError
 from denoise.inference import media
@@ -27,11 +31,7 @@ from denoise.inference.channel_order import (
     name_speakers,
     needs_reordering,
 )
-from denoise.inference.containers import Container, sniff
 from denoise.inference.id3_tags import repair
-from denoise.inference.mpeg_audio import has_frames
-from denoise.inference.part_file import Part, PartFile
-from denoise.inference.recording_parts import find_parts
 from denoise.inference.vorbis_comments import read_description
 from denoise.util.paths import FILE, FOLDER, kind_of, problem_of_name
 

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from denoise.containers.decoding import decode_mono_blocks
 from denoise.corpus.file_index import (
     AUDIO_SUFFIXES,
     SkippedFiles,
@@ -27,7 +28,6 @@ from denoise.dsp.audio import (
     SILENCE_RMS,
     Block,
     Waveform,
-    decode_mono_blocks,
     is_silent,
     limit_peak,
     remove_dc,

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import BinaryIO
 
-from denoise.inference import mpeg_audio
-from denoise.inference.chunk_sizes import examine_aiff, examine_wav, number_at
-from denoise.inference.containers import OggPage, read_ogg_page
-from denoise.inference.part_file import MAX_PARTS, Part, check_count
+from denoise.containers import mpeg_audio
+from denoise.containers.chunk_sizes import examine_aiff, examine_wav, number_at
+from denoise.containers.detection import OggPage, read_ogg_page
+from denoise.containers.part_file import MAX_PARTS, Part, check_count
 
 MP3_TOLERANCE = 0.005  # of the bytes that a header counts; libmpg123 tolerates 0.01
 MAX_OGG_GAPS = 10_000  # between pages; what follows is not searched, since each gap takes time

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple
 
-from denoise.inference.containers import id3_bytes
-from denoise.inference.part_file import check_count
+from denoise.containers.detection import id3_bytes
+from denoise.containers.part_file import check_count
 
 SEARCH_BYTES = 1 << 10
 MAX_MISSES = 50_000  # places without a frame; a file with more is no MPEG audio

@@ -9,8 +9,8 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO, Literal
 
+from denoise.containers.part_file import Part
 from denoise.errors import AudioError
-from denoise.inference.part_file import Part
 
 ByteOrder = Literal["little", "big"]
 BLOCK_CODES = {0x02, 0x11, 0x31, 0x38, 0x40, 0x45}  # ADPCM, GSM and G.72x in WAV
