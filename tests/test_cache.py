@@ -75,7 +75,7 @@ def test_no_file_stays_open(tmp_path: Path) -> None:
     before = set(OPEN_FILES.iterdir())
     cache = SpectrogramCache(folder, "train")
     cache.noisy(np.array([1, 0]))
-    assert set(OPEN_FILES.iterdir()) == before
+    assert set(OPEN_FILES.iterdir()) <= before
 
 
 def test_a_clip_is_read_at_the_requested_speed(tmp_path: Path) -> None:

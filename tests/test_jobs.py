@@ -544,6 +544,7 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {
     "an unknown state": lambda path: change(path, state="lost"),
     "done without a result": lambda path: change(path, state="done", ended=1.0),
     "another id": lambda path: change(path, id="../other"),
+    "an empty result": lambda path: change(path, result={}),
     "no upload": lambda path: (path / "in").unlink(),
     "a file of the user": lambda path: (path / "job.json").rename(path / "mine.json"),
 }

@@ -214,8 +214,10 @@ def test_each_source_of_noise_may_have_its_share_of_damaged_recordings(tmp_path:
 def test_too_long_recordings_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importer, "MAX_SECONDS", 1.0)
     files = {"just.wav": wav(1, 1.0), "long.flac": encode(noise_waveform(2, 1.001), "FLAC")}
-    provenance, recordings = import_files(tmp_path, files)
-    assert len(recordings) == 1
+    archive = tmp_path / "noise.zip"
+    mine = str(write_tree(tmp_path / "mine", files))
+    provenance = import_noise(mine, archive, max_damaged_fraction=0.0)  # it is not damaged
+    assert len(read_archive(archive)) == 1
     assert list(provenance["left_out"]) == ["It is longer than 0.000277778 hours."]
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from denoise.containers import chunk_sizes
+from denoise.containers import chunk_sizes, decoding
+from denoise.containers.decoding import decode_mono_blocks, read_part, trim
 from denoise.containers.mpeg_audio import find_streams, parse_header
 from denoise.containers.part_file import Part, PartFile
 from denoise.containers.recording_parts import MAX_OGG_GAPS, find_parts, ogg_pages
@@ -18,7 +19,7 @@ from denoise.errors import AudioError, DenoiseError
 from denoise.inference import reader
 from denoise.inference.audio_io import AudioFormat, Encoding, can_write, writing
 from denoise.inference.file_denoiser import denoise_file
-from denoise.inference.reader import reading, trim
+from denoise.inference.reader import reading
 from tests.networks import gain_network
 
 ID3V1 = b"TAG" + b" " * 125
@@ -174,6 +175,14 @@ def test_joined_flac_files_without_comments_come_back_as_all_of_them(
     np.testing.assert_allclose(joined, np.concatenate(samples), atol=1e-4)
 
 
+def test_flac_in_the_metadata_of_flac_is_no_recording(tmp_path: Path) -> None:
+    inner, outer = encode("FLAC", "PCM_16", make_speech(seed=1)), encode("FLAC", "PCM_16")
+    block = b"\x02" + (4 + len(inner)).to_bytes(3, "big") + b"test" + inner  # for an application
+    np.testing.assert_array_equal(
+        read_bytes(tmp_path, outer[:42] + block + outer[42:]), read_bytes(tmp_path, outer)
+    )
+
+
 def test_the_result_of_joined_recordings_has_all_of_them(tmp_path: Path) -> None:
     source, target = tmp_path / "two.mp3", tmp_path / "out.mp3"
     source.write_bytes(encode_mp3("VARIABLE", 0) + encode_mp3("VARIABLE", 1))
@@ -229,7 +238,7 @@ def test_a_decoder_that_stops_early_is_an_error(
     def read_half(sound: soundfile.SoundFile) -> Iterator[np.ndarray]:
         yield sound.read(N // 2, dtype="float32", always_2d=True)
 
-    monkeypatch.setattr(reader, "read_blocks", read_half)
+    monkeypatch.setattr(decoding, "read_blocks", read_half)
     for encoded in (encode_mp3("VARIABLE"), encode("OGG", "VORBIS")):
         with pytest.raises(
             AudioError, match=r"damaged: 0\.6 s of at least 1\.[12] s can be decoded"
@@ -388,7 +397,27 @@ def test_a_disk_that_fails_is_no_end_of_a_part(n_good: int) -> None:
     with soundfile.SoundFile(part_file) as sound:
         file.n_good = n_good
         with pytest.raises(OSError, match="Input/output error"):
-            list(reader._read_part(sound, Part(0, len(encoded), {}), part_file))
+            list(read_part(sound, Part(0, len(encoded), {}), part_file))
+
+
+@pytest.mark.parametrize(("name", "subtype"), [("WAV", "PCM_16"), ("OGG", "VORBIS")])
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5])
+def test_a_disk_that_fails_is_no_damage_of_a_recording_of_a_corpus(
+    name: str, subtype: str, share: float
+) -> None:
+    encoded = encode(name, subtype, make_speech(10 * N))
+    file = FailingFile(encoded)
+    file.n_good = round(share * len(encoded))
+    with pytest.raises(OSError, match="Input/output error"):
+        list(decode_mono_blocks(file, 3600))
+
+
+def test_a_corpus_has_no_recording_with_a_lost_page_of_ogg() -> None:
+    encoded = bytearray(encode("OGG", "VORBIS", make_speech(10 * RATE)))
+    middle = len(encoded) // 2
+    encoded[middle : middle + 64] = bytes(64)
+    with pytest.raises(AudioError, match=r"damaged: [89]\.\d s of at least 9\.9 s"):
+        list(decode_mono_blocks(io.BytesIO(encoded), 3600))
 
 
 def test_a_disk_that_fails_on_opening_names_the_file(

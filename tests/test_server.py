@@ -22,12 +22,14 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from denoise.dsp import formats
+from denoise.errors import UsageError
 from denoise.network.spec import MaskNetwork
-from denoise.server import private_folder
+from denoise.server import private_folder, request_files
 from denoise.server.app import create_app
 from denoise.server.cli import make_parser
 from denoise.server.context import ServerContext
 from denoise.server.file_names import make_disposition
+from denoise.server.jobs.store import JobStore
 from denoise.server.limits import Limits, round_up_to_milliseconds
 from denoise.server.problems import BY_STATUS, KINDS, ProblemError
 from denoise.server.routes import ROUTES
@@ -700,10 +702,183 @@ def abandon(purpose: str = "jobs") -> Path:
     return path
 
 
+N_FILLED = 40  # so many that the lock file is hardly the last in the order of any file system
+
+
+def fill(folder: Path) -> None:
+    """Create recordings in a folder, half of them before its lock file."""
+    lock = (folder / "lock").read_bytes()
+    for number in range(N_FILLED):
+        if number == N_FILLED // 2:
+            (folder / "lock").unlink()
+            (folder / "lock").write_bytes(lock)
+        (folder / f"{number}").mkdir()
+        (folder / f"{number}" / "in").write_bytes(WAV)
+
+
+@pytest.fixture
+def deleted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names of the files that are deleted during the test, in order."""
+    names: list[str] = []
+    unlink = os.unlink
+
+    def remember(path: Any, **changes: Any) -> None:
+        unlink(path, **changes)
+        names.append(Path(path).name)
+
+    monkeypatch.setattr(os, "unlink", remember)
+    return names
+
+
 def test_folders_of_killed_servers_are_deleted(temporary_folder: Path) -> None:
     for purpose in private_folder.PURPOSES:
         abandon(purpose)
     private_folder.remove_abandoned_folders()
+    assert list(temporary_folder.iterdir()) == []
+
+
+class KilledError(BaseException):
+    """Stands for the end of a server that is killed."""
+
+
+@pytest.mark.parametrize("n_deleted", [0, 1, N_FILLED // 2, N_FILLED])
+def test_no_recording_stays_after_a_removal_that_is_cut_short(
+    temporary_folder: Path, monkeypatch: pytest.MonkeyPatch, deleted: list[str], n_deleted: int
+) -> None:
+    fill(abandon())
+    deleted.clear()
+    unlink = os.unlink
+
+    def unlink_some(path: Any, **changes: Any) -> None:
+        if len(deleted) == n_deleted:
+            raise KilledError
+        unlink(path, **changes)
+
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(os, "unlink", unlink_some)
+        private_folder.remove_abandoned_folders()
+    assert len(list(temporary_folder.rglob("in"))) == N_FILLED + 1 - n_deleted
+    private_folder.remove_abandoned_folders()
+    assert (len(deleted), deleted[-1]) == (N_FILLED + 2, "lock")
+    assert list(temporary_folder.iterdir()) == []
+
+
+def test_the_lock_of_the_folder_for_requests_is_deleted_last(
+    temporary_folder: Path, deleted: list[str]
+) -> None:
+    files = make_context().request_files
+    files.open()
+    (folder,) = temporary_folder.iterdir()
+    fill(folder)
+    deleted.clear()
+    files.close()
+    assert (len(deleted), deleted[-1]) == (N_FILLED + 1, "lock")
+    assert list(temporary_folder.iterdir()) == []
+
+
+def test_the_lock_of_the_folder_for_jobs_is_deleted_last(
+    temporary_folder: Path, deleted: list[str]
+) -> None:
+    jobs = JobStore(None, Limits())
+    for _ in range(3):
+        with jobs.adding(len(WAV)) as (_, upload):
+            upload.write_bytes(WAV)
+    fill(upload.parent.parent)
+    jobs.close()
+    deleted.clear()
+    del jobs
+    gc.collect()
+    assert (len(deleted), deleted[-1]) == (N_FILLED + 4, "lock")
+    assert list(temporary_folder.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="not each user of Windows may create links")
+def test_what_links_lead_to_is_not_deleted(temporary_folder: Path) -> None:
+    mine = temporary_folder / "mine"
+    mine.mkdir()
+    (mine / "talk.wav").write_bytes(WAV)
+    folder, link = abandon(), temporary_folder / "link"
+    (folder / "folder").symlink_to(mine)
+    (folder / "file").symlink_to(mine / "talk.wav")
+    (folder / "nothing").symlink_to(mine / "nothing")
+    link.symlink_to(folder)
+    private_folder.remove_folder(link)
+    assert (folder / "in").exists()
+    private_folder.remove_abandoned_folders()
+    assert set(temporary_folder.iterdir()) == {mine, link}
+    assert (mine / "talk.wav").read_bytes() == WAV
+
+
+def test_what_cannot_be_deleted_is_deleted_later(
+    temporary_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = abandon()
+    unlink = os.unlink
+
+    def refuse(path: Any, **changes: Any) -> None:
+        if Path(path).name == "in":
+            raise PermissionError(13, "Permission denied")
+        unlink(path, **changes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        private_folder.remove_abandoned_folders()
+    assert sorted(path.name for path in folder.iterdir()) == ["in", "lock"]
+    private_folder.remove_abandoned_folders()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("failing", ["make_temporary_folder", "_lock"])
+def test_where_no_folder_for_requests_can_be_used_none_stays(
+    temporary_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    failing: str,
+) -> None:
+    def fail(_: Any) -> None:
+        raise OSError(37, "No locks available")
+
+    named = temporary_folder / "requests"
+    with private_folder.open_folder(named):
+        (named / "denoise-x").mkdir()
+        module = request_files if failing == "make_temporary_folder" else private_folder
+        monkeypatch.setattr(module, failing, fail)
+        context = ServerContext(gain_network(0.5), LIMITS, requests_folder=named)
+        context.request_files.open()
+        assert "the files of requests will stay" in caplog.text
+        assert client_of(context).post("/v1/denoise", data=WAV).status_code == 200
+        context.request_files.close()
+        assert [path.name for path in temporary_folder.iterdir()] == ["requests"]
+        assert (named / "denoise-x").is_dir()
+
+
+@pytest.mark.parametrize("n_written", [0, 9])
+@pytest.mark.parametrize("name", ["requests", None])
+def test_a_full_disk_stops_no_server_and_leaves_no_folder(
+    temporary_folder: Path, monkeypatch: pytest.MonkeyPatch, name: str | None, n_written: int
+) -> None:
+    write = os.write
+
+    def fill_the_disk(file: int, content: bytes) -> int:
+        if content != private_folder.LOCK_CONTENT:
+            return write(file, content)
+        if n_written == 0:
+            raise OSError(28, "No space left on device")
+        return write(file, content[:n_written])
+
+    named = name and temporary_folder / name
+    context = ServerContext(gain_network(0.5), LIMITS, requests_folder=named or None)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", fill_the_disk)
+        context.request_files.open()
+        (folder,) = temporary_folder.iterdir()
+        assert (folder / "lock").stat().st_size == 0
+        with pytest.raises(UsageError, match="Another server uses"):
+            private_folder.open_folder(folder)
+    assert client_of(context).post("/v1/denoise", data=WAV).status_code == 200
+    if os.name != "nt":  # there no other handle may read what is locked
+        assert (folder / "lock").read_bytes() == private_folder.LOCK_CONTENT
+    context.request_files.close()
     assert list(temporary_folder.iterdir()) == []
 
 

@@ -16,7 +16,9 @@ from denoise.containers.part_file import MAX_PARTS, Part, check_count
 
 MP3_TOLERANCE = 0.005  # of the bytes that a header counts; libmpg123 tolerates 0.01
 MAX_OGG_GAPS = 10_000  # between pages; what follows is not searched, since each gap takes time
-FLAC_STARTS = (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22")  # 80: no more metadata
+FLAC_LAST_BLOCK = 0x80  # a flag in the first byte of a block of metadata
+FLAC_MAX_KIND = 6  # of such a block
+FLAC_STARTS = (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22")
 SEARCH_BYTES = 1 << 16
 MP3_SLACK_FRAMES = 5  # more than an encoder's delay and padding, which the decoder removes
 
@@ -38,7 +40,7 @@ def find_parts(file: BinaryIO, container: str) -> list[Part]:
         is_open = number_at(file, 8, 4, "big") == 0 < n_bytes - number_at(file, 4, 4, "big")
         return [Part(0, n_bytes, {8: b"\xff" * 4} if is_open else {})]
     if container in ("ogg", "flac"):
-        found = _find_ogg_starts(file) if container == "ogg" else _find_all(file, *FLAC_STARTS)
+        found = _find_ogg_starts(file) if container == "ogg" else _find_flac_starts(file)
         starts = list(islice(found, MAX_PARTS + 1))
         check_count(len(starts))
         starts[:1] = [0]
@@ -97,6 +99,22 @@ def _find_ogg_starts(file: BinaryIO) -> Iterator[int]:
         if page.is_first and not was_first:
             yield position
         was_first = page.is_first
+
+
+def _find_flac_starts(file: BinaryIO) -> Iterator[int]:
+    """Yield where each stream begins; the metadata of the first may hold another file."""
+    audio = 0
+    file.seek(0)
+    if file.read(4) == b"fLaC":
+        yield 0
+        is_last, audio = False, 4
+        while not is_last and len(header := file.read(4)) == 4:
+            is_last, kind = bool(header[0] & FLAC_LAST_BLOCK), header[0] & ~FLAC_LAST_BLOCK
+            if kind > FLAC_MAX_KIND:
+                break
+            audio += 4 + int.from_bytes(header[1:], "big")
+            file.seek(audio)
+    yield from _find_all(file, *FLAC_STARTS, position=audio)
 
 
 def _find_all(file: BinaryIO, *marks: bytes, position: int = 0) -> Iterator[int]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from denoise.containers.decoding import decode_mono_blocks
+from denoise.containers.decoding import UnsuitableError, decode_mono_blocks
 from denoise.corpus.archive import ArchiveWriter, Utterance
 from denoise.corpus.file_index import SkippedFiles, SourceFile
 from denoise.corpus.filename_parser import normalise_speaker, number_speakers
@@ -95,6 +95,9 @@ def import_speech(
         speaker_id = ids[name]
         try:
             durations, recorded = _copy(file, speaker_id, n_written[speaker_id], writer)
+        except UnsuitableError as error:
+            skipped.add(file.name, str(error))
+            continue
         except AudioError as error:
             skipped.add_damaged(file.name, str(error))
             report.n_damaged += 1

@@ -161,7 +161,7 @@ def remove_dc(waveform: Waveform) -> Waveform:
 
 
 def limit_peak(waveform: Waveform) -> Waveform:
-    """Scale to a peak of 1 what exceeds full scale; anything else stays as it is."""
+    """Scale a waveform that exceeds full scale to a peak of 1; return any other unchanged."""
     return waveform / np.maximum(np.max(np.abs(waveform)), np.float32(1))
 
 

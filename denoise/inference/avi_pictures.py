@@ -1,6 +1,6 @@
-"""Tell when the pictures of MPEG-4 (Xvid, DivX) from AVI are shown, which AVI does not.
+"""Compute the display times of MPEG-4 pictures (Xvid, DivX) from AVI.
 
-AVI has the times of decoding alone. A picture precedes the B-pictures that are made from it and
+AVI stores only decoding times. A picture precedes the B-pictures that are made from it and
 shown before it. From the times of decoding, FFmpeg derives times that are one frame late.
 """
 

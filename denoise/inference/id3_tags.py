@@ -60,7 +60,7 @@ def _digits(size: int) -> bytes:
 
 
 def repair(tags: Mapping[str, str], file: BinaryIO) -> dict[str, str]:
-    """Return the tags of an MP3 file with those that are named, and those decoded that were not.
+    """Return `tags` with the license and comment from named texts, and undecoded texts decoded.
 
     ID3v1 names no encoding: it is UTF-8, cut after 30 bytes, or else Latin-1.
     """

@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import numpy as np
 import soundfile
 
+from denoise.containers.decoding import UNKNOWN_LENGTH, check_source, read_part
 from denoise.containers.detection import Container, sniff
 from denoise.containers.mpeg_audio import has_frames
 from denoise.containers.part_file import Part, PartFile
 from denoise.containers.recording_parts import find_parts
-from denoise.dsp.audio import Waveform, open_audio, out_of_range, read_blocks
+from denoise.dsp.audio import Waveform, open_audio, out_of_range
 from denoise.errors import AudioError, DenoiseError
 from denoise.inference import media
 from denoise.inference.audio_io import (
@@ -48,8 +48,6 @@ TAGS = (
 )
 MISSING = "File does not exist"  # what libsndfile says of an MP3 file without audio
 NO_AUDIO = "This is no audio that can be read: it holds no complete frame of MP3."
-UNKNOWN_LENGTH = 2**63 - 1  # what libsndfile returns for a streamed FLAC file
-OGG_SLACK_SECONDS = 0.1
 MEDIA_SUBTYPES = {0: "FLOAT", 16: "PCM_16", 24: "PCM_24"}  # by the bits of a sample
 
 
@@ -115,7 +113,7 @@ def _open(path: Path, file: BinaryIO, stack: ExitStack) -> Source:
     try:
         sound = stack.enter_context(open_audio(cast(BinaryIO, first)))
     except AudioError as error:
-        _check(first)
+        check_source(first)
         is_ours = not isinstance(error.__cause__, soundfile.LibsndfileError)
         if container is None or is_ours:
             raise
@@ -158,12 +156,6 @@ def _properties(sound: soundfile.SoundFile) -> tuple[AudioFormat, Encoding]:
     return audio_format, Encoding(sound.format, sound.subtype)
 
 
-def _check(source: SystemPath | PartFile) -> None:
-    """Raise what reading a part has raised: libsndfile takes it for the end of the file."""
-    if isinstance(source, PartFile):
-        source.check()
-
-
 def _read_parts(
     file: BinaryIO,
     parts: list[Part],
@@ -171,7 +163,7 @@ def _read_parts(
     first_source: SystemPath | PartFile,
 ) -> Iterator[Waveform]:
     """Yield the blocks of all parts; the first one is open."""
-    yield from _read_part(first_sound, parts[0], first_source)
+    yield from read_part(first_sound, parts[0], first_source)
     expected = _properties(first_sound)[0]
     for part in parts[1:]:
         source = PartFile(file, part)
@@ -183,60 +175,7 @@ def _read_parts(
                     f"{expected.sample_rate} Hz with {expected.channels} channel(s), then "
                     f"{actual.sample_rate} Hz with {actual.channels}. Split it."
                 )
-            yield from _read_part(sound, part, source)
-
-
-def _read_part(
-    sound: soundfile.SoundFile, part: Part, source: SystemPath | PartFile
-) -> Iterator[Waveform]:
-    """Yield the blocks of a part, of its exact length where that is known.
-
-    Raises AudioError if the decoder stops before the end, and OSError where the disk fails.
-    """
-    rate, n_samples = int(sound.samplerate), 0
-    declared = sound.frames if sound.format == "OGG" and sound.frames < UNKNOWN_LENGTH else 0
-    blocks = read_blocks(sound)
-    if part.n_samples is not None:
-        blocks = trim(blocks, part.n_samples, part.slack)
-    try:
-        for block in blocks:
-            _check(source)
-            yield block
-            n_samples += len(block)
-    except AudioError:
-        _check(source)
-        raise
-    except soundfile.LibsndfileError as error:
-        _check(source)
-        raise AudioError(
-            f"The recording is damaged: it cannot be decoded from {n_samples / rate:.1f} s on."
-        ) from error
-    _check(source)
-    least = max(part.min_samples, declared - OGG_SLACK_SECONDS * rate)
-    if n_samples < least:
-        raise AudioError(
-            f"The recording is damaged: {n_samples / rate:.1f} s of at least {least / rate:.1f} s "
-            "can be decoded."
-        )
-
-
-def trim(blocks: Iterator[Waveform], n_samples: int, slack: int) -> Iterator[Waveform]:
-    """Yield `n_samples` of the blocks, or all of them if more than `slack` samples are left over.
-
-    In the latter case, `n_samples` is wrong.
-    """
-    left, held, n_held = n_samples, [], 0
-    for block in blocks:
-        if left:
-            yield block[:left]
-        rest = block[left:]
-        left = max(0, left - len(block))
-        if len(rest):
-            held.append(rest)
-            n_held += len(rest)
-        if n_held > slack:
-            yield np.concatenate(held)
-            held = []
+            yield from read_part(sound, part, source)
 
 
 def _open_media(path: Path, file: BinaryIO, container: Container, stack: ExitStack) -> Source:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from denoise.containers.decoding import trim
 from denoise.containers.detection import Container, has_index_first, sniff
 from denoise.dsp import formats
 from denoise.dsp.audio import Waveform, out_of_range
@@ -20,7 +21,6 @@ from denoise.errors import AudioError, DenoiseError
 from denoise.inference import media
 from denoise.inference.audio_io import AudioFormat, Encoding, describe_os_error
 from denoise.inference.file_denoiser import Options, Progress, Report, passing_on, writing_errors
-from denoise.inference.reader import trim
 from denoise.inference.sound_encoder import SoundEncoder, choose_codec
 from denoise.inference.streaming import Stream
 from denoise.inference.video_streams import (

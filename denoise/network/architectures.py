@@ -117,8 +117,8 @@ def power_of(stft: Tensor) -> Tensor:
 def local_level(power: Tensor, window_frames: int) -> Tensor:
     """Return the RMS magnitude around each frame, [batch, n_frames, 1].
 
-    The mean is taken over a centred window of `window_frames`, cut off at the ends. The window is
-    bounded, so a chunk of a stream gives the same level as the whole.
+    The mean is taken over a centred window of `window_frames` frames, cut off at the ends. The
+    window is bounded, so a chunk of a stream gives the same level as the whole.
     """
     mean = ops.mean(power[:, :, FIRST_LEVEL_BIN:], axis=-1, keepdims=True)
     around = ops.average_pool(mean, window_frames, strides=1, padding="same")
@@ -128,8 +128,8 @@ def local_level(power: Tensor, window_frames: int) -> Tensor:
 def past_level(power: Tensor, window_frames: int) -> Tensor:
     """Return the RMS magnitude of each frame and those before it, [batch, n_frames, 1].
 
-    The mean is taken over `window_frames`, the last of which is the frame itself; where there are
-    fewer, over these.
+    The mean is taken over `window_frames` frames, the last of which is the frame itself; where
+    there are fewer, over these.
     """
     mean = ops.mean(power[:, :, FIRST_LEVEL_BIN:], axis=-1, keepdims=True)
     total, share = (
@@ -202,8 +202,8 @@ def normalised_magnitude(stft: Tensor, params: SkipAutoencoderParams, frame_rate
 def split_subbands(x: Tensor, n_subbands: int, frames_per_step: int = 1) -> Tensor:
     """Turn [batch, frames, n] into [batch, steps, n // width, frames_per_step * width].
 
-    A step has `frames_per_step`, and a sub-band `width` bins. There are `n_subbands` where `n` is a
-    multiple of it. Zeros pad `n` to a multiple of 4 widths, and the frames to whole steps.
+    A step has `frames_per_step` frames, and a sub-band `width` bins. There are `n_subbands` where
+    `n` is a multiple of it. Zeros pad `n` to a multiple of 4 widths, and the frames to whole steps.
     """
     width = max(1, x.shape[2] // n_subbands)
     x = ops.pad(x, ((0, 0), (0, 0), (0, -x.shape[2] % (4 * width))))

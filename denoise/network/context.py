@@ -38,7 +38,7 @@ class PastFrames(layers.Layer):
 class ContextFrames(layers.Layer):
     """Drop steps of context from [batch, n_steps, ...] that no later layer needs.
 
-    A step has `frames_per_step`. `context` holds how many of the network's input frames are
+    A step has `frames_per_step` frames. `context` holds how many of the network's input frames are
     context, [2]: before and after the frames whose masks are wanted. Without it, as in training,
     nothing is dropped.
     """
@@ -78,7 +78,7 @@ class WholeSteps(layers.Layer):
     """Pad [batch, n_frames, ...] with zeros up to whole steps."""
 
     def __init__(self, frames_per_step: int, **options: Any) -> None:
-        """A step has `frames_per_step`."""
+        """A step has `frames_per_step` frames."""
         super().__init__(**options)
         self.frames_per_step = frames_per_step
 
@@ -96,7 +96,7 @@ class CropFrames(layers.Layer):
     """
 
     def __init__(self, frames_per_step: int = 1, **options: Any) -> None:
-        """A step has `frames_per_step`."""
+        """A step has `frames_per_step` frames."""
         super().__init__(**options)
         self.frames_per_step = frames_per_step
         self.context: Tensor = None

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from denoise.containers.decoding import decode_mono_blocks
+from denoise.containers.decoding import UnsuitableError, decode_mono_blocks
 from denoise.corpus.file_index import (
     AUDIO_SUFFIXES,
     SkippedFiles,
@@ -114,6 +114,8 @@ def _copy(
                 for number, (piece, sample_rate) in enumerate(_pieces(source)):
                     writer.add(first + len(durations), number, encode_wav(piece, sample_rate, 16))
             durations.append(seconds)
+        except UnsuitableError as error:
+            skipped.add(file.name, str(error))
         except AudioError as error:
             skipped.add_damaged(file.name, str(error))
     return durations

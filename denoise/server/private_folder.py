@@ -63,14 +63,40 @@ def remove_abandoned_folders() -> None:
     for purpose in PURPOSES:
         for path in Path(tempfile.gettempdir()).glob(f"{_prefix(purpose)}0-*"):
             if _is_abandoned(path):
-                shutil.rmtree(path, ignore_errors=True)
+                remove_folder(path)
+
+
+def remove_folder(path: Path) -> None:
+    """Delete a folder that a server has locked, its lock file last.
+
+    So if the removal is cut short, `remove_abandoned_folders` of a later server still knows the
+    folder. What cannot be deleted stays, and so does what a symbolic link leads to.
+    """
+    with suppress(OSError):
+        if path.is_symlink():
+            return
+        for each in list(path.iterdir()):
+            if each.name != LOCK:
+                _remove(each)
+        if {each.name for each in path.iterdir()} <= {LOCK}:
+            (path / LOCK).unlink(missing_ok=True)
+            path.rmdir()
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # among others, on Windows, a file that is open
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _is_abandoned(path: Path) -> bool:
     """Tell whether a server has locked this folder and no longer runs.
 
-    A server writes the content of the lock file only once it holds the lock. So an empty lock file
-    may belong to a server that is just starting, and no server has written any other content.
+    A server writes LOCK_CONTENT only once it holds the lock. A folder whose lock file is empty may
+    belong to a server that is just starting; one with other content is not a server's. Both are
+    kept.
     """
     try:
         found = path.lstat()
@@ -117,16 +143,28 @@ def _open_lock(path: Path) -> IO[bytes]:
     """Open and lock the lock file; raises UsageError where another server holds the lock."""
     lock = path / LOCK
     lock.touch(mode=0o600)
-    file = lock.open("r+b")
+    file = lock.open("r+b", buffering=0)
     try:
         _lock(file)
-    except (BlockingIOError, PermissionError) as error:
+    except OSError as error:
         file.close()
-        raise UsageError(f"Another server uses the folder {path}.") from error
-    if os.fstat(file.fileno()).st_size == 0:
-        file.write(LOCK_CONTENT)
-        file.flush()
+        if isinstance(error, BlockingIOError | PermissionError):
+            raise UsageError(f"Another server uses the folder {path}.") from error
+        raise
+    _write_content(file)
     return file
+
+
+def _write_content(lock: IO[bytes]) -> None:
+    """Write LOCK_CONTENT to a locked file that is empty.
+
+    A full disk stops no server: the lock works without the content, and `reopened` tries again.
+    """
+    with suppress(OSError):
+        if os.fstat(lock.fileno()).st_size == 0:
+            lock.seek(0)
+            if os.write(lock.fileno(), LOCK_CONTENT) < len(LOCK_CONTENT):
+                lock.truncate(0)
 
 
 def reopened(path: Path, lock: IO[bytes]) -> IO[bytes]:
@@ -137,6 +175,7 @@ def reopened(path: Path, lock: IO[bytes]) -> IO[bytes]:
     """
     try:
         if os.path.samestat((path / LOCK).stat(), os.fstat(lock.fileno())):
+            _write_content(lock)
             return lock
     except OSError:
         pass

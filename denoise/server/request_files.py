@@ -12,6 +12,7 @@ from denoise.server.private_folder import (
     REQUESTS,
     make_temporary_folder,
     open_folder,
+    remove_folder,
     reopened,
 )
 
@@ -45,10 +46,14 @@ class RequestFiles:
                 for left in self._folder.glob(f"{PREFIX}*"):
                     shutil.rmtree(left, ignore_errors=True)
                 return
+        self._folder = None  # from here on it is not that of another server
         try:
             self._folder = make_temporary_folder(REQUESTS)
             self._lock_file = open_folder(self._folder)
         except (OSError, UsageError) as error:
+            if self._folder is not None:
+                remove_folder(self._folder)
+                self._folder = None
             log.warning("If this server is killed, the files of requests will stay: %s", error)
 
     def new(self) -> tempfile.TemporaryDirectory[str]:
@@ -65,4 +70,4 @@ class RequestFiles:
             if self._folder is not None and self._lock_file is not None:
                 self._lock_file.close()
                 self._lock_file = None
-                shutil.rmtree(self._folder, ignore_errors=True)
+                remove_folder(self._folder)

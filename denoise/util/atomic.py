@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 RENAME_SECONDS = 1.0  # far longer than a running process takes from one rename to the next
+LEFTOVER_SECONDS = 3600.0  # without a write; the writer may run on another host or in a container
 
 
 def _temporary_beside(path: Path) -> Path:
@@ -27,15 +28,15 @@ def _temporary_beside(path: Path) -> Path:
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary file name beside `path`; on success rename it, on any error remove it.
 
-    Files that killed processes left behind are removed first.
+    Files that killed processes left behind are removed first, an hour after their last write.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_beside(path)
     for leftover in _leftovers(path):
-        is_file = leftover.suffix == ".partial" and leftover.is_file()
-        if is_file and leftover != temporary and not _is_in_use(leftover):
-            with suppress(OSError):  # another writer has just removed it, or Windows holds it open
+        with suppress(OSError):  # another writer has just removed it, or Windows holds it open
+            is_file = leftover.suffix == ".partial" and leftover.is_file()
+            if is_file and leftover != temporary and _is_old(leftover) and not _is_in_use(leftover):
                 leftover.unlink()
     try:
         yield temporary
@@ -101,11 +102,19 @@ def recover_folder(path: str | os.PathLike[str]) -> None:
 
 
 def _leftovers(path: Path) -> list[Path]:
-    """Return the temporary files and folders and the former folders beside `path`."""
-    if not path.parent.is_dir():
-        return []
+    """Return the temporary files and folders and the former folders beside `path`.
+
+    A folder that may not be listed has none.
+    """
     name = re.compile(rf"\.{re.escape(path.name)}\.\d+\.(partial|former)")
-    return [each for each in path.parent.iterdir() if name.fullmatch(each.name)]
+    try:
+        return [each for each in path.parent.iterdir() if name.fullmatch(each.name)]
+    except OSError:
+        return []
+
+
+def _is_old(file: Path) -> bool:
+    return time.time() - file.stat().st_mtime > LEFTOVER_SECONDS
 
 
 def _appears(path: Path, seconds: float) -> bool:

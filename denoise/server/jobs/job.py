@@ -60,7 +60,7 @@ class Job:
             if job.result is not None:
                 job = dataclasses.replace(job, share=1.0, seconds_done=job.result.seconds)
             job.to_json(seconds_kept=0), job.crashes + 1  # these raise for values of other types
-        except (KeyError, TypeError, OverflowError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError) as error:
             raise ValueError(f"not a job: {error}") from error
         present = (job.ended is not None, job.result is not None, job.problem is not None)
         if job.state not in STATES or present != (job.has_ended, *_needs(job.state)):

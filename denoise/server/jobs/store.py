@@ -31,6 +31,7 @@ from denoise.server.private_folder import (
     make_temporary_folder,
     open_folder,
     refresh,
+    remove_folder,
     reopened,
     sync,
     write_private,
@@ -208,7 +209,7 @@ class JobStore:
             self._disk_use.check_room(n_bytes)
             if self._folder is None:
                 self._folder = make_temporary_folder(JOBS)
-                weakref.finalize(self, shutil.rmtree, self._folder, True)
+                weakref.finalize(self, remove_folder, self._folder)
             self.open()
             job_id = secrets.token_urlsafe(ID_BYTES)
             self._disk_use.set(job_id, 2 * n_bytes)
