@@ -342,7 +342,7 @@ def test_description_of_the_machine_contains_no_paths() -> None:
 
 def test_documentation_describes_every_option_and_no_other() -> None:
     page = (ROOT / "docs" / "benchmark.md").read_text(encoding="utf-8")
-    text, _ = page.split("\n# On real recordings\n")
+    text, _ = page.split("\n## Comparison on real recordings\n")
     described = re.findall(r"^\| `(--[\w-]+)` \|", text, flags=re.MULTILINE)
     options = {f"--{name.replace('_', '-')}" for name in vars(compare.parse_options([]))}
     assert set(described) == options
