@@ -586,10 +586,10 @@ def test_python_m_denoise_works_with_real_pipes(model: Path) -> None:
 
 PAUSE_AFTER_EACH_BLOCK = r"""
 import sys, time
-from denoise.inference import reader
+from denoise.containers import decoding
 from denoise.cli.main import main
 
-read_blocks = reader.read_blocks
+read_blocks = decoding.read_blocks
 
 def read_slowly(sound):
     for block in read_blocks(sound):
@@ -598,7 +598,7 @@ def read_slowly(sound):
         sys.stdout.flush()
         time.sleep(0.05)
 
-reader.read_blocks = read_slowly
+decoding.read_blocks = read_slowly
 sys.exit(main(sys.argv[1:]))
 """
 
